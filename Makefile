@@ -1,0 +1,51 @@
+# Each target does its own set-up; `make help` lists them.
+NODE_BIN := $(shell hack/node.sh)
+ifeq ($(NODE_BIN),)
+$(error set-up found no usable Node; see the message above)
+endif
+export PATH := $(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+# onnxruntime-node would download CUDA libraries from outside the package registry.
+export ONNXRUNTIME_NODE_INSTALL := skip
+
+INSTALLED := node_modules/.package-lock.json
+SOURCES := $(shell find api sched agent operator cli bench test hack -name '*.ts')
+BUILT := dist/.built
+
+.PHONY: help demo test lint format build generate bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): package.json package-lock.json
+	@echo "installing the pinned dependencies"
+	@npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+$(BUILT): $(INSTALLED) tsconfig.json $(SOURCES)
+	@echo "compiling"
+	@tsc -p tsconfig.json
+	@touch $@
+
+demo: $(BUILT) ## the main job on this machine: real models, real frames, admission, deadlines, a report
+	@node dist/hack/demo.js
+
+test: $(BUILT) lint ## lint, then every test
+	@NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest $(JEST)
+
+lint: $(INSTALLED) ## formatter, linter and the import rule of the house
+	@prettier --check --log-level warn .
+	@eslint .
+
+format: $(INSTALLED) ## write the formatter's layout
+	@prettier --write --log-level warn .
+
+build: $(BUILT) ## compile TypeScript into dist/
+
+generate: $(INSTALLED) ## write the TypeScript types of the kinds from crds/
+	@tsc -p tsconfig.json --noCheck && node dist/hack/generate-types.js
+
+bench: $(BUILT) ## measure what docs/performance.md states
+	@node dist/bench/main.js
+
+clean: ## remove what the other targets built in this tree
+	@rm -rf dist node_modules coverage

@@ -1,0 +1,255 @@
+import TinyQueue from 'tinyqueue';
+import type { Job, ReadyJobs } from './ready.js';
+import { EdfReady } from './ready.js';
+import type { WcetTable } from './wcet.js';
+
+/** A real-time category as programmed into a device. */
+export interface DispatchCategory {
+  readonly name: string;
+  readonly wcet: WcetTable;
+  readonly windowUs: number;
+  /** Windows are [offset + k·W, offset + (k+1)·W). */
+  readonly offsetUs: number;
+  /** Dmin − W. */
+  readonly relativeDeadlineUs: number;
+}
+
+/** A category whose frames run when nobody who was promised anything wants the device. */
+export interface BestEffortCategory {
+  readonly name: string;
+  readonly wcet: WcetTable;
+}
+
+export interface DispatchConfig {
+  readonly realTime: readonly DispatchCategory[];
+  readonly bestEffort: readonly BestEffortCategory[];
+  /** Longest best-effort run that admission counted as blocking; longer ones wait for a gap that holds them. */
+  readonly bestEffortUs: number;
+  /** Safe early release (docs/theory.md, Theorem 2). */
+  readonly earlyRelease: boolean;
+}
+
+/** What the device should do now. */
+export type Decision<F> = { readonly run: Job<F> } | { readonly waitUntilUs: number };
+
+interface OpenWindow<F> extends DispatchCategory {
+  frames: F[];
+  /** End of the window that holds `frames`. */
+  endUs: number;
+}
+
+/**
+ * The DisBatcher and its worker on one device, as a state machine: events with their times in, decisions out, no
+ * clock. The agent drives it in real time, the imitator and `deeprt simulate` in virtual time (docs/theory.md, "One
+ * scheduler, two clocks"). Times are integer microseconds and must not go back, but for frames: one that is reported
+ * late joins the window that is open.
+ */
+export class Dispatcher<F> {
+  readonly #ready: ReadyJobs<F>;
+  #config: DispatchConfig;
+  #categories = new Map<string, OpenWindow<F>>();
+  #bestEffort = new Map<string, { wcet: WcetTable; frames: F[] }>();
+  /** Windows that hold frames, by their end. An empty window makes no job, so it needs no event. */
+  #open = new TinyQueue<OpenWindow<F>>([], byEnd);
+  #nowUs = -Infinity;
+  #running: Job<F> | undefined;
+
+  constructor(config: DispatchConfig, ready: ReadyJobs<F> = new EdfReady<F>()) {
+    this.#config = config;
+    this.#ready = ready;
+    this.#install(config);
+  }
+
+  /** The job on the device, if any. */
+  get running(): Job<F> | undefined {
+    return this.#running;
+  }
+
+  /** A frame has arrived. Returns false when its category is not (or no longer) programmed. */
+  arrive(category: string, frame: F, atUs: number): boolean {
+    this.#advance(atUs);
+    const bestEffort = this.#bestEffort.get(category);
+    if (bestEffort !== undefined) {
+      bestEffort.frames.push(frame);
+      return true;
+    }
+    const window = this.#categories.get(category);
+    if (window === undefined) return false;
+    if (window.frames.length === 0) {
+      window.endUs = nextEndUs(window, this.#nowUs);
+      this.#open.push(window);
+    }
+    window.frames.push(frame);
+    return true;
+  }
+
+  /** The run that `next` asked for has ended. */
+  finish(nowUs: number): void {
+    if (this.#running === undefined) throw new Error('no job is running');
+    this.#running = undefined;
+    this.#advance(nowUs);
+  }
+
+  /** What to do at this instant. Never a second job while one runs. */
+  next(nowUs: number): Decision<F> {
+    this.#advance(nowUs);
+    if (this.#running !== undefined) return { waitUntilUs: Infinity };
+    const job = this.#ready.take(nowUs) ?? this.#earlyJob(nowUs) ?? this.#bestEffortJob(nowUs);
+    if (job !== undefined) {
+      this.#running = job;
+      return { run: job };
+    }
+    const waitUntilUs = Math.min(this.#open.peek()?.endUs ?? Infinity, this.#ready.wakeUs(nowUs));
+    // Best-effort frames that this gap could not hold get another chance in the next one.
+    return { waitUntilUs: this.#bestEffortWaits() ? Math.min(waitUntilUs, this.#gapEndUs(nowUs)) : waitUntilUs };
+  }
+
+  /**
+   * Takes over another configuration without breaking a promise, if that is possible at this instant: the device must
+   * be idle with nothing released, and a window that is re-cut must be no older than its new length; it is then closed
+   * here and its job falls under the new configuration (docs/theory.md, Theorem 5). `force` takes it over regardless.
+   * Returns undefined when it is not possible yet, else the frames whose category is gone.
+   */
+  reconfigure(config: DispatchConfig, nowUs: number, force = false): F[] | undefined {
+    this.#advance(nowUs);
+    const next = new Map(config.realTime.map((category) => [category.name, category]));
+    const recut = [...this.#categories.values()].filter((window) => {
+      const after = next.get(window.name);
+      return window.frames.length > 0 && after !== undefined && after.windowUs !== window.windowUs;
+    });
+    const safe =
+      this.#running === undefined &&
+      this.#ready.empty &&
+      recut.every((window) => nowUs - (window.endUs - window.windowUs) <= next.get(window.name)!.windowUs);
+    if (!safe && !force) return undefined;
+
+    for (const window of recut) this.#close(window, nowUs);
+    const before = this.#categories;
+    const beforeBestEffort = this.#bestEffort;
+    this.#config = config;
+    this.#install(config, before, beforeBestEffort, nowUs);
+    const dropped: F[] = [];
+    for (const window of before.values()) if (!this.#categories.has(window.name)) dropped.push(...window.frames);
+    for (const [name, { frames }] of beforeBestEffort) if (!this.#bestEffort.has(name)) dropped.push(...frames);
+    return dropped;
+  }
+
+  #install(
+    config: DispatchConfig,
+    before = new Map<string, OpenWindow<F>>(),
+    beforeBestEffort = new Map<string, { wcet: WcetTable; frames: F[] }>(),
+    nowUs = 0,
+  ): void {
+    this.#open = new TinyQueue<OpenWindow<F>>([], byEnd);
+    this.#categories = new Map();
+    for (const category of config.realTime) {
+      const old = before.get(category.name);
+      const kept = old !== undefined && old.windowUs === category.windowUs;
+      // A window that is re-cut, or new, starts here, so that no two of its ends are closer than W.
+      const offsetUs = kept ? old.offsetUs : before.size > 0 ? nowUs : category.offsetUs;
+      const window = { ...category, offsetUs, frames: kept ? old.frames : [], endUs: kept ? old.endUs : 0 };
+      this.#categories.set(category.name, window);
+      if (window.frames.length > 0) this.#open.push(window);
+    }
+    this.#bestEffort = new Map(
+      config.bestEffort.map(({ name, wcet }) => [name, { wcet, frames: beforeBestEffort.get(name)?.frames ?? [] }]),
+    );
+  }
+
+  /** Closes every window that ends by now: its frames become one job. */
+  #advance(nowUs: number): void {
+    this.#nowUs = Math.max(this.#nowUs, nowUs);
+    for (
+      let window = this.#open.peek();
+      window !== undefined && window.endUs <= this.#nowUs;
+      window = this.#open.peek()
+    ) {
+      this.#open.pop();
+      this.#close(window, window.endUs);
+    }
+  }
+
+  /** Releases a window's frames; their deadline counts from the window's own end, also when it is closed before. */
+  #close(window: OpenWindow<F>, releaseUs: number): void {
+    this.#ready.push({
+      category: window.name,
+      kind: 'window',
+      frames: window.frames,
+      releaseUs,
+      deadlineUs: window.endUs + window.relativeDeadlineUs,
+      wcetUs: window.wcet.at(window.frames.length),
+    });
+    window.frames = [];
+  }
+
+  /**
+   * Safe early release: waiting frames run before their window closes only if they end, at their WCET, before any
+   * real-time job can be released, and so use time that nobody was promised.
+   */
+  #earlyJob(nowUs: number): Job<F> | undefined {
+    if (!this.#config.earlyRelease || !this.#ready.empty) return undefined;
+    const window = this.#open.peek();
+    if (window === undefined) return undefined;
+    const count = window.wcet.largestWithin(this.#gapEndUs(nowUs) - nowUs, window.frames.length);
+    if (count === 0) return undefined;
+    const frames = window.frames.splice(0, count);
+    if (window.frames.length === 0) this.#open.pop();
+    return {
+      category: window.name,
+      kind: 'early',
+      frames,
+      releaseUs: nowUs,
+      deadlineUs: window.endUs + window.relativeDeadlineUs,
+      wcetUs: window.wcet.at(count),
+    };
+  }
+
+  /** Best effort: the longest-waiting category's frames, as many as admission's allowance or the gap holds. */
+  #bestEffortJob(nowUs: number): Job<F> | undefined {
+    if (!this.#ready.empty) return undefined;
+    const gapUs = this.#gapEndUs(nowUs) - nowUs;
+    // Under replay every start is planned, so even short runs must end within the gap.
+    const budgetUs = this.#ready.gapEndUs(nowUs) === undefined ? Math.max(this.#config.bestEffortUs, gapUs) : gapUs;
+    for (const [name, waiting] of this.#bestEffort) {
+      if (waiting.frames.length === 0) continue;
+      const count = waiting.wcet.largestWithin(budgetUs, Math.min(waiting.frames.length, waiting.wcet.largestBatch));
+      if (count === 0) continue;
+      const frames = waiting.frames.splice(0, count);
+      // Round robin: whoever was served goes to the end of the map's order.
+      this.#bestEffort.delete(name);
+      this.#bestEffort.set(name, waiting);
+      return {
+        category: name,
+        kind: 'bestEffort',
+        frames,
+        releaseUs: nowUs,
+        deadlineUs: Infinity,
+        wcetUs: waiting.wcet.at(count),
+      };
+    }
+    return undefined;
+  }
+
+  #bestEffortWaits(): boolean {
+    for (const { frames } of this.#bestEffort.values()) if (frames.length > 0) return true;
+    return false;
+  }
+
+  /** The next instant at which a real-time job may want the device. */
+  #gapEndUs(nowUs: number): number {
+    const planned = this.#ready.gapEndUs(nowUs);
+    if (planned !== undefined) return planned;
+    let endUs = Infinity;
+    for (const category of this.#categories.values()) endUs = Math.min(endUs, nextEndUs(category, nowUs));
+    return endUs;
+  }
+}
+
+function byEnd(a: { endUs: number }, b: { endUs: number }): number {
+  return a.endUs - b.endUs;
+}
+
+/** End of the window that contains this instant. */
+function nextEndUs({ offsetUs, windowUs }: DispatchCategory, atUs: number): number {
+  return offsetUs + (Math.floor((atUs - offsetUs) / windowUs) + 1) * windowUs;
+}
