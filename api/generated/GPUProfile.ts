@@ -1,0 +1,74 @@
+// Generated from crds/ by `make generate`; do not edit.
+
+/**
+ * What a device was measured to do; written by its agent.
+ */
+export interface GPUProfile {
+  apiVersion?: string;
+  kind?: string;
+  metadata?: {};
+  spec: {
+    nodeName: string;
+    device: number;
+  };
+  status?: {
+    device?: {
+      name: string;
+      executionProvider: string;
+      memoryBytes?: number;
+      driverVersion?: string;
+      runtimeVersion?: string;
+      threads?: number;
+    };
+    /**
+     * What the dispatcher spends on a job; part of every E(n).
+     */
+    dispatchOverheadUs?: number;
+    /**
+     * Longest time from a frame's arrival to its window and from its result to its answer; taken from every deadline and added to every jitter.
+     */
+    ingestUs?: number;
+    measuredAt?: string;
+    /**
+     * What else ran while measuring, and the margin on top of it.
+     */
+    load?: string;
+    /**
+     * @maxItems 1024
+     */
+    categories?: {
+      model: string;
+      sha256?: string;
+      /**
+       * @minItems 3
+       * @maxItems 3
+       */
+      shape: number[];
+      memoryBytes?: number;
+      /**
+       * E(n) at the measured batch sizes.
+       *
+       * @minItems 1
+       * @maxItems 512
+       */
+      batches: {
+        size: number;
+        p50Us?: number;
+        p99Us?: number;
+        wcetUs: number;
+        runs?: number;
+      }[];
+    }[];
+    /**
+     * @maxItems 32
+     */
+    conditions?: {
+      type: string;
+      status: 'True' | 'False' | 'Unknown';
+      reason: string;
+      message: string;
+      observedGeneration?: number;
+      lastTransitionTime: string;
+    }[];
+  };
+}

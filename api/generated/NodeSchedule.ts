@@ -1,0 +1,79 @@
+// Generated from crds/ by `make generate`; do not edit.
+
+/**
+ * What a node's agent was programmed with; the record of what was promised.
+ */
+export interface NodeSchedule {
+  apiVersion?: string;
+  kind?: string;
+  metadata?: {};
+  spec: {
+    nodeName: string;
+    /**
+     * @maxItems 64
+     */
+    devices?: {
+      device: number;
+      /**
+       * Longest best-effort run that may block real-time jobs.
+       */
+      bestEffortUs?: number;
+      /**
+       * @maxItems 1024
+       */
+      categories: {
+        name: string;
+        model: string;
+        /**
+         * @minItems 3
+         * @maxItems 3
+         */
+        shape: number[];
+        class: 'RealTime' | 'BestEffort';
+        windowUs?: number;
+        windowOffsetUs?: number;
+        relativeDeadlineUs?: number;
+        /**
+         * @maxItems 10000
+         */
+        tenants: {
+          namespace: string;
+          name: string;
+          generation?: number;
+          streams: number;
+          periodUs: number;
+          jitterUs: number;
+          deadlineUs?: number;
+          /**
+           * @minItems 3
+           * @maxItems 3
+           */
+          minShape?: number[];
+        }[];
+      }[];
+    }[];
+  };
+  status?: {
+    observedGeneration?: number;
+    /**
+     * @maxItems 64
+     */
+    devices?: {
+      device: number;
+      framesPerSecond?: number;
+      misses?: number;
+      overruns?: number;
+    }[];
+    /**
+     * @maxItems 32
+     */
+    conditions?: {
+      type: string;
+      status: 'True' | 'False' | 'Unknown';
+      reason: string;
+      message: string;
+      observedGeneration?: number;
+      lastTransitionTime: string;
+    }[];
+  };
+}

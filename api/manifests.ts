@@ -1,0 +1,163 @@
+import { LineCounter, parseAllDocuments } from 'yaml';
+import { API_VERSION, crds } from './crds.js';
+import type { GPUProfile } from './generated/GPUProfile.js';
+import type { InferenceModel } from './generated/InferenceModel.js';
+import type { InferenceTenant } from './generated/InferenceTenant.js';
+import type { NodeSchedule } from './generated/NodeSchedule.js';
+import type { Problem } from './validate.js';
+import { validate } from './validate.js';
+
+export interface ObjectMeta {
+  readonly name: string;
+  readonly namespace: string;
+  readonly generation?: number;
+  readonly creationTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+interface Kinds {
+  InferenceTenant: InferenceTenant;
+  InferenceModel: InferenceModel;
+  GPUProfile: GPUProfile;
+  NodeSchedule: NodeSchedule;
+}
+
+/** A validated object of one of the four kinds, defaults filled in. Cluster-scoped kinds have namespace ''. */
+export type Resource = {
+  [K in keyof Kinds]: Omit<Kinds[K], 'kind' | 'metadata'> & { readonly kind: K; readonly metadata: ObjectMeta };
+}[keyof Kinds];
+export type ResourceOf<K extends keyof Kinds> = Extract<Resource, { kind: K }>;
+
+/** An object and where it was written. */
+export interface Manifest {
+  readonly file: string;
+  readonly line: number;
+  readonly resource: Resource;
+}
+
+/** Something wrong in a file. `object` names the object as far as it is known. */
+export interface ManifestProblem extends Problem {
+  readonly file: string;
+  readonly line: number;
+  readonly object: string;
+}
+
+/** Longer manifests are refused unread. */
+const LARGEST_FILE = 8 * 1024 * 1024;
+const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Names an object uniquely. */
+export function keyOf({ kind, metadata }: Pick<Resource, 'kind' | 'metadata'>): string {
+  return metadata.namespace === '' ? `${kind}/${metadata.name}` : `${kind}/${metadata.namespace}/${metadata.name}`;
+}
+
+/** Says a problem the way compilers do: file:line: object: path: message. */
+export function describeProblem({ file, line, object, path, message }: ManifestProblem): string {
+  return [`${file}:${line}`, object, path, message].filter((part) => part !== '').join(': ');
+}
+
+/** Reads one file of YAML or JSON with any number of documents. What is right is returned also when others are wrong. */
+export function parseManifests(file: string, text: string): { manifests: Manifest[]; problems: ManifestProblem[] } {
+  const manifests: Manifest[] = [];
+  const problems: ManifestProblem[] = [];
+  if (text.length > LARGEST_FILE) {
+    problems.push({ file, line: 1, object: '', path: '', message: `larger than ${LARGEST_FILE} bytes; split it` });
+    return { manifests, problems };
+  }
+  const lines = new LineCounter();
+  for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true })) {
+    if (!('contents' in document)) continue; // an empty stream
+    const line = lines.linePos(document.contents?.range?.[0] ?? document.range[0]).line || 1;
+    const problem = (path: string, message: string, object = ''): void => {
+      problems.push({ file, line, object, path, message });
+    };
+    if (document.errors.length > 0) {
+      for (const { message, linePos } of document.errors)
+        problems.push({
+          file,
+          line: linePos?.[0].line ?? line,
+          object: '',
+          path: '',
+          message: `not YAML: ${message.split('\n')[0]!}`,
+        });
+      continue;
+    }
+    let value: unknown;
+    try {
+      value = document.toJS({ maxAliasCount: 100 });
+    } catch (error) {
+      problem('', `not YAML: ${(error as Error).message}`);
+      continue;
+    }
+    if (value === null || value === undefined) continue;
+    if (typeof value !== 'object' || Array.isArray(value)) {
+      problem('', 'not a Kubernetes object; expected apiVersion, kind, metadata and spec');
+      continue;
+    }
+    const { object, problems: found } = checkObject(value as Record<string, unknown>);
+    for (const each of found) problem(each.path, each.message, object);
+    if (found.length === 0) manifests.push({ file, line, resource: value as unknown as Resource });
+  }
+  return { manifests, problems };
+}
+
+function checkObject(value: Record<string, unknown>): { object: string; problems: Problem[] } {
+  const kind = typeof value['kind'] === 'string' ? value['kind'] : '';
+  const metadata = (
+    typeof value['metadata'] === 'object' && value['metadata'] !== null ? value['metadata'] : {}
+  ) as Record<string, unknown>;
+  const name = typeof metadata['name'] === 'string' ? metadata['name'] : '';
+  const object = [kind, name].filter((part) => part !== '').join('/');
+  const crd = crds.find((each) => each.kind === kind);
+  if (value['apiVersion'] !== API_VERSION)
+    return {
+      object,
+      problems: [{ path: 'apiVersion', message: `must be ${API_VERSION}, not ${JSON.stringify(value['apiVersion'])}` }],
+    };
+  if (crd === undefined)
+    return {
+      object,
+      problems: [
+        { path: 'kind', message: `"${kind}" is unknown; known are ${crds.map((each) => each.kind).join(', ')}` },
+      ],
+    };
+
+  const problems: Problem[] = [];
+  if (!NAME.test(name))
+    problems.push({ path: 'metadata.name', message: 'required: lower-case letters, digits, "-" and "."' });
+  const namespace = metadata['namespace'] ?? (crd.namespaced ? 'default' : '');
+  if (crd.namespaced && (typeof namespace !== 'string' || !LABEL.test(namespace)))
+    problems.push({ path: 'metadata.namespace', message: 'must be lower-case letters, digits and "-"' });
+  if (!crd.namespaced && namespace !== '')
+    problems.push({ path: 'metadata.namespace', message: `${kind} is cluster-scoped and takes no namespace` });
+  problems.push(...validate(kind, value));
+  value['metadata'] = { ...metadata, namespace };
+  return {
+    object: crd.namespaced && typeof namespace === 'string' ? `${kind}/${namespace}/${name}` : object,
+    problems,
+  };
+}
+
+/** Objects of one kind and name may be written once only; every further one is a problem. */
+export function findDuplicates(manifests: readonly Manifest[]): ManifestProblem[] {
+  const first = new Map<string, Manifest>();
+  return manifests.flatMap((manifest) => {
+    const key = keyOf(manifest.resource);
+    const known = first.get(key);
+    if (known === undefined) {
+      first.set(key, manifest);
+      return [];
+    }
+    const { file, line } = manifest;
+    return [
+      {
+        file,
+        line,
+        object: key,
+        path: 'metadata.name',
+        message: `already defined at ${known.file}:${known.line}; names must be unique`,
+      },
+    ];
+  });
+}

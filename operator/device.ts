@@ -1,0 +1,35 @@
+import type { ResourceOf } from '../api/manifests.js';
+import { WcetTable } from '../sched/wcet.js';
+import { categoryName } from './request.js';
+
+/** A measured device, as placement sees it. */
+export interface Device {
+  readonly node: string;
+  readonly device: number;
+  /** E(n) by category name. */
+  readonly tables: ReadonlyMap<string, WcetTable>;
+  /** Longest ingest and answer, in microseconds (GPUProfile status.ingestUs). */
+  readonly ingestUs: number;
+}
+
+export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
+  const overheadUs = status?.dispatchOverheadUs ?? 0;
+  return {
+    node: spec.nodeName,
+    device: spec.device,
+    ingestUs: status?.ingestUs ?? 0,
+    tables: new Map(
+      (status?.categories ?? []).map(({ model, shape, batches }) => [
+        categoryName(model, shape),
+        new WcetTable(
+          batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })),
+          overheadUs,
+        ),
+      ]),
+    ),
+  };
+}
+
+export function deviceKey({ node, device }: { node: string; device: number }): string {
+  return `${node}/${device}`;
+}
