@@ -12,13 +12,16 @@ import { categoryName, requestOf, sameRequest, tenantKey } from './request.js';
 /** Everything that a decision may depend on. Tenants come in the order in which they are to be decided. */
 export interface Snapshot {
   readonly models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
+  /** Models that no node could load, with why. */
+  readonly unavailable?: ReadonlyMap<string, string>;
   readonly devices: readonly Device[];
   readonly tenants: readonly ResourceOf<'InferenceTenant'>[];
   /** What was promised before; decisions are sticky. */
   readonly promised?: readonly DevicePlan[];
 }
 
-export type Reason = 'Admitted' | 'ModelNotFound' | 'ShapeNotOffered' | 'NoEligibleNode' | Refusal['reason'];
+export type Reason =
+  'Admitted' | 'ModelNotFound' | 'ModelUnavailable' | 'ShapeNotOffered' | 'NoEligibleNode' | Refusal['reason'];
 
 export interface Placement {
   readonly node: string;
@@ -57,7 +60,7 @@ export function decide(snapshot: Snapshot): Decision {
   const cluster = new Cluster(snapshot, new Map(requests.map((request) => [tenantKey(request), request])));
   const refusals = new Map<string, { reason: Reason; message: string; offer?: Offer }>();
   for (const request of requests) {
-    const refusal = cluster.admit(request, snapshot.models);
+    const refusal = cluster.admit(request, snapshot);
     if (refusal !== undefined) refusals.set(tenantKey(request), refusal);
   }
   const plans = cluster.plans();
@@ -82,7 +85,7 @@ class Cluster {
   /** Places a tenant, or says why not. One that has its place and asks for nothing new is left alone. */
   admit(
     request: TenantRequest,
-    models: Snapshot['models'],
+    catalogue: Pick<Snapshot, 'models' | 'unavailable'>,
   ): { reason: Reason; message: string; offer?: Offer } | undefined {
     const key = tenantKey(request);
     const held = this.plans()
@@ -90,7 +93,7 @@ class Cluster {
       .filter((placed) => tenantKey(placed.request) === key);
     if (held.length > 0 && held.every((placed) => sameRequest(placed.request, request))) return undefined;
 
-    const unknown = checkModel(request, models);
+    const unknown = checkModel(request, catalogue);
     if (unknown !== undefined) return held.length > 0 ? goesOn(unknown) : unknown;
 
     const before = new Map(this.#plans);
@@ -186,8 +189,12 @@ function keptPlan(
 ): DevicePlan {
   if (before === undefined) return emptyPlan(device);
   const kept: Placed[] = placedOn(before).filter(({ request }) => wanted.has(tenantKey(request)));
-  const same = before.device === device && kept.length === placedOn(before).length;
-  if (same) return before;
+  if (
+    before.device === device &&
+    kept.length === placedOn(before).length &&
+    before.categories.every(({ rate, class: c }) => rate > 0 || c === 'BestEffort')
+  )
+    return before;
   const all = planFor(device, kept, before);
   if ('plan' in all) return all.plan;
   let plan = emptyPlan(device);
@@ -200,7 +207,7 @@ function keptPlan(
 
 function checkModel(
   request: TenantRequest,
-  models: Snapshot['models'],
+  { models, unavailable }: Pick<Snapshot, 'models' | 'unavailable'>,
 ): { reason: Reason; message: string } | undefined {
   const model = models.get(request.model);
   if (model === undefined)
@@ -215,7 +222,8 @@ function checkModel(
       reason: 'ShapeNotOffered',
       message: `InferenceModel "${request.model}" does not offer ${wanted}; spec.inputShape must be one of ${offered.join(', ')}`,
     };
-  return undefined;
+  const failure = unavailable?.get(request.model);
+  return failure === undefined ? undefined : { reason: 'ModelUnavailable', message: failure };
 }
 
 function goesOn<T extends { message: string }>(refusal: T): T {

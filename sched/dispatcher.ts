@@ -101,7 +101,7 @@ export class Dispatcher<F> {
     }
     const waitUntilUs = Math.min(this.#open.peek()?.endUs ?? Infinity, this.#ready.wakeUs(nowUs));
     // Best-effort frames that this gap could not hold get another chance in the next one.
-    return { waitUntilUs: this.#bestEffortWaits() ? Math.min(waitUntilUs, this.#gapEndUs(nowUs)) : waitUntilUs };
+    return { waitUntilUs: this.#bestEffortWaits() ? Math.min(waitUntilUs, this.gapEndUs(nowUs)) : waitUntilUs };
   }
 
   /**
@@ -190,7 +190,7 @@ export class Dispatcher<F> {
     if (!this.#config.earlyRelease || !this.#ready.empty) return undefined;
     const window = this.#open.peek();
     if (window === undefined) return undefined;
-    const count = window.wcet.largestWithin(this.#gapEndUs(nowUs) - nowUs, window.frames.length);
+    const count = window.wcet.largestWithin(this.gapEndUs(nowUs) - nowUs, window.frames.length);
     if (count === 0) return undefined;
     const frames = window.frames.splice(0, count);
     if (window.frames.length === 0) this.#open.pop();
@@ -207,7 +207,7 @@ export class Dispatcher<F> {
   /** Best effort: the longest-waiting category's frames, as many as admission's allowance or the gap holds. */
   #bestEffortJob(nowUs: number): Job<F> | undefined {
     if (!this.#ready.empty) return undefined;
-    const gapUs = this.#gapEndUs(nowUs) - nowUs;
+    const gapUs = this.gapEndUs(nowUs) - nowUs;
     // Under replay every start is planned, so even short runs must end within the gap.
     const budgetUs = this.#ready.gapEndUs(nowUs) === undefined ? Math.max(this.#config.bestEffortUs, gapUs) : gapUs;
     for (const [name, waiting] of this.#bestEffort) {
@@ -236,7 +236,7 @@ export class Dispatcher<F> {
   }
 
   /** The next instant at which a real-time job may want the device. */
-  #gapEndUs(nowUs: number): number {
+  gapEndUs(nowUs: number): number {
     const planned = this.#ready.gapEndUs(nowUs);
     if (planned !== undefined) return planned;
     let endUs = Infinity;

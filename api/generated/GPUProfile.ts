@@ -40,6 +40,10 @@ export interface GPUProfile {
       model: string;
       sha256?: string;
       /**
+       * Digest of everything the measurement depends on but the device; equal, the measurement is reused.
+       */
+      fingerprint?: string;
+      /**
        * @minItems 3
        * @maxItems 3
        */

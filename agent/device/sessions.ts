@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import ort from 'onnxruntime-node';
+import type { DeviceOptions, ElementType, LoadedModel, OutputTensor } from './messages.js';
+
+const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, uint8: 1 };
+
+/** Bytes of one frame. */
+export function frameBytes(dims: readonly number[], elementType: ElementType): number {
+  return dims.reduce((product, dim) => product * dim, 1) * BYTES[elementType];
+}
+
+export const runtimeVersion = (
+  JSON.parse(readFileSync(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'), 'utf8')) as {
+    version: string;
+  }
+).version;
+
+/** One network on the device, with the memory that its batches are packed in. */
+export class Session {
+  readonly #session: ort.InferenceSession;
+  readonly #model: LoadedModel;
+  #batch = new ArrayBuffer(0);
+
+  private constructor(session: ort.InferenceSession, model: LoadedModel) {
+    this.#session = session;
+    this.#model = model;
+  }
+
+  /** @throws Error naming the model when the file is no ONNX network or its input is not as declared */
+  static async open(model: LoadedModel, { provider, threads }: DeviceOptions): Promise<Session> {
+    let session: ort.InferenceSession;
+    try {
+      session = await ort.InferenceSession.create(model.path, {
+        executionProviders: [provider],
+        intraOpNumThreads: threads,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        logSeverityLevel: 3,
+        extra: { session: { intra_op: { allow_spinning: '0' } } },
+      });
+    } catch (error) {
+      throw new Error(
+        `model "${model.name}": ONNX Runtime (${provider}) cannot load ${model.path}; is it an ONNX file that this provider supports? ${(error as Error).message}`,
+        { cause: error },
+      );
+    }
+    const inputs = session.inputMetadata;
+    const input = inputs.find(({ name }) => name === model.inputName);
+    const describe = inputs
+      .map((each) => (each.isTensor ? `${each.name}: ${each.type}[${each.shape.join(', ')}]` : each.name))
+      .join('; ');
+    const wrong = (what: string): Error => new Error(`model "${model.name}": ${what}; the network takes ${describe}`);
+    if (input === undefined) throw wrong(`it has no input "${model.inputName}" (spec.input.name)`);
+    if (inputs.length > 1) throw wrong('it has more than one input');
+    if (!input.isTensor || input.type !== model.elementType)
+      throw wrong(`its input is not of type ${model.elementType} (spec.input.elementType)`);
+    if (input.shape.length !== 4) throw wrong('its input is not of rank 4 (batch and spec.input.layout)');
+    return new Session(session, model);
+  }
+
+  /** Says what is wrong with frames of these dimensions for the network's declared input; undefined when nothing. */
+  objection(dims: readonly number[]): string | undefined {
+    const input = this.#session.inputMetadata[0]!;
+    if (!input.isTensor) return undefined;
+    const declared = input.shape.slice(1);
+    const wrong = declared.findIndex((dim, i) => typeof dim === 'number' && dim > 0 && dim !== dims[i]);
+    if (wrong === -1) return undefined;
+    return `model "${this.#model.name}": frames of ${dims.join('x')} do not fit its input [${input.shape.join(', ')}] (spec.shapes, spec.input.layout)`;
+  }
+
+  /** Runs one batch; each frame is a view of its bytes. */
+  async run(frames: readonly Uint8Array[], dims: readonly number[]): Promise<OutputTensor[]> {
+    const { elementType, inputName } = this.#model;
+    const bytes = frameBytes(dims, elementType);
+    if (this.#batch.byteLength < bytes * frames.length) this.#batch = new ArrayBuffer(bytes * frames.length);
+    const packed = new Uint8Array(this.#batch, 0, bytes * frames.length);
+    frames.forEach((frame, i) => packed.set(frame, i * bytes));
+    const shape = [frames.length, ...dims];
+    const input =
+      elementType === 'float32'
+        ? new ort.Tensor('float32', new Float32Array(this.#batch, 0, packed.byteLength / 4), shape)
+        : new ort.Tensor('uint8', packed, shape);
+    const results = await this.#session.run({ [inputName]: input });
+    return Object.entries(results).map(([name, tensor]) => ({
+      name,
+      type: tensor.type,
+      dims: tensor.dims,
+      data: tensor.data as OutputTensor['data'],
+    }));
+  }
+}

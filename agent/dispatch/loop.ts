@@ -1,0 +1,132 @@
+import type { MessagePort } from 'node:worker_threads';
+import { receiveMessageOnPort } from 'node:worker_threads';
+import type { DispatchConfig } from '../../sched/dispatcher.js';
+import { Dispatcher } from '../../sched/dispatcher.js';
+import type { Job } from '../../sched/ready.js';
+import { WcetTable } from '../../sched/wcet.js';
+import { nowUs } from '../clock.js';
+import type { FrameMessage, FromDevice, Program, ToDevice } from '../device/messages.js';
+import type { Bell } from './wait.js';
+import { waitUntil } from './wait.js';
+
+/** A new program that finds no safe instant is taken over regardless after this long. */
+const LONGEST_TAKEOVER_US = 2_000_000;
+/** A measurement waits for a gap that holds it, but no longer than this. */
+const LONGEST_MEASUREMENT_WAIT_US = 2_000_000;
+
+const toConfig = ({ categories, bestEffortUs }: Program): DispatchConfig => {
+  const known = categories.map((category) => ({
+    ...category,
+    wcet: new WcetTable(category.points, category.overheadUs),
+  }));
+  return {
+    realTime: known
+      .filter((category) => category.class === 'RealTime')
+      .map(({ name, wcet, windowUs, windowOffsetUs, relativeDeadlineUs }) => ({
+        name,
+        wcet,
+        windowUs,
+        offsetUs: windowOffsetUs,
+        relativeDeadlineUs,
+      })),
+    bestEffort: known.filter((category) => category.class === 'BestEffort').map(({ name, wcet }) => ({ name, wcet })),
+    bestEffortUs,
+    earlyRelease: true,
+  };
+};
+
+/** What the loop needs of the device beside it. */
+export interface Executor {
+  /** Runs a job's frames, reporting each batch. */
+  execute(job: Job<FrameMessage>, startUs: number): Promise<void>;
+  /** Everything that is neither a frame nor a schedule; may take as long as a run. */
+  control(message: Exclude<ToDevice, FrameMessage | { kind: 'program' | 'stop' }>): Promise<void>;
+  /** A schedule is coming: frames of these categories may follow. */
+  program(program: Program): void;
+  /** A measurement's likely length, Infinity when not known. */
+  expectedUs(message: ToDevice): number;
+}
+
+/**
+ * The dispatcher on the real clock: one thread that waits for the instant the state machine names, runs what it says
+ * and never does anything else while a run is due.
+ */
+export async function dispatchLoop(
+  port: MessagePort,
+  bell: Bell,
+  executor: Executor,
+  post: (message: FromDevice) => void,
+): Promise<void> {
+  const dispatcher = new Dispatcher<FrameMessage>(toConfig({ categories: [], bestEffortUs: 0 }));
+  const controls: Exclude<ToDevice, FrameMessage | { kind: 'program' | 'stop' }>[] = [];
+  let pending: { request: number; config: DispatchConfig; sinceUs: number } | undefined;
+  let measurementDueUs = 0;
+  /** The instant waited for, while the device had nothing to do: tells how late a start is. */
+  let plannedUs: number | undefined;
+
+  for (;;) {
+    const heard = Atomics.load(bell, 0);
+    for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
+      const message = received.message as ToDevice;
+      if (message.kind === 'stop') return;
+      if (message.kind === 'frame') {
+        if (!dispatcher.arrive(message.category, message, message.atUs)) post({ kind: 'dropped', ids: [message.id] });
+      } else if (message.kind === 'program') {
+        executor.program(message.program);
+        pending = { request: message.request, config: toConfig(message.program), sinceUs: nowUs() };
+      } else if (message.kind === 'pool') {
+        await executor.control(message);
+      } else {
+        if (controls.length === 0) measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
+        controls.push(message);
+      }
+    }
+
+    if (pending !== undefined) {
+      const dropped = dispatcher.reconfigure(pending.config, nowUs(), nowUs() - pending.sinceUs > LONGEST_TAKEOVER_US);
+      if (dropped !== undefined) {
+        if (dropped.length > 0) post({ kind: 'dropped', ids: dropped.map(({ id }) => id) });
+        post({ kind: 'answer', request: pending.request, value: null });
+        pending = undefined;
+      }
+    }
+
+    const startUs = nowUs();
+    const decision = dispatcher.next(startUs);
+    if ('run' in decision) {
+      const job = decision.run;
+      await executor.execute(job, startUs);
+      const endUs = nowUs();
+      dispatcher.finish(endUs);
+      const onTime = plannedUs !== undefined && job.kind === 'window' && job.releaseUs === plannedUs;
+      post({
+        kind: 'job',
+        category: job.category,
+        jobKind: job.kind,
+        frames: job.frames.length,
+        releaseUs: job.releaseUs,
+        startUs,
+        endUs,
+        wcetUs: job.wcetUs,
+        ...(onTime ? { lateStartUs: startUs - job.releaseUs } : {}),
+      });
+      plannedUs = undefined;
+      continue;
+    }
+
+    const control = controls[0];
+    if (control !== undefined) {
+      const gapUs = dispatcher.gapEndUs(startUs) - startUs;
+      if (executor.expectedUs(control) <= gapUs || startUs > measurementDueUs) {
+        controls.shift();
+        await executor.control(control);
+        measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
+        continue;
+      }
+    }
+    plannedUs = decision.waitUntilUs;
+    // A pending takeover or measurement looks for its chance again at the end of each gap.
+    const restless = pending !== undefined || control !== undefined;
+    waitUntil(restless ? Math.min(plannedUs, startUs + 1000) : plannedUs, bell, heard);
+  }
+}

@@ -1,0 +1,191 @@
+import type { OutputTensor } from '../device/messages.js';
+
+/** The Open Inference Protocol v2 over HTTP: JSON tensors and the binary tensor extension. */
+
+/** A request that cannot be served; `status` is the HTTP status, the message is meant for its sender. */
+export class BadRequest extends Error {
+  readonly status: number;
+
+  constructor(message: string, status = 400) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** What the tenant's input must look like. `dims` are one frame's axes in the network's order. */
+export interface ExpectedInput {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly elementType: 'float32' | 'uint8';
+}
+
+interface JsonTensor {
+  readonly name?: unknown;
+  readonly shape?: unknown;
+  readonly datatype?: unknown;
+  readonly data?: unknown;
+  readonly parameters?: { readonly binary_data_size?: unknown };
+}
+
+/** Which outputs are wanted and how. */
+export interface WantedOutputs {
+  readonly id?: string;
+  /** Name to whether as binary; undefined: all. */
+  readonly outputs?: ReadonlyMap<string, boolean>;
+  readonly binaryByDefault: boolean;
+}
+
+const DATATYPES = { float32: 'FP32', uint8: 'UINT8' } as const;
+const OUTPUT_DATATYPES: Readonly<Record<string, string>> = {
+  float32: 'FP32',
+  float64: 'FP64',
+  uint8: 'UINT8',
+  int32: 'INT32',
+  int64: 'INT64',
+};
+
+/**
+ * Reads an inference request's one frame into `slot`.
+ *
+ * @param body as chunks, in order
+ * @param headerLength length of the JSON part when binary tensors follow (`Inference-Header-Content-Length`)
+ * @throws BadRequest naming the field that is wrong
+ */
+export function readRequest(
+  body: readonly Buffer[],
+  headerLength: number | undefined,
+  expected: ExpectedInput,
+  slot: Uint8Array,
+): WantedOutputs {
+  const total = body.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength > 0 && headerLength <= total))
+    throw new BadRequest(`Inference-Header-Content-Length must be between 1 and the body's ${total} bytes`);
+  const json = take(body, headerLength ?? total);
+  let request: { id?: unknown; inputs?: unknown; outputs?: unknown; parameters?: { binary_data_output?: unknown } };
+  try {
+    request = JSON.parse(json.toString('utf8')) as typeof request;
+  } catch (error) {
+    throw new BadRequest(
+      `the ${headerLength === undefined ? 'body' : 'inference header'} is not JSON: ${(error as Error).message}`,
+    );
+  }
+  if (request === null || typeof request !== 'object' || !Array.isArray(request.inputs))
+    throw new BadRequest('inputs: required, a list with one tensor');
+  if (request.inputs.length !== 1)
+    throw new BadRequest(`inputs: exactly one tensor is expected, not ${request.inputs.length}`);
+  const input = request.inputs[0] as JsonTensor;
+  if (input.name !== expected.name) throw new BadRequest(`inputs[0].name: must be "${expected.name}"`);
+  const datatype = DATATYPES[expected.elementType];
+  if (input.datatype !== datatype)
+    throw new BadRequest(`inputs[0].datatype: must be ${datatype}, not ${JSON.stringify(input.datatype)}`);
+  const shape = [1, ...expected.dims];
+  if (JSON.stringify(input.shape) !== JSON.stringify(shape))
+    throw new BadRequest(
+      `inputs[0].shape: must be ${JSON.stringify(shape)} (one frame a request), not ${JSON.stringify(input.shape)}`,
+    );
+
+  if (headerLength !== undefined) {
+    const size = total - headerLength;
+    if (input.parameters?.binary_data_size !== size || size !== slot.byteLength)
+      throw new BadRequest(
+        `inputs[0].parameters.binary_data_size: must be ${slot.byteLength}, the length of what follows the header (${size})`,
+      );
+    copy(body, headerLength, slot);
+  } else writeNumbers(input.data, expected.elementType, slot);
+  return wantedOutputs(request);
+}
+
+function wantedOutputs(request: {
+  id?: unknown;
+  outputs?: unknown;
+  parameters?: { binary_data_output?: unknown };
+}): WantedOutputs {
+  if (request.outputs !== undefined && !Array.isArray(request.outputs)) throw new BadRequest('outputs: must be a list');
+  const binaryByDefault = request.parameters?.binary_data_output === true;
+  const outputs = (request.outputs as { name?: unknown; parameters?: { binary_data?: unknown } }[] | undefined)?.map(
+    (output, i): [string, boolean] => {
+      if (typeof output?.name !== 'string') throw new BadRequest(`outputs[${i}].name: required`);
+      return [
+        output.name,
+        output.parameters?.binary_data === undefined ? binaryByDefault : output.parameters.binary_data === true,
+      ];
+    },
+  );
+  return {
+    ...(typeof request.id === 'string' ? { id: request.id.slice(0, 256) } : {}),
+    ...(outputs === undefined || outputs.length === 0 ? {} : { outputs: new Map(outputs) }),
+    binaryByDefault,
+  };
+}
+
+/** The first `length` bytes of a chunked body. */
+function take(body: readonly Buffer[], length: number): Buffer {
+  const first = body[0] ?? Buffer.alloc(0);
+  return first.length >= length ? first.subarray(0, length) : Buffer.concat(body, length);
+}
+
+/** Copies what follows `skip` bytes of a chunked body, each byte once. */
+function copy(body: readonly Buffer[], skip: number, to: Uint8Array): void {
+  let position = -skip;
+  for (const chunk of body) {
+    const from = Math.max(0, -position);
+    if (from < chunk.length) to.set(from === 0 ? chunk : chunk.subarray(from), position + from);
+    position += chunk.length;
+  }
+}
+
+function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uint8Array): void {
+  const out = elementType === 'float32' ? new Float32Array(slot.buffer, slot.byteOffset, slot.byteLength / 4) : slot;
+  let position = 0;
+  const write = (value: unknown): void => {
+    if (Array.isArray(value)) {
+      for (const each of value) write(each);
+      return;
+    }
+    if (typeof value !== 'number') throw new BadRequest(`inputs[0].data: element ${position} is not a number`);
+    if (elementType === 'uint8' && !(Number.isInteger(value) && value >= 0 && value <= 255))
+      throw new BadRequest(`inputs[0].data: element ${position} is not a UINT8`);
+    if (position >= out.length) throw new BadRequest(`inputs[0].data: must have ${out.length} elements, but has more`);
+    out[position++] = value;
+  };
+  if (!Array.isArray(data)) throw new BadRequest('inputs[0].data: required, a list of numbers');
+  write(data);
+  if (position !== out.length)
+    throw new BadRequest(`inputs[0].data: must have ${out.length} elements, not ${position}`);
+}
+
+/** Frame `index` of a batch's outputs, as the body of an answer: JSON, then binary tensors if any were wanted. */
+export function writeResponse(
+  model: string,
+  outputs: readonly OutputTensor[],
+  index: number,
+  wanted: WantedOutputs,
+  parameters: Readonly<Record<string, number | boolean | string>>,
+): { body: Buffer; headerLength?: number } {
+  const binary: Uint8Array[] = [];
+  const known = new Set(outputs.map(({ name }) => name));
+  for (const name of wanted.outputs?.keys() ?? [])
+    if (!known.has(name))
+      throw new BadRequest(`outputs: the model has no output "${name}"; it has ${[...known].join(', ')}`);
+  const described = outputs
+    .filter(({ name }) => wanted.outputs === undefined || wanted.outputs.has(name))
+    .map(({ name, type, dims, data }) => {
+      const length = dims.slice(1).reduce((product, dim) => product * dim, 1);
+      const values = data.subarray(index * length, (index + 1) * length);
+      const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape: [1, ...dims.slice(1)] };
+      if (!(wanted.outputs?.get(name) ?? wanted.binaryByDefault))
+        return { ...tensor, data: Array.from(values as Float32Array, Number) };
+      binary.push(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      return { ...tensor, parameters: { binary_data_size: values.byteLength } };
+    });
+  const json = Buffer.from(
+    JSON.stringify({
+      model_name: model,
+      model_version: '1',
+      ...(wanted.id === undefined ? {} : { id: wanted.id }),
+      parameters,
+      outputs: described,
+    }),
+  );
+  return binary.length === 0 ? { body: json } : { body: Buffer.concat([json, ...binary]), headerLength: json.length };
+}

@@ -1,0 +1,244 @@
+import type { Server } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { availableParallelism } from 'node:os';
+import type { NextFunction, Request, Response } from 'express';
+import express from 'express';
+import type { Agent, Slot } from '../agent.js';
+import { FrameFailure, latencyUs } from '../agent.js';
+import { nowUs } from '../clock.js';
+import type { ServedTenant } from '../tenant.js';
+import { BadImage, Gate, decodeImage, writePixels } from './image.js';
+import type { WantedOutputs } from './oip.js';
+import { BadRequest, readRequest, writeResponse } from './oip.js';
+
+const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
+const LARGEST_HEADER_BYTES = 64 * 1024;
+/** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
+const JSON_BYTES_PER_ELEMENT = 24;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+const VERSION = '0.1.0';
+
+/** The tenants' door: Open Inference Protocol v2, health and metrics. */
+export class IngestServer {
+  readonly #agent: Agent;
+  readonly #server: Server;
+  /** One core stays with the device. */
+  readonly #decoders = new Gate(Math.max(1, availableParallelism() - 1));
+  #open = true;
+
+  constructor(agent: Agent) {
+    this.#agent = agent;
+    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 }, this.#app());
+  }
+
+  /** @returns the address that is listened on */
+  async listen(host: string, port: number): Promise<AddressInfo> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, resolve);
+    });
+    return this.#server.address() as AddressInfo;
+  }
+
+  /** Takes no new frames, waits until those accepted are answered (at most `graceMs`), and closes. */
+  async drain(graceMs = 5000): Promise<void> {
+    this.#open = false;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const deadline = Date.now() + graceMs; this.#agent.inFlight > 0 && Date.now() < deadline;)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#server.closeIdleConnections();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  #app(): express.Express {
+    const app = express();
+    app.disable('x-powered-by');
+    app.disable('etag');
+    app.post('/v2/models/:model/infer', (req, res) => this.#infer(req, res));
+    app.get('/v2', (_req, res) => {
+      res.json({ name: 'deeprt', version: VERSION, extensions: ['binary_tensor_data'] });
+    });
+    app.get(['/v2/health/live', '/healthz'], (_req, res) => {
+      res.status(200).json({ live: true });
+    });
+    app.get(['/v2/health/ready', '/readyz'], (_req, res) => {
+      const ready = this.#agent.ready && this.#open;
+      res.status(ready ? 200 : 503).json({ ready });
+    });
+    app.get('/v2/models/:model', (req, res) => this.#describe(req, res));
+    app.get('/v2/models/:model/ready', (req, res) => {
+      const ready = this.#agent.ready && this.#agent.tenant(req.params.model) !== undefined;
+      res.status(ready ? 200 : 404).json({ name: req.params.model, ready });
+    });
+    app.get('/metrics', async (_req, res) => {
+      res.type(this.#agent.metrics.registry.contentType).send(await this.#agent.metrics.registry.metrics());
+    });
+    app.use((req, res) => {
+      refuse(
+        res,
+        404,
+        `there is no ${req.method} ${req.path} here; frames go to POST /v2/models/<namespace>.<tenant>/infer`,
+      );
+    });
+    app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
+      if (!res.headersSent) refuse(res, error.status ?? 500, error.message);
+    });
+    return app;
+  }
+
+  #describe(req: Request<{ model: string }>, res: Response): void {
+    const tenant = this.#agent.tenant(req.params.model);
+    if (tenant === undefined) return refuse(res, 404, unknownTenant(req.params.model));
+    const { input, outputs } = tenant.terms;
+    res.json({
+      name: req.params.model,
+      versions: ['1'],
+      platform: 'onnxruntime_onnx',
+      inputs: [
+        { name: input.name, datatype: input.elementType === 'float32' ? 'FP32' : 'UINT8', shape: [1, ...input.dims] },
+      ],
+      outputs: outputs.map(({ name, dims }) => ({ name, datatype: 'FP32', shape: [1, ...dims.slice(1)] })),
+    });
+  }
+
+  async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
+    const tenant = this.#agent.tenant(req.params.model);
+    if (tenant === undefined) {
+      req.resume();
+      return refuse(res, 404, unknownTenant(req.params.model));
+    }
+    if (!this.#open) return refuse(res, 503, 'the agent is stopping');
+    try {
+      await this.#serve(tenant, req, res);
+    } catch (error) {
+      const gone = error instanceof ClientGone;
+      const invalid = error instanceof BadRequest || error instanceof BadImage;
+      this.#agent.count(tenant, gone ? 'gone' : invalid ? 'invalid' : 'failed');
+      if (gone) return;
+      if (!invalid && !(error instanceof FrameFailure)) throw error;
+      refuse(res, error instanceof BadRequest ? error.status : invalid ? 400 : 503, error.message);
+    }
+  }
+
+  async #serve(tenant: ServedTenant, req: Request<{ model: string }>, res: Response): Promise<void> {
+    const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
+    const image = type.startsWith('image/');
+    if (image && type !== 'image/jpeg' && type !== 'image/png')
+      throw new BadRequest(`content-type ${type} is not known; send image/jpeg, image/png or a tensor`, 415);
+    const body = await readBody(req, image ? LARGEST_IMAGE_BYTES : largestTensorBody(tenant));
+    const arrivedUs = nowUs();
+
+    const policed = tenant.arrive(arrivedUs);
+    if (!policed.accepted) {
+      const { streams, periodUs } = tenant.terms;
+      this.#agent.count(tenant, 'refused');
+      return tooMany(
+        res,
+        policed.retryAfterUs,
+        `more frames than the ${((streams * 1e6) / periodUs).toFixed(1)} a second that were admitted`,
+      );
+    }
+    const slot = this.#agent.takeSlot(tenant);
+    if (slot === undefined) {
+      this.#agent.count(tenant, 'refused');
+      return tooMany(res, tenant.terms.periodUs, 'too many frames of this tenant wait already');
+    }
+    let wanted: WantedOutputs;
+    try {
+      wanted = image ? await this.#readImage(tenant, req, body, slot) : readTensor(tenant, req, body, slot);
+      if (!tenant.enter(nowUs()))
+        throw new FrameFailure('this node was too busy to take the frame in in time; send the next one');
+    } catch (error) {
+      this.#agent.giveSlot(slot);
+      throw error;
+    }
+
+    const answer = await this.#agent.submit(tenant, slot, arrivedUs);
+    const { deadlineUs } = tenant.terms;
+    const met = latencyUs(answer) <= deadlineUs;
+    const { body: payload, headerLength } = writeResponse(req.params.model, answer.outputs, answer.index, wanted, {
+      queued_us: answer.startUs - arrivedUs,
+      executed_us: answer.endUs - answer.startUs,
+      latency_us: latencyUs(answer),
+      batch_size: answer.batch,
+      ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: met }),
+    });
+    if (res.closed || req.socket.destroyed) throw new ClientGone();
+    if (headerLength !== undefined) res.setHeader('Inference-Header-Content-Length', headerLength);
+    res.setHeader('Content-Type', headerLength === undefined ? 'application/json' : 'application/octet-stream');
+    res.setHeader('Content-Length', payload.length);
+    res.end(payload);
+    const latency = latencyUs(answer);
+    this.#agent.count(tenant, latency <= deadlineUs ? 'onTime' : 'late', latency, answer.batch);
+  }
+
+  async #readImage(tenant: ServedTenant, req: Request, body: readonly Buffer[], slot: Slot): Promise<WantedOutputs> {
+    const { image } = tenant.terms;
+    const pixels = await this.#decoders.run(() =>
+      decodeImage(body.length === 1 ? body[0]! : Buffer.concat(body), image),
+    );
+    writePixels(pixels, image, slot.bytes);
+    return { binaryByDefault: (req.headers.accept ?? '').includes('application/octet-stream') };
+  }
+}
+
+class ClientGone extends Error {}
+
+function readTensor(tenant: ServedTenant, req: Request, body: readonly Buffer[], slot: Slot): WantedOutputs {
+  const header = req.headers['inference-header-content-length'];
+  return readRequest(body, header === undefined ? undefined : Number(header), tenant.terms.input, slot.bytes);
+}
+
+function largestTensorBody({ terms }: ServedTenant): number {
+  const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
+  return LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements;
+}
+
+/** @throws BadRequest (413) as soon as the body is known to be too large, ClientGone when the sender went away */
+function readBody(req: Request, limit: number): Promise<Buffer[]> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = (): void => {
+      // The rest is read and thrown away only as far as the connection's close allows.
+      req.removeAllListeners('data');
+      req.resume();
+      reject(new BadRequest(`the body is larger than the ${limit} bytes that a frame of this tenant may take`, 413));
+    };
+    if (Number(req.headers['content-length'] ?? 0) > limit) return tooLarge();
+    const chunks: Buffer[] = [];
+    let received = 0;
+    req.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (received > limit) return tooLarge();
+      chunks.push(chunk);
+    });
+    req.on('end', () => resolve(chunks));
+    req.on('error', () => reject(new ClientGone()));
+    req.on('close', () => {
+      if (!req.complete) reject(new ClientGone());
+    });
+  });
+}
+
+function unknownTenant(path: string): string {
+  return `no tenant "${path}" is served here; the path is /v2/models/<namespace>.<tenant>/infer and the tenant must be admitted`;
+}
+
+function tooMany(res: Response, retryAfterUs: number, message: string): void {
+  res.setHeader('Retry-After', Math.max(1, Math.ceil(retryAfterUs / 1e6)));
+  res
+    .status(429)
+    .json({
+      error: `${message}; try again in ${Math.ceil(retryAfterUs / 1000)}ms`,
+      retry_after_ms: Math.ceil(retryAfterUs / 1000),
+    });
+}
+
+function refuse(res: Response, status: number, message: string): void {
+  if (res.headersSent || res.closed) return;
+  if (status === 413) res.setHeader('Connection', 'close');
+  res.status(status).json({ error: message });
+}

@@ -1,0 +1,68 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+/** All that an agent exports. Base units; labels are bounded by the tenants and categories that were admitted. */
+export class AgentMetrics {
+  readonly registry = new Registry();
+
+  readonly frames = this.#counter('deeprt_frames_total', 'Frames by outcome.', ['namespace', 'tenant', 'outcome']);
+  readonly misses = this.#counter('deeprt_deadline_misses_total', 'Frames answered after their deadline.', [
+    'namespace',
+    'tenant',
+  ]);
+  readonly latency = this.#histogram(
+    'deeprt_frame_latency_seconds',
+    'From the arrival of a frame to its answer.',
+    ['namespace', 'tenant'],
+    [0.001, 0.0025, 0.005, 0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5],
+  );
+  readonly ingest = this.#histogram(
+    'deeprt_ingest_seconds',
+    'From the arrival of a frame to its window.',
+    [],
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
+  );
+  readonly jobDuration = this.#histogram(
+    'deeprt_job_duration_seconds',
+    'Execution time of a job.',
+    ['category', 'kind'],
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+  );
+  readonly batchSize = this.#histogram(
+    'deeprt_batch_size',
+    'Frames in a job.',
+    ['category', 'kind'],
+    [1, 2, 4, 8, 16, 32, 64, 128, 256],
+  );
+  readonly overruns = this.#counter('deeprt_overruns_total', 'Jobs that took longer than their WCET.', ['category']);
+  readonly busy = this.#counter('deeprt_device_busy_seconds_total', 'Time the device spent on jobs.', ['device']);
+  readonly lateness = this.#histogram(
+    'deeprt_dispatch_lateness_seconds',
+    'From the planned start of a job to its actual start on an idle device.',
+    [],
+    [0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01],
+  );
+  readonly admittedUtilization = this.#gauge(
+    'deeprt_admitted_utilization_ratio',
+    'Share of a device that was promised.',
+    ['node', 'device'],
+  );
+  readonly queueDepth = this.#gauge('deeprt_queue_depth', 'Frames that wait for the device or run on it.', [
+    'category',
+  ]);
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {
+    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #gauge<L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> {
+    return new Gauge({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  #histogram<L extends string>(name: string, help: string, labelNames: L[], buckets: number[]): Histogram<L> {
+    return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
+  }
+}

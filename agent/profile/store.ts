@@ -1,0 +1,60 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { ResourceOf } from '../../api/manifests.js';
+import { parseManifests } from '../../api/manifests.js';
+import type { Profile, ProfiledCategory } from './profiler.js';
+import { fingerprint } from './profiler.js';
+
+const fileOf = (stateDir: string, name: string): string => join(stateDir, 'profiles', `${name}.yaml`);
+
+/** The profile stored for a device; undefined when there is none that can be read. */
+export async function readProfile(stateDir: string, name: string): Promise<Profile | undefined> {
+  const file = fileOf(stateDir, name);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const resource = parseManifests(file, text).manifests[0]?.resource;
+  return resource?.kind === 'GPUProfile' ? resource : undefined;
+}
+
+/** Stores a profile; a crash leaves the old one or the new one. */
+export async function writeProfile(stateDir: string, profile: Profile): Promise<void> {
+  const file = fileOf(stateDir, profile.metadata.name);
+  await mkdir(join(stateDir, 'profiles'), { recursive: true });
+  await writeFile(`${file}.part`, profileText(profile));
+  await rename(`${file}.part`, file);
+}
+
+/** A profile as a manifest. */
+export function profileText({ apiVersion, kind, metadata, spec, status }: Profile): string {
+  return stringify(
+    { apiVersion, kind, metadata: { name: metadata.name }, spec, status },
+    { aliasDuplicateObjects: false },
+  );
+}
+
+/** The stored measurement of a category, if nothing that it depends on has changed. */
+export function reusable(
+  stored: Profile | undefined,
+  device: NonNullable<Profile['status']>['device'],
+  model: ResourceOf<'InferenceModel'>,
+  shape: readonly number[],
+): ProfiledCategory | undefined {
+  if (stored?.status === undefined || JSON.stringify(sorted(stored.status.device)) !== JSON.stringify(sorted(device)))
+    return undefined;
+  const wanted = fingerprint(model);
+  return stored.status.categories?.find(
+    (category) =>
+      category.model === model.metadata.name &&
+      category.shape.join() === shape.join() &&
+      category.fingerprint === wanted,
+  );
+}
+
+function sorted(value: object | undefined): [string, unknown][] {
+  return Object.entries(value ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+}

@@ -1,0 +1,71 @@
+import type { RecordableHistogram } from 'node:perf_hooks';
+import { createHistogram } from 'node:perf_hooks';
+import { Policer } from '../sched/policer.js';
+import type { ImageInput } from './ingest/image.js';
+import type { ExpectedInput } from './ingest/oip.js';
+
+export type Outcome = 'onTime' | 'late' | 'refused' | 'invalid' | 'failed' | 'gone';
+
+/** What a tenant is served with. */
+export interface TenantTerms {
+  readonly namespace: string;
+  readonly name: string;
+  readonly class: 'RealTime' | 'BestEffort';
+  /** The schedule's category its frames go to. */
+  readonly category: string;
+  readonly streams: number;
+  readonly periodUs: number;
+  readonly jitterUs: number;
+  /** Infinity: none. */
+  readonly deadlineUs: number;
+  readonly input: ExpectedInput;
+  readonly image: ImageInput;
+  readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
+}
+
+/** A tenant on this node: its terms, its policing, its books. */
+export class ServedTenant {
+  terms: TenantTerms;
+  /** Frames by outcome since the agent started. */
+  readonly outcomes: Record<Outcome, number> = { onTime: 0, late: 0, refused: 0, invalid: 0, failed: 0, gone: 0 };
+  /** Latency of answered frames, in microseconds. */
+  readonly latencyUs: RecordableHistogram = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+  /** Sum over answered frames of the size of their batch. */
+  batchSum = 0;
+  #arrivals: Policer;
+  #entries: Policer;
+
+  constructor(terms: TenantTerms, ingestUs: number) {
+    this.terms = terms;
+    [this.#arrivals, this.#entries] = policersFor(terms, ingestUs);
+  }
+
+  /** Other terms; policing starts afresh when rate, jitter or streams changed. */
+  change(terms: TenantTerms, ingestUs: number): void {
+    const { streams, periodUs, jitterUs } = this.terms;
+    if (terms.streams !== streams || terms.periodUs !== periodUs || terms.jitterUs !== jitterUs)
+      [this.#arrivals, this.#entries] = policersFor(terms, ingestUs);
+    this.terms = terms;
+  }
+
+  /** Polices a frame's arrival to what was admitted. */
+  arrive(atUs: number): ReturnType<Policer['offer']> {
+    return this.#arrivals.offer(atUs);
+  }
+
+  /**
+   * Polices a frame's entry into its window, after decoding: the admission test counted with the declared jitter plus
+   * the measured time for ingest, and a frame that took longer must not crowd into others' batches.
+   */
+  enter(atUs: number): boolean {
+    return this.#entries.offer(atUs).accepted;
+  }
+
+  get answered(): number {
+    return this.outcomes.onTime + this.outcomes.late;
+  }
+}
+
+function policersFor({ streams, periodUs, jitterUs }: TenantTerms, ingestUs: number): [Policer, Policer] {
+  return [new Policer(streams, periodUs, jitterUs), new Policer(streams, periodUs, jitterUs + ingestUs)];
+}

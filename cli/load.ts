@@ -1,0 +1,246 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createHistogram } from 'node:perf_hooks';
+import sharp from 'sharp';
+import { Pool } from 'undici';
+import { seededRandom } from '../sched/arrivals.js';
+import type { TenantRequest } from '../operator/request.js';
+import { requestOf, tenantKey } from '../operator/request.js';
+import { BadInput, readCatalogue } from './directory.js';
+import { table } from './table.js';
+
+export interface LoadOptions {
+  readonly dir: string;
+  readonly target: string;
+  readonly durationMs: number;
+  readonly seed: number;
+  /** Folder of JPEG frames; `<tenant>*.jpg` where there are such, else any. Drawn noise when absent. */
+  readonly framesDir?: string;
+}
+
+/** One tenant as its cameras saw it. `sent` is the sum of the other counts. */
+export interface LoadedTenant {
+  readonly namespace: string;
+  readonly name: string;
+  readonly served: boolean;
+  readonly sent: number;
+  readonly answered: number;
+  readonly refused: number;
+  readonly failed: number;
+  readonly timedOut: number;
+  /** Answered, but later than the deadline as the client measures it. */
+  readonly late: number;
+  /** Answered, but late by the agent's own measure. */
+  readonly misses: number;
+  readonly offeredFps: number;
+  readonly servedFps: number;
+  readonly meanBatch: number;
+  readonly deadlineMs: number | null;
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number } | null;
+  readonly firstError?: string;
+}
+
+const MOST_CONNECTIONS = 512;
+const TIMEOUT_SLACK_MS = 5000;
+const LONGEST_WAIT_MS = 10_000;
+const DRAWN_FRAMES = 4;
+
+/** Open-loop cameras: every stream sends on its own clock, whether or not answers come back. */
+export async function runLoad({ dir, target, durationMs, seed, framesDir }: LoadOptions): Promise<LoadedTenant[]> {
+  const { tenants } = await readCatalogue(dir);
+  let origin: string;
+  try {
+    origin = new URL(target).origin;
+  } catch {
+    throw new BadInput(`--target ${target} is not a URL such as http://127.0.0.1:8080`);
+  }
+  const pool = new Pool(origin, { connections: MOST_CONNECTIONS, pipelining: 1 });
+  const random = seededRandom(seed);
+  const frames = await framesBy(framesDir);
+  try {
+    return await Promise.all(
+      tenants.map(async (tenant) =>
+        new TenantLoad(requestOf(tenant), pool, await frames(tenant.metadata.name), random).run(durationMs),
+      ),
+    );
+  } finally {
+    await pool.close();
+  }
+}
+
+class TenantLoad {
+  readonly #request: TenantRequest;
+  readonly #pool: Pool;
+  readonly #frames: readonly Buffer[];
+  readonly #random: () => number;
+  readonly #latencyUs = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+  readonly #counts = { sent: 0, answered: 0, refused: 0, failed: 0, timedOut: 0, late: 0, misses: 0, batchSum: 0 };
+  #firstError: string | undefined;
+
+  constructor(request: TenantRequest, pool: Pool, frames: readonly Buffer[], random: () => number) {
+    this.#request = request;
+    this.#pool = pool;
+    this.#frames = frames;
+    this.#random = random;
+  }
+
+  async run(durationMs: number): Promise<LoadedTenant> {
+    const { namespace, name, streams, deadlineUs } = this.#request;
+    const path = `/v2/models/${namespace}.${name}`;
+    const served = await this.#pool
+      .request({ method: 'GET', path: `${path}/ready` })
+      .then(async ({ statusCode, body }) => {
+        await body.dump();
+        return statusCode === 200;
+      });
+    if (served)
+      await Promise.all(
+        Array.from({ length: streams }, (_, stream) => this.#camera(`${path}/infer`, stream, durationMs)),
+      );
+    const { sent, answered, refused, failed, timedOut, late, misses, batchSum } = this.#counts;
+    const seconds = durationMs / 1000;
+    return {
+      namespace,
+      name,
+      served,
+      sent,
+      answered,
+      refused,
+      failed,
+      timedOut,
+      late,
+      misses,
+      offeredFps: sent / seconds,
+      servedFps: answered / seconds,
+      meanBatch: answered === 0 ? 0 : batchSum / answered,
+      deadlineMs: deadlineUs === Infinity ? null : deadlineUs / 1000,
+      latencyMs:
+        answered === 0
+          ? null
+          : {
+              p50: this.#latencyUs.percentile(50) / 1000,
+              p99: this.#latencyUs.percentile(99) / 1000,
+              max: this.#latencyUs.max / 1000,
+            },
+      ...(this.#firstError === undefined ? {} : { firstError: this.#firstError }),
+    };
+  }
+
+  async #camera(path: string, stream: number, durationMs: number): Promise<void> {
+    const periodMs = this.#request.periodUs / 1000;
+    const startMs = performance.now() + this.#random() * periodMs;
+    const answers: Promise<void>[] = [];
+    for (let k = 0; k * periodMs < durationMs; k++) {
+      const waitMs = startMs + k * periodMs - performance.now();
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      answers.push(this.#send(path, this.#frames[(stream + k) % this.#frames.length]!));
+    }
+    await Promise.all(answers);
+  }
+
+  async #send(path: string, frame: Buffer): Promise<void> {
+    const counts = this.#counts;
+    counts.sent++;
+    const { deadlineUs } = this.#request;
+    const startMs = performance.now();
+    try {
+      const { statusCode, headers, body } = await this.#pool.request({
+        method: 'POST',
+        path,
+        headers: { 'content-type': 'image/jpeg', accept: 'application/octet-stream' },
+        body: frame,
+        signal: AbortSignal.timeout(Math.min(LONGEST_WAIT_MS, (2 * deadlineUs) / 1000) + TIMEOUT_SLACK_MS),
+      });
+      const answer = Buffer.from(await body.arrayBuffer());
+      const latencyUs = Math.round((performance.now() - startMs) * 1000);
+      if (statusCode === 200) {
+        const length = Number(headers['inference-header-content-length'] ?? answer.length);
+        const { parameters } = JSON.parse(answer.toString('utf8', 0, length)) as {
+          parameters: { batch_size: number; deadline_met?: boolean };
+        };
+        counts.answered++;
+        counts.batchSum += parameters.batch_size;
+        if (latencyUs > deadlineUs) counts.late++;
+        if (parameters.deadline_met === false) counts.misses++;
+        this.#latencyUs.record(Math.max(1, latencyUs));
+      } else if (statusCode === 429) counts.refused++;
+      else {
+        counts.failed++;
+        this.#firstError ??= `HTTP ${statusCode}: ${answer.toString('utf8', 0, 300)}`;
+      }
+    } catch (error) {
+      if ((error as Error).name === 'TimeoutError') counts.timedOut++;
+      else {
+        counts.failed++;
+        this.#firstError ??= (error as Error).message;
+      }
+    }
+  }
+}
+
+/** Where a tenant's cameras take their pictures from. */
+async function framesBy(dir: string | undefined): Promise<(tenant: string) => Promise<Buffer[]>> {
+  if (dir === undefined) {
+    const drawn = await Promise.all(
+      Array.from({ length: DRAWN_FRAMES }, (_, i) =>
+        sharp({
+          create: {
+            width: 640,
+            height: 480,
+            channels: 3,
+            background: '#555',
+            noise: { type: 'gaussian', mean: 100 + 20 * i, sigma: 25 },
+          },
+        })
+          .jpeg({ quality: 80 })
+          .toBuffer(),
+      ),
+    );
+    return () => Promise.resolve(drawn);
+  }
+  const names = (await readdir(dir)).filter((name) => /\.jpe?g$/.test(name)).sort();
+  if (names.length === 0) throw new BadInput(`--frames ${dir} holds no JPEG files`);
+  return async (tenant) => {
+    const own = names.filter((name) => name.startsWith(`${tenant}.`) || name.startsWith(`${tenant}-`));
+    return Promise.all((own.length > 0 ? own : names).map((name) => readFile(join(dir, name))));
+  };
+}
+
+export function loadTable(tenants: readonly LoadedTenant[]): string {
+  const head = [
+    'TENANT',
+    'OFFERED',
+    'SERVED',
+    'SENT',
+    'ANSWERED',
+    'REFUSED',
+    'FAILED',
+    'TIMED OUT',
+    'MISSES',
+    'BATCH',
+    'P50 MS',
+    'P99 MS',
+    'MAX MS',
+    'DEADLINE',
+  ];
+  const rows = tenants.map((tenant) =>
+    tenant.served
+      ? [
+          tenantKey(tenant),
+          tenant.offeredFps.toFixed(1),
+          tenant.servedFps.toFixed(1),
+          ...[tenant.sent, tenant.answered, tenant.refused, tenant.failed, tenant.timedOut, tenant.misses].map(String),
+          tenant.meanBatch.toFixed(2),
+          ...(tenant.latencyMs === null
+            ? ['', '', '']
+            : [tenant.latencyMs.p50, tenant.latencyMs.p99, tenant.latencyMs.max].map((ms) => ms.toFixed(1))),
+          tenant.deadlineMs === null ? '' : tenant.deadlineMs.toFixed(0),
+        ]
+      : [tenantKey(tenant), ...Array.from({ length: 13 }, () => '')],
+  );
+  const notes = tenants.flatMap((tenant) => [
+    ...(tenant.served ? [] : [`${tenantKey(tenant)} is not served by the target; nothing was sent`]),
+    ...(tenant.firstError === undefined ? [] : [`${tenantKey(tenant)}: first failure: ${tenant.firstError}`]),
+  ]);
+  return [table(head, rows), ...notes].join('\n');
+}

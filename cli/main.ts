@@ -1,0 +1,272 @@
+#!/usr/bin/env node
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Agent } from '../agent/agent.js';
+import type { DeviceOptions, Provider } from '../agent/device/messages.js';
+import { modelFile } from '../agent/device/model-file.js';
+import { profileNode } from '../agent/profile/profile-node.js';
+import { profileText } from '../agent/profile/store.js';
+import { parseDurationUs } from '../api/duration.js';
+import { BadInput, readCatalogue } from './directory.js';
+import { loadTable, runLoad } from './load.js';
+import { newLogger } from './log.js';
+import { planFiles, planJson, planTable } from './plan.js';
+import { progressBar } from './progress.js';
+import { reportOf, reportTable } from './report.js';
+import { simulateFiles, simulationTable } from './simulate.js';
+import { Standalone } from './standalone.js';
+
+const EXIT = { good: 0, failed: 1, badInput: 2, notAllAdmitted: 3 } as const;
+
+function durationArgument(text: string): number {
+  try {
+    const us = parseDurationUs(text);
+    if (us === 0) throw new RangeError('a duration must be longer than zero');
+    return us;
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+function listenArgument(text: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError('give an address and a port, such as 127.0.0.1:8080');
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+function seedArgument(text: string): number {
+  const seed = Number(text);
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new InvalidArgumentError('a seed is a non-negative integer');
+  return seed;
+}
+
+function deviceOptions({ provider, threads }: { provider: Provider; threads?: number }): DeviceOptions {
+  return { provider, threads: threads ?? Math.max(1, Math.floor(availableParallelism() / 2)) };
+}
+
+function threadsArgument(text: string): number {
+  const threads = Number(text);
+  if (!Number.isInteger(threads) || threads < 1 || threads > 256)
+    throw new InvalidArgumentError('give a number of threads from 1 to 256');
+  return threads;
+}
+
+const manifests = (): Option =>
+  new Option(
+    '-f, --filename <dir>',
+    'folder (or file) of InferenceTenant and InferenceModel manifests',
+  ).makeOptionMandatory();
+const providerOption = (): Option =>
+  new Option('--provider <name>', 'ONNX Runtime execution provider').choices(['cpu', 'webgpu', 'cuda']).default('cpu');
+const threadsOption = (): Option =>
+  new Option('--threads <n>', 'cores that one run may use (CPU provider); half of them when not given').argParser(
+    threadsArgument,
+  );
+const profileOption = (): Option =>
+  new Option(
+    '--profile <file...>',
+    'GPUProfile manifests, one or more, as deeprt profile writes them',
+  ).makeOptionMandatory();
+const outputOption = (flag: string): Option =>
+  new Option(flag, 'how to print').choices(['table', 'json']).default('table');
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** Resolves at the first SIGINT or SIGTERM, or when the time is over. */
+function untilStopped(durationUs: number | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const timer =
+      durationUs === undefined ? setInterval(() => undefined, 1 << 30) : setTimeout(finish, durationUs / 1000);
+    function finish(): void {
+      clearTimeout(timer);
+      process.off('SIGINT', finish);
+      process.off('SIGTERM', finish);
+      resolve();
+    }
+    process.on('SIGINT', finish);
+    process.on('SIGTERM', finish);
+  });
+}
+
+const program = new Command('deeprt')
+  .description(
+    'Soft-real-time inference for camera streams on edge nodes: admission with a latency guarantee, batching across tenants.',
+  )
+  .version('0.1.0')
+  .exitOverride()
+  .configureHelp({ sortSubcommands: false })
+  .addHelpText('after', '\nExit codes: 0 good, 2 bad input, 3 not all tenants admitted (plan), 1 anything else.');
+
+program
+  .command('standalone')
+  .description(
+    'Runs DeepRT on this machine over a folder of manifests, without a cluster: loads the models, measures the machine\n(or reuses the measurement in --state), admits the tenants, serves their frames over HTTP. Follows the folder while\nit runs. SIGINT or SIGTERM: answers what was accepted, prints the report, ends.',
+  )
+  .addOption(manifests())
+  .option('--duration <time>', 'end after this long, for instance 30s', durationArgument)
+  .addOption(outputOption('--report <form>'))
+  .option(
+    '--state <dir>',
+    'where measurements and promises are kept across runs',
+    join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),
+  )
+  .addOption(providerOption())
+  .addOption(threadsOption())
+  .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
+  .addOption(
+    new Option('--log <form>', 'log lines on stderr')
+      .choices(['text', 'json'])
+      .default(process.stderr.isTTY ? 'text' : 'json'),
+  )
+  .addHelpText(
+    'after',
+    '\nFrames go to POST /v2/models/<namespace>.<tenant>/infer (Open Inference Protocol v2, or a JPEG or PNG body):\n  curl -H "Content-Type: image/jpeg" --data-binary @frame.jpg http://127.0.0.1:8080/v2/models/default.gate/infer',
+  )
+  .action(
+    async (options: {
+      filename: string;
+      duration?: number;
+      report: 'table' | 'json';
+      state: string;
+      provider: Provider;
+      threads?: number;
+      listen: { host: string; port: number };
+      log: 'text' | 'json';
+    }) => {
+      const standalone = await Standalone.start({
+        dir: options.filename,
+        stateDir: options.state,
+        device: deviceOptions(options),
+        ...options.listen,
+        log: newLogger(options.log),
+      });
+      const servingSinceMs = Date.now();
+      const watcher = standalone.watch();
+      await untilStopped(options.duration);
+      await watcher.stop();
+      await standalone.stop();
+      const report = reportOf(standalone, servingSinceMs);
+      print(options.report === 'json' ? JSON.stringify(report, null, 2) : reportTable(report));
+    },
+  );
+
+program
+  .command('profile')
+  .description('Measures E(n) of every model and shape in the folder on this machine and writes a GPUProfile.')
+  .addOption(manifests())
+  .requiredOption('-o, --output <file>', 'where to write the GPUProfile manifest; - for standard output')
+  .option('--node-name <name>', 'name of the node in the profile', hostname().toLowerCase())
+  .addOption(providerOption())
+  .addOption(threadsOption())
+  .action(
+    async (options: { filename: string; output: string; nodeName: string; provider: Provider; threads?: number }) => {
+      const catalogue = await readCatalogue(options.filename);
+      if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
+      const device = deviceOptions(options);
+      const agent = await Agent.start(device);
+      const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
+      try {
+        for (const [name, model] of catalogue.models)
+          await modelFile(model, catalogue.baseDirs.get(name)!, downloads)
+            .then((path) => agent.load(model, path))
+            .catch((error: unknown) => {
+              throw new BadInput((error as Error).message);
+            });
+        const { profile, failures } = await profileNode(
+          agent,
+          device,
+          options.nodeName,
+          [...catalogue.models.values()],
+          undefined,
+          progressBar('profiling'),
+        );
+        if (failures.size > 0) throw new BadInput([...failures.values()].join('\n'));
+        if (options.output === '-') print(profileText(profile));
+        else await writeFile(options.output, profileText(profile));
+      } finally {
+        await agent.stop();
+        await rm(downloads, { recursive: true, force: true });
+      }
+    },
+  );
+
+program
+  .command('plan')
+  .description(
+    'Says which tenants of the folder would be admitted on nodes with these profiles, and why. Needs no device.',
+  )
+  .addOption(manifests())
+  .addOption(profileOption())
+  .addOption(outputOption('-o, --output <form>'))
+  .action(async (options: { filename: string; profile: string[]; output: 'table' | 'json' }) => {
+    const decision = await planFiles(options.filename, options.profile);
+    print(options.output === 'json' ? JSON.stringify(planJson(decision), null, 2) : planTable(decision));
+    if (decision.verdicts.some(({ admitted }) => !admitted)) process.exitCode = EXIT.notAllAdmitted;
+  });
+
+program
+  .command('simulate')
+  .description(
+    'Runs the admitted tenants in virtual time: the very dispatcher of the agent, seeded phases and jitter, runs at their WCET.',
+  )
+  .addOption(manifests())
+  .addOption(profileOption())
+  .option('--seed <n>', 'seed of phases and jitter', seedArgument, 1)
+  .option('--duration <time>', 'virtual time to cover', durationArgument, 60_000_000)
+  .addOption(outputOption('-o, --output <form>'))
+  .action(
+    async (options: {
+      filename: string;
+      profile: string[];
+      seed: number;
+      duration: number;
+      output: 'table' | 'json';
+    }) => {
+      const report = await simulateFiles(options.filename, options.profile, options.seed, options.duration);
+      print(options.output === 'json' ? JSON.stringify(report, null, 2) : simulationTable(report));
+    },
+  );
+
+program
+  .command('load')
+  .description(
+    'Plays the tenants’ cameras against an agent: each stream sends JPEG frames on its own clock, whether or not answers come back.',
+  )
+  .addOption(manifests())
+  .requiredOption('--target <url>', 'where the agent listens, such as http://127.0.0.1:8080')
+  .option('--duration <time>', 'how long to send', durationArgument, 30_000_000)
+  .option('--frames <dir>', 'folder of JPEG frames: <tenant>*.jpg for a tenant, else any; drawn noise when not given')
+  .option('--seed <n>', 'seed of the cameras’ phases', seedArgument, 1)
+  .addOption(outputOption('-o, --output <form>'))
+  .action(
+    async (options: {
+      filename: string;
+      target: string;
+      duration: number;
+      frames?: string;
+      seed: number;
+      output: 'table' | 'json';
+    }) => {
+      const tenants = await runLoad({
+        dir: options.filename,
+        target: options.target,
+        durationMs: options.duration / 1000,
+        seed: options.seed,
+        ...(options.frames === undefined ? {} : { framesDir: options.frames }),
+      });
+      print(options.output === 'json' ? JSON.stringify({ tenants }, null, 2) : loadTable(tenants));
+    },
+  );
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.good : EXIT.badInput;
+  else {
+    process.stderr.write(`deeprt: ${(error as Error).message}\n`);
+    process.exitCode = error instanceof BadInput ? EXIT.badInput : EXIT.failed;
+  }
+}

@@ -1,0 +1,51 @@
+import { deviceOf } from '../operator/device.js';
+import type { Decision, Verdict } from '../operator/admit.js';
+import { decide } from '../operator/admit.js';
+import { formatDurationUs } from '../api/duration.js';
+import { BadInput, readCatalogue } from './directory.js';
+import { table } from './table.js';
+
+/** Admission as a what-if, over manifests and profiles alone. */
+export async function planFiles(dir: string, profiles: readonly string[]): Promise<Decision> {
+  const catalogue = await readCatalogue(dir, ...profiles);
+  if (catalogue.profiles.length === 0)
+    throw new BadInput(`no GPUProfile in ${[dir, ...profiles].join(', ')}; make one with deeprt profile`);
+  return decide({ models: catalogue.models, devices: catalogue.profiles.map(deviceOf), tenants: catalogue.tenants });
+}
+
+/** The verdicts in the form of `deeprt plan -o json`. */
+export function planJson({ verdicts }: Pick<Decision, 'verdicts'>): object {
+  return {
+    tenants: verdicts.map(({ offer, ...verdict }) => ({
+      ...verdict,
+      offer:
+        offer === undefined
+          ? null
+          : {
+              ...(offer.framesPerSecond === undefined ? {} : { framesPerSecond: offer.framesPerSecond }),
+              ...(offer.deadlineUs === undefined ? {} : { deadline: formatDurationUs(offer.deadlineUs) }),
+              ...(offer.streams === undefined ? {} : { streams: offer.streams }),
+            },
+    })),
+  };
+}
+
+export function planTable({ plans, verdicts }: Decision): string {
+  const rows = verdicts.map((verdict) => [
+    `${verdict.namespace}/${verdict.name}`,
+    verdict.admitted ? 'yes' : 'no',
+    verdict.reason,
+    verdict.placements.map(({ node, device }) => `${node}/${device}`).join(','),
+    verdict.admitted ? `${(verdict.utilization * 100).toFixed(1)}%` : '',
+    windowsOf(verdict),
+    verdict.message,
+  ]);
+  const devices = plans.map(
+    ({ device, utilization }) => `${device.node}/${device.device}: ${(utilization * 100).toFixed(1)}% promised`,
+  );
+  return `${table(['TENANT', 'ADMITTED', 'REASON', 'DEVICE', 'UTIL', 'WINDOW', 'MESSAGE'], rows)}\n${devices.join('\n')}`;
+}
+
+function windowsOf({ placements }: Verdict): string {
+  return placements.map(({ windowUs }) => (windowUs === 0 ? 'none' : `${(windowUs / 1000).toFixed(1)}ms`)).join(',');
+}

@@ -1,0 +1,105 @@
+import type { Standalone } from './standalone.js';
+import { table } from './table.js';
+import { tenantKey } from '../operator/request.js';
+
+export interface TenantReport {
+  readonly namespace: string;
+  readonly name: string;
+  readonly admitted: boolean;
+  readonly reason: string;
+  readonly message: string;
+  readonly frames: Readonly<Record<string, number>>;
+  readonly misses: number;
+  readonly meanBatch: number | null;
+  readonly deadlineMs: number | null;
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number } | null;
+}
+
+export interface StandaloneReport {
+  readonly seconds: number;
+  readonly tenants: readonly TenantReport[];
+  readonly device: {
+    readonly admittedUtilization: number;
+    readonly busy: number;
+    readonly jobs: number;
+    readonly overruns: number;
+  };
+}
+
+/** What has happened since the start, tenant by tenant. */
+export function reportOf({ agent, decision, startedMs }: Standalone, servingSinceMs = startedMs): StandaloneReport {
+  const seconds = (Date.now() - servingSinceMs) / 1000;
+  const served = new Map(agent.everServed().map((tenant) => [tenantKey(tenant.terms), tenant]));
+  return {
+    seconds,
+    tenants: decision.verdicts.map(({ namespace, name, admitted, reason, message }) => {
+      const tenant = served.get(tenantKey({ namespace, name }));
+      const answered = tenant?.answered ?? 0;
+      const ms = (us: number): number => us / 1000;
+      return {
+        namespace,
+        name,
+        admitted,
+        reason,
+        message,
+        frames: { ...tenant?.outcomes },
+        misses: tenant?.outcomes.late ?? 0,
+        meanBatch: tenant === undefined || answered === 0 ? null : tenant.batchSum / answered,
+        deadlineMs: tenant === undefined || tenant.terms.deadlineUs === Infinity ? null : ms(tenant.terms.deadlineUs),
+        latencyMs:
+          tenant === undefined || answered === 0
+            ? null
+            : {
+                p50: ms(tenant.latencyUs.percentile(50)),
+                p99: ms(tenant.latencyUs.percentile(99)),
+                max: ms(tenant.latencyUs.max),
+              },
+      };
+    }),
+    device: {
+      admittedUtilization: decision.plans[0]?.utilization ?? 0,
+      busy: agent.books.busyUs / 1e6 / seconds,
+      jobs: agent.books.jobs,
+      overruns: agent.books.overruns,
+    },
+  };
+}
+
+export function reportTable({ seconds, tenants, device }: StandaloneReport): string {
+  const number = (value: number | null | undefined): string =>
+    value === null || value === undefined ? '' : value.toFixed(1);
+  const rows = tenants.map(({ namespace, name, admitted, frames, misses, meanBatch, deadlineMs, latencyMs }) => [
+    `${namespace}/${name}`,
+    admitted ? 'yes' : 'no',
+    String((frames['onTime'] ?? 0) + (frames['late'] ?? 0)),
+    String(misses),
+    String(frames['refused'] ?? 0),
+    String((frames['invalid'] ?? 0) + (frames['failed'] ?? 0) + (frames['gone'] ?? 0)),
+    number(meanBatch),
+    number(latencyMs?.p50),
+    number(latencyMs?.p99),
+    number(latencyMs?.max),
+    number(deadlineMs),
+  ]);
+  const head = [
+    'TENANT',
+    'ADMITTED',
+    'ANSWERED',
+    'MISSES',
+    'REFUSED',
+    'FAILED',
+    'BATCH',
+    'P50 MS',
+    'P99 MS',
+    'MAX MS',
+    'DEADLINE',
+  ];
+  const refused = tenants
+    .filter(({ admitted }) => !admitted)
+    .map(({ namespace, name, reason, message }) => `${namespace}/${name}: ${reason}: ${message}`);
+  return [
+    table(head, rows),
+    ...refused,
+    `device: ${(device.admittedUtilization * 100).toFixed(1)}% promised, ${(device.busy * 100).toFixed(1)}% busy over ${seconds.toFixed(1)}s, ${device.jobs} jobs, ${device.overruns} overruns`,
+  ].join('\n');
+}
