@@ -14,7 +14,7 @@ export interface LoadOptions {
   readonly target: string;
   readonly durationMs: number;
   readonly seed: number;
-  /** Folder of JPEG frames; `<tenant>*.jpg` where there are such, else any. Drawn noise when absent. */
+  /** Folder of JPEG frames: gate-1.jpg is for tenants gate and gate-north; any for tenants without. Else drawn noise. */
   readonly framesDir?: string;
 }
 
@@ -85,18 +85,27 @@ class TenantLoad {
   }
 
   async run(durationMs: number): Promise<LoadedTenant> {
-    const { namespace, name, streams, deadlineUs } = this.#request;
+    const { namespace, name, streams } = this.#request;
     const path = `/v2/models/${namespace}.${name}`;
-    const served = await this.#pool
-      .request({ method: 'GET', path: `${path}/ready` })
-      .then(async ({ statusCode, body }) => {
-        await body.dump();
-        return statusCode === 200;
-      });
+    const served = (await Promise.all(Array.from({ length: streams }, () => this.#ready(path)))).every(
+      (ready) => ready,
+    );
     if (served)
       await Promise.all(
         Array.from({ length: streams }, (_, stream) => this.#camera(`${path}/infer`, stream, durationMs)),
       );
+    return this.#result(served, durationMs);
+  }
+
+  /** Asks on a connection of its own, so that it is open before the first frame. */
+  async #ready(path: string): Promise<boolean> {
+    const { statusCode, body } = await this.#pool.request({ method: 'GET', path: `${path}/ready` });
+    await body.dump();
+    return statusCode === 200;
+  }
+
+  #result(served: boolean, durationMs: number): LoadedTenant {
+    const { namespace, name, deadlineUs } = this.#request;
     const { sent, answered, refused, failed, timedOut, late, misses, batchSum } = this.#counts;
     const seconds = durationMs / 1000;
     return {
@@ -201,7 +210,7 @@ async function framesBy(dir: string | undefined): Promise<(tenant: string) => Pr
   const names = (await readdir(dir)).filter((name) => /\.jpe?g$/.test(name)).sort();
   if (names.length === 0) throw new BadInput(`--frames ${dir} holds no JPEG files`);
   return async (tenant) => {
-    const own = names.filter((name) => name.startsWith(`${tenant}.`) || name.startsWith(`${tenant}-`));
+    const own = names.filter((name) => `${tenant}-`.startsWith(`${name.replace(/(-?[0-9]+)?\.jpe?g$/, '')}-`));
     return Promise.all((own.length > 0 ? own : names).map((name) => readFile(join(dir, name))));
   };
 }

@@ -238,7 +238,10 @@ program
   .addOption(manifests())
   .requiredOption('--target <url>', 'where the agent listens, such as http://127.0.0.1:8080')
   .option('--duration <time>', 'how long to send', durationArgument, 30_000_000)
-  .option('--frames <dir>', 'folder of JPEG frames: <tenant>*.jpg for a tenant, else any; drawn noise when not given')
+  .option(
+    '--frames <dir>',
+    'folder of JPEG frames: gate-1.jpg is for tenants gate and gate-north, any for tenants without; drawn noise when not given',
+  )
   .option('--seed <n>', 'seed of the cameras’ phases', seedArgument, 1)
   .addOption(outputOption('-o, --output <form>'))
   .action(

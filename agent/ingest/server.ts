@@ -156,6 +156,11 @@ export class IngestServer {
       this.#agent.giveSlot(slot);
       throw error;
     }
+    if (!tenant.enter(nowUs())) {
+      this.#agent.giveSlot(slot);
+      this.#agent.count(tenant, 'refused');
+      return tooMany(res, tenant.terms.periodUs, 'this node was too busy to take the frame in in time');
+    }
 
     const answer = await this.#agent.submit(tenant, slot, arrivedUs);
     const { deadlineUs } = tenant.terms;
@@ -229,12 +234,10 @@ function unknownTenant(path: string): string {
 
 function tooMany(res: Response, retryAfterUs: number, message: string): void {
   res.setHeader('Retry-After', Math.max(1, Math.ceil(retryAfterUs / 1e6)));
-  res
-    .status(429)
-    .json({
-      error: `${message}; try again in ${Math.ceil(retryAfterUs / 1000)}ms`,
-      retry_after_ms: Math.ceil(retryAfterUs / 1000),
-    });
+  res.status(429).json({
+    error: `${message}; try again in ${Math.ceil(retryAfterUs / 1000)}ms`,
+    retry_after_ms: Math.ceil(retryAfterUs / 1000),
+  });
 }
 
 function refuse(res: Response, status: number, message: string): void {

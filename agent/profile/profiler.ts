@@ -160,7 +160,7 @@ export class IngestLoad {
         noise: { type: 'gaussian' as const, mean: 128, sigma: 30 },
       },
     };
-    const jpeg = await sharp(noise).jpeg({ quality: 80 }).toBuffer();
+    const jpeg = await sharp(noise).blur(3).jpeg({ quality: 85 }).toBuffer();
     const shape = this.#model.spec.shapes.find(([channels]) => channels === 1 || channels === 3);
     if (shape === undefined) return;
     const input = imageInput(this.#model, shape);
