@@ -20,6 +20,7 @@ import { loadTable } from '../cli/load.js';
 import { planTable } from '../cli/plan.js';
 import type { StandaloneReport } from '../cli/report.js';
 import type { Decision } from '../operator/admit.js';
+import { table } from '../cli/table.js';
 import { decide } from '../operator/admit.js';
 import { deviceOf } from '../operator/device.js';
 import { checkAnswers } from './check-answers.js';
@@ -78,19 +79,31 @@ function scaled(tenants: readonly Tenant[], rate: number, deadline: number, gree
   }));
 }
 
+function describeProfile({ status }: ResourceOf<'GPUProfile'>): string {
+  const rows = (status?.categories ?? []).map(({ model, shape, batches }) => {
+    const [first, last] = [batches[0]!, batches.at(-1)!];
+    const ms = (us: number): string => (us / 1000).toFixed(1);
+    return [model, shape.join('x'), ms(first.p50Us!), ms(first.wcetUs), String(last.size), ms(last.wcetUs / last.size)];
+  });
+  const head = ['MODEL', 'SHAPE', 'ONE FRAME P50 MS', 'WCET MS', 'LARGEST USEFUL BATCH', 'WCET MS PER FRAME'];
+  const overheads = `dispatch overhead ${status?.dispatchOverheadUs ?? 0}us a job, ingest at most ${((status?.ingestUs ?? 0) / 1000).toFixed(1)}ms a frame`;
+  return `${table(head, rows)}\n${overheads}`;
+}
+
 /** Finds the scale at which all but the greedy tenant are admitted at the utilization aimed at. */
 function scaleTo(catalogue: Catalogue): { tenants: Tenant[]; decision: Decision; rate: number; deadline: number } {
   const device = deviceOf(catalogue.profiles[0]!);
   const greedy = catalogue.tenants.find(({ metadata }) => metadata.name === GREEDY)!;
   const greedyTable = device.tables.get(`${greedy.spec.modelRef.name}@${greedy.spec.inputShape.join('x')}`)!;
-  const greedyFps = Math.ceil((GREEDY_SHARE * 1e6) / greedyTable.at(1) / (greedy.spec.streams ?? 1));
+  const perFrameUs = greedyTable.at(greedyTable.largestBatch) / greedyTable.largestBatch;
+  const greedyFps = Math.ceil((GREEDY_SHARE * 1e6) / perFrameUs / (greedy.spec.streams ?? 1));
   const attempt = (rate: number, deadline: number) => {
     const tenants = scaled(catalogue.tenants, rate, deadline, greedyFps);
     return { tenants, rate, deadline, decision: decide({ models: catalogue.models, devices: [device], tenants }) };
   };
   for (const deadline of DEADLINE_FACTORS) {
     let best: ReturnType<typeof attempt> | undefined;
-    for (let rate = 0.02; rate < 200; rate *= 1.03) {
+    for (let rate = 0.02; rate < 200; rate *= 1.04) {
       const tried = attempt(rate, deadline);
       const utilization = tried.decision.plans[0]!.utilization;
       const others = tried.decision.verdicts.every(({ name, admitted }) => admitted !== (name === GREEDY));
@@ -98,7 +111,7 @@ function scaleTo(catalogue: Catalogue): { tenants: Tenant[]; decision: Decision;
         best === undefined ||
         Math.abs(utilization - UTILIZATION.aim) < Math.abs(best.decision.plans[0]!.utilization - UTILIZATION.aim);
       if (others && utilization >= UTILIZATION.least && utilization <= UTILIZATION.most && closer) best = tried;
-      if (utilization > UTILIZATION.most) break;
+      if (!others && best !== undefined) break;
     }
     if (best !== undefined) return best;
   }
@@ -145,6 +158,7 @@ async function main(work: string): Promise<boolean> {
 
   step('2/5 scaling the example tenants to it and asking admission');
   const catalogue = await readCatalogue(examples, profile);
+  say(`${describeProfile(catalogue.profiles[0]!)}\n`);
   const scale = scaleTo(catalogue);
   await writeFile(
     join(work, 'manifests', 'tenants.yaml'),

@@ -150,8 +150,6 @@ export class IngestServer {
     let wanted: WantedOutputs;
     try {
       wanted = image ? await this.#readImage(tenant, req, body, slot) : readTensor(tenant, req, body, slot);
-      if (!tenant.enter(nowUs()))
-        throw new FrameFailure('this node was too busy to take the frame in in time; send the next one');
     } catch (error) {
       this.#agent.giveSlot(slot);
       throw error;

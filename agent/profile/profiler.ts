@@ -21,6 +21,7 @@ const MOST_MS_PER_SIZE = 2000;
 const WARM_UPS = 3;
 /** Frames per second that ingest takes in while the device is measured. */
 export const INGEST_FPS = 40;
+const INGEST_WARM_UPS = 20;
 const WAKE_SAMPLES = 200;
 
 /** Called as profiling goes on: what is measured and the share that is done. */
@@ -165,6 +166,7 @@ export class IngestLoad {
     if (shape === undefined) return;
     const input = imageInput(this.#model, shape);
     const slot = new Uint8Array(shape.reduce((product, dim) => product * dim, 1) * 4);
+    for (let i = 0; i < INGEST_WARM_UPS; i++) writePixels(await decodeImage(jpeg, input), input, slot);
     this.#ended = (async () => {
       while (this.#running) {
         const startUs = nowUs();
