@@ -11,7 +11,7 @@ export interface Problem {
   readonly message: string;
 }
 
-const ajv = new Ajv({ allErrors: true, useDefaults: true, strict: false, validateFormats: false });
+const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, strict: false, validateFormats: false });
 const validators = new Map<string, { crd: Crd; validate: ValidateFunction }>(
   crds.map((crd) => [crd.kind, { crd, validate: ajv.compile(closed(crd.schema)) }]),
 );

@@ -1,0 +1,214 @@
+import { describe, expect, test } from '@jest/globals';
+import { stringify } from 'yaml';
+import type { ResourceOf } from '../api/manifests.js';
+import { parseManifests } from '../api/manifests.js';
+import { modelManifest, tenantManifest } from '../test/support/workspace.js';
+import type { Decision, Snapshot, Verdict } from './admit.js';
+import { decide } from './admit.js';
+import type { Device } from './device.js';
+import { deviceOf } from './device.js';
+import { placedOn } from './device-plan.js';
+import { planOf, scheduleOf } from './schedule.js';
+import { requestOf, tenantKey } from './request.js';
+
+const resource = <K extends 'InferenceTenant' | 'InferenceModel' | 'GPUProfile'>(object: object): ResourceOf<K> => {
+  const { manifests, problems } = parseManifests('test', stringify(object));
+  if (problems.length > 0) throw new Error(JSON.stringify(problems));
+  return manifests[0]!.resource as ResourceOf<K>;
+};
+const tenant = (name: string, spec: object = {}): ResourceOf<'InferenceTenant'> =>
+  resource(tenantManifest(name, { jitter: '5ms', ...spec }));
+const model = resource<'InferenceModel'>(
+  modelManifest('echo', 'a'.repeat(64), {
+    shapes: [
+      [3, 16, 16],
+      [3, 8, 8],
+    ],
+  }),
+);
+const models = new Map([['echo', model]]);
+
+/** A device on which a batch of n takes 2 + n ms, `slow` times as much. */
+const device = (node: string, slow = 1, shapes = [[3, 8, 8]]): Device =>
+  deviceOf(
+    resource<'GPUProfile'>({
+      apiVersion: 'deeprt.dev/v1alpha1',
+      kind: 'GPUProfile',
+      metadata: { name: `${node}-0` },
+      spec: { nodeName: node, device: 0 },
+      status: {
+        categories: shapes.map((shape) => ({
+          model: 'echo',
+          shape,
+          batches: [1, 2, 4, 8].map((size) => ({ size, wcetUs: slow * (2000 + 1000 * size) })),
+        })),
+      },
+    }),
+  );
+const edge = device('edge-1');
+const snapshot = (tenants: ResourceOf<'InferenceTenant'>[], more: Partial<Snapshot> = {}): Snapshot => ({
+  models,
+  devices: [edge],
+  tenants,
+  ...more,
+});
+const verdict = ({ verdicts }: Decision, name: string): Verdict => verdicts.find((each) => each.name === name)!;
+
+describe('admission', () => {
+  test('admits what fits, with its place, window and share', () => {
+    const decision = decide(snapshot([tenant('a', { streams: 2 }), tenant('b')]));
+    const [a, b] = [verdict(decision, 'a'), verdict(decision, 'b')];
+    expect(a).toMatchObject({
+      admitted: true,
+      reason: 'Admitted',
+      placements: [{ node: 'edge-1', device: 0, streams: 2, category: 'echo@3x8x8' }],
+    });
+    const [placement] = a.placements;
+    expect(placement!.windowUs + placement!.relativeDeadlineUs).toBe(400_000);
+    expect(a.utilization).toBeCloseTo(2 * b.utilization);
+    expect(a.utilization + b.utilization).toBeCloseTo(decision.plans[0]!.utilization);
+    // Both tenants share batches: one category, one window.
+    expect(b.placements[0]).toMatchObject({ category: 'echo@3x8x8', windowUs: placement!.windowUs });
+  });
+
+  test.each([
+    ['an unknown model', { modelRef: { name: 'ecco' } }, 'ModelNotFound', /no InferenceModel "ecco"/],
+    ['a shape not offered', { inputShape: [3, 9, 9] }, 'ShapeNotOffered', /must be one of 3x16x16, 3x8x8/],
+    ['a shape not measured', { inputShape: [3, 16, 16] }, 'ProfilePending', /has not been measured/],
+    [
+      'a deadline below the WCET',
+      { deadline: '2ms' },
+      'DeadlineShorterThanWCET',
+      /takes 3\.0ms, but the deadline leaves 2\.0ms/,
+    ],
+    [
+      'too many frames',
+      { streams: 200 },
+      'UtilizationExceeded',
+      /utilization would be .*would not fit on this node even alone.*would fit now/,
+    ],
+  ])('refuses %s', (_what, spec, reason, message) => {
+    const refused = verdict(decide(snapshot([tenant('x', spec)])), 'x');
+    expect(refused).toMatchObject({ admitted: false, reason, placements: [], utilization: 0 });
+    expect(refused.message).toMatch(message);
+  });
+
+  test('refuses a deadline that others would make it miss, says by how much, and offers one that holds', () => {
+    const heavy = tenant('heavy', { streams: 60, framesPerSecond: 10, deadline: '500ms' });
+    const refused = verdict(decide(snapshot([heavy, tenant('urgent', { deadline: '10ms' })])), 'urgent');
+    expect(refused).toMatchObject({ admitted: false });
+    expect(refused.offer?.deadlineUs).toBeGreaterThan(10_000);
+    const taken = decide(snapshot([heavy, tenant('urgent', { deadline: `${refused.offer!.deadlineUs! / 1000}ms` })]));
+    expect(verdict(taken, 'urgent').admitted).toBe(true);
+    expect(verdict(taken, 'heavy').admitted).toBe(true);
+  });
+
+  test.each([
+    ['streams', { streams: 40, framesPerSecond: 30, deadline: '60ms' }],
+    ['framesPerSecond', { streams: 4, framesPerSecond: 400, jitter: '0us', deadline: '100ms' }],
+  ] as const)('an offer of %s is admitted when it is taken up', (figure, asked) => {
+    const { offer } = verdict(decide(snapshot([tenant('x', asked)])), 'x');
+    expect(offer![figure]).toBeGreaterThan(0);
+    expect(verdict(decide(snapshot([tenant('x', { ...asked, [figure]: offer![figure] })])), 'x').admitted).toBe(true);
+  });
+
+  test('tells waiting from never', () => {
+    const big = tenant('big', { streams: 20, framesPerSecond: 30 });
+    expect(
+      verdict(decide(snapshot([big, tenant('second', { streams: 20, framesPerSecond: 30 })])), 'second').message,
+    ).toMatch(/may fit when other tenants leave/);
+  });
+
+  test('packs onto the fullest device that fits, spreads to the emptiest, and sums up the reasons of several nodes', () => {
+    const devices = [edge, device('edge-2'), device('edge-3', 100)];
+    const first = tenant('first');
+    const packed = decide(snapshot([first, tenant('second')], { devices }));
+    expect(verdict(packed, 'second').placements[0]!.node).toBe(verdict(packed, 'first').placements[0]!.node);
+    const spread = decide(snapshot([first, tenant('second', { placement: { strategy: 'Spread' } })], { devices }));
+    expect(verdict(spread, 'second').placements[0]!.node).not.toBe(verdict(spread, 'first').placements[0]!.node);
+    const refused = verdict(decide(snapshot([tenant('x', { streams: 200, deadline: '100ms' })], { devices })), 'x');
+    expect(refused.message).toMatch(
+      /^0\/3 nodes admit: 2 UtilizationExceeded \(best: edge-[12] at [0-9.]+\), 1 DeadlineShorterThanWCET/,
+    );
+  });
+
+  test('splits a tenant’s streams over devices only when it allows that', () => {
+    const devices = [edge, device('edge-2')];
+    const spec = { streams: 40, framesPerSecond: 30, deadline: '200ms' };
+    expect(verdict(decide(snapshot([tenant('x', spec)], { devices })), 'x').admitted).toBe(false);
+    const split = verdict(
+      decide(snapshot([tenant('x', { ...spec, placement: { allowSplit: true } })], { devices })),
+      'x',
+    );
+    expect(split.placements).toHaveLength(2);
+    expect(split.placements.reduce((sum, { streams }) => sum + streams, 0)).toBe(40);
+    const tooMany = decide(
+      snapshot([tenant('x', { ...spec, streams: 400, placement: { allowSplit: true } })], { devices }),
+    );
+    expect(verdict(tooMany, 'x').admitted).toBe(false);
+    expect(tooMany.plans.flatMap(placedOn)).toEqual([]); // nothing half placed stays behind
+  });
+
+  test('best effort takes no real-time tenant’s place', () => {
+    const full = Array.from({ length: 40 }, (_, i) => tenant(`t${i}`, { streams: 2 }));
+    const idle = tenant('idle', { class: 'BestEffort', framesPerSecond: 100 });
+    const before = decide(snapshot(full));
+    const after = decide(snapshot([idle, ...full]));
+    expect(verdict(after, 'idle')).toMatchObject({ admitted: true, utilization: 0, placements: [{ windowUs: 0 }] });
+    expect(after.verdicts.slice(1).map(({ admitted }) => admitted)).toEqual(
+      before.verdicts.map(({ admitted }) => admitted),
+    );
+  });
+});
+
+describe('promises', () => {
+  const some = [tenant('a', { streams: 6, framesPerSecond: 30 }), tenant('b', { streams: 6, framesPerSecond: 30 })];
+
+  test('are sticky: whoever comes first in the list later does not push out those admitted before', () => {
+    const before = decide(snapshot(some));
+    const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30 });
+    expect(verdict(decide(snapshot([greedy, ...some])), 'greedy').admitted).toBe(true);
+    const after = decide(snapshot([greedy, ...some], { promised: before.plans }));
+    expect(after.verdicts.map(({ admitted }) => admitted)).toEqual([false, true, true]);
+    expect(after.plans[0]).toBe(before.plans[0]); // nothing to program anew
+  });
+
+  test('stand while a changed request does not fit, and give way when it does', () => {
+    const { plans } = decide(snapshot(some));
+    const tooMuch = decide(
+      snapshot([tenant('a', { streams: 100, framesPerSecond: 30 }), some[1]!], { promised: plans }),
+    );
+    expect(verdict(tooMuch, 'a')).toMatchObject({
+      admitted: true,
+      reason: 'UtilizationExceeded',
+      placements: [{ streams: 6 }],
+    });
+    expect(verdict(tooMuch, 'a').message).toMatch(/the one before goes on/);
+    const less = decide(snapshot([tenant('a', { streams: 1 }), some[1]!], { promised: plans }));
+    expect(verdict(less, 'a')).toMatchObject({ admitted: true, reason: 'Admitted', placements: [{ streams: 1 }] });
+  });
+
+  test('end with their tenant, which makes room for one that waited', () => {
+    const waiting = tenant('waiting', { streams: 16, framesPerSecond: 30 });
+    const before = decide(snapshot([...some, waiting]));
+    expect(verdict(before, 'waiting').admitted).toBe(false);
+    const after = decide(snapshot([some[0]!, waiting], { promised: before.plans }));
+    expect(after.verdicts.map(({ admitted }) => admitted)).toEqual([true, true]);
+  });
+
+  test('outlive a restart by their record', () => {
+    const before = decide(snapshot(some));
+    const requests = new Map(some.map((each) => [tenantKey(each.metadata), requestOf(each)]));
+    const restored = planOf(scheduleOf(before.plans[0]!), edge, requests);
+    const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30 });
+    const after = decide(snapshot([greedy, ...some], { promised: [restored] }));
+    expect(after.verdicts.map(({ admitted }) => admitted)).toEqual([false, true, true]);
+    expect(scheduleOf(after.plans[0]!)).toEqual(scheduleOf(before.plans[0]!));
+  });
+
+  test('are decided again when the device turned out slower: the first keep their place', () => {
+    const before = decide(snapshot(some));
+    const after = decide(snapshot(some, { devices: [device('edge-1', 2.5)], promised: before.plans }));
+    expect(after.verdicts.map(({ admitted }) => admitted)).toEqual([true, false]);
+  });
+});

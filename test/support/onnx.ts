@@ -1,0 +1,51 @@
+import { onnx } from 'onnx-proto';
+
+/** Small networks written on the spot, for what the real ones cannot show. */
+
+const { FLOAT, UINT8, INT64 } = onnx.TensorProto.DataType;
+
+export type Axis = number | string;
+
+function valueInfo(name: string, elemType: number, shape: readonly Axis[]): onnx.IValueInfoProto {
+  const dim = shape.map((axis) => (typeof axis === 'number' ? { dimValue: axis } : { dimParam: axis }));
+  return { name, type: { tensorType: { elemType, shape: { dim } } } };
+}
+
+function model(graph: onnx.IGraphProto): Uint8Array {
+  return onnx.ModelProto.encode(
+    onnx.ModelProto.create({
+      irVersion: 8,
+      opsetImport: [{ domain: '', version: 13 }],
+      producerName: 'deeprt-test',
+      graph,
+    }),
+  ).finish();
+}
+
+/** out = in, whole frames: any element type and input shape. */
+export function identityNetwork(elementType: 'float32' | 'uint8', shape: readonly Axis[]): Uint8Array {
+  const type = elementType === 'float32' ? FLOAT : UINT8;
+  return model({
+    name: 'identity',
+    input: [valueInfo('in', type, shape)],
+    output: [valueInfo('out', type, shape)],
+    node: [{ opType: 'Identity', input: ['in'], output: ['out'] }],
+  });
+}
+
+/** out = the first row of each frame's first channel: next to no work, so that everything else shows. */
+export function firstRowNetwork(shape: readonly [Axis, number, number, number]): Uint8Array {
+  const constant = (name: string, values: readonly number[]): onnx.ITensorProto => ({
+    name,
+    dataType: INT64,
+    dims: [values.length],
+    int64Data: [...values],
+  });
+  return model({
+    name: 'first-row',
+    input: [valueInfo('in', UINT8, shape)],
+    output: [valueInfo('out', UINT8, [shape[0], 1, 1, shape[3]])],
+    node: [{ opType: 'Slice', input: ['in', 'starts', 'ends', 'axes'], output: ['out'] }],
+    initializer: [constant('starts', [0, 0]), constant('ends', [1, 1]), constant('axes', [1, 2])],
+  });
+}
