@@ -3,7 +3,7 @@ import { nowUs } from './clock.js';
 import { Device } from './device/device.js';
 import type { FramePool } from './device/frame-pool.js';
 import type { BatchDone, DeviceOptions, JobDone, LoadedModel, OutputTensor, Program } from './device/messages.js';
-import { frameBytes } from './device/sessions.js';
+import { frameBytes } from './device/frames.js';
 import { imageInput } from './ingest/image.js';
 import { AgentMetrics } from './metrics.js';
 import type { Outcome, TenantTerms } from './tenant.js';

@@ -37,7 +37,6 @@ export class Device {
   #lastRequest = 0;
   #lastPool = 0;
   #stopped = false;
-  runtimeVersion = '';
 
   private constructor(worker: Worker, bell: Bell, listener: DeviceListener) {
     this.#worker = worker;
@@ -52,10 +51,8 @@ export class Device {
     const device = new Device(worker, bell, listener);
     await new Promise<void>((resolve, reject) => {
       worker.on('message', (message: FromDevice) => {
-        if (message.kind === 'ready') {
-          device.runtimeVersion = message.runtimeVersion;
-          resolve();
-        } else device.#hear(message);
+        if (message.kind === 'ready') resolve();
+        else device.#hear(message);
       });
       worker.on('error', (error) => {
         reject(error as Error);

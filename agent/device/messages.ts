@@ -95,7 +95,7 @@ export interface JobDone {
 }
 
 export type FromDevice =
-  | { readonly kind: 'ready'; readonly runtimeVersion: string }
+  | { readonly kind: 'ready' }
   | { readonly kind: 'answer'; readonly request: number; readonly value: unknown }
   | { readonly kind: 'refused'; readonly request: number; readonly error: string }
   | { readonly kind: 'dropped'; readonly ids: readonly number[] }

@@ -1,20 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import ort from 'onnxruntime-node';
-import type { DeviceOptions, ElementType, LoadedModel, OutputTensor } from './messages.js';
-
-const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, uint8: 1 };
-
-/** Bytes of one frame. */
-export function frameBytes(dims: readonly number[], elementType: ElementType): number {
-  return dims.reduce((product, dim) => product * dim, 1) * BYTES[elementType];
-}
-
-export const runtimeVersion = (
-  JSON.parse(readFileSync(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'), 'utf8')) as {
-    version: string;
-  }
-).version;
+import { frameBytes } from './frames.js';
+import type { DeviceOptions, LoadedModel, OutputTensor } from './messages.js';
 
 /** One network on the device, with the memory that its batches are packed in. */
 export class Session {

@@ -11,7 +11,8 @@ import { dispatchLoop } from '../dispatch/loop.js';
 import type { Bell } from '../dispatch/wait.js';
 import { waitUntil } from '../dispatch/wait.js';
 import type { DeviceOptions, FrameMessage, FromDevice, Measured, OutputTensor, ToDevice } from './messages.js';
-import { Session, frameBytes, runtimeVersion } from './sessions.js';
+import { frameBytes } from './frames.js';
+import { Session } from './sessions.js';
 
 const THREAD_PRIORITY = -10;
 
@@ -116,7 +117,7 @@ try {
 } catch {
   // Not permitted: ordinary priority then, which the profile measures as it is.
 }
-post({ kind: 'ready', runtimeVersion });
+post({ kind: 'ready' });
 await dispatchLoop(
   port,
   bell,

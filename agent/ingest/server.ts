@@ -17,6 +17,7 @@ const LARGEST_HEADER_BYTES = 64 * 1024;
 /** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
 const JSON_BYTES_PER_ELEMENT = 24;
 const REQUEST_TIMEOUT_MS = 30_000;
+const OVERSIZED_GRACE_MS = 500;
 
 const VERSION = '0.1.0';
 
@@ -205,7 +206,7 @@ function largestTensorBody({ terms }: ServedTenant): number {
 function readBody(req: Request, limit: number): Promise<Buffer[]> {
   return new Promise((resolve, reject) => {
     const tooLarge = (): void => {
-      // The rest is read and thrown away only as far as the connection's close allows.
+      // The rest is read and thrown away until the connection is closed.
       req.removeAllListeners('data');
       req.resume();
       reject(new BadRequest(`the body is larger than the ${limit} bytes that a frame of this tenant may take`, 413));
@@ -240,6 +241,10 @@ function tooMany(res: Response, retryAfterUs: number, message: string): void {
 
 function refuse(res: Response, status: number, message: string): void {
   if (res.headersSent || res.closed) return;
-  if (status === 413) res.setHeader('Connection', 'close');
+  if (status === 413) {
+    res.setHeader('Connection', 'close');
+    // Whoever sends without end is cut off, but gets time to read why.
+    res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
+  }
   res.status(status).json({ error: message });
 }

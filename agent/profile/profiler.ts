@@ -7,7 +7,7 @@ import type { Agent } from '../agent.js';
 import { networkDims } from '../agent.js';
 import { nowUs } from '../clock.js';
 import type { DeviceOptions } from '../device/messages.js';
-import { runtimeVersion } from '../device/sessions.js';
+import { runtimeVersion } from '../device/runtime-version.js';
 import { decodeImage, imageInput, writePixels } from '../ingest/image.js';
 
 export type Profile = ResourceOf<'GPUProfile'>;

@@ -1,0 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+/** Version of ONNX Runtime; read without loading it, which only a device's thread does. */
+export const runtimeVersion = (
+  JSON.parse(readFileSync(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'), 'utf8')) as {
+    version: string;
+  }
+).version;

@@ -1,0 +1,413 @@
+import { writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Running } from './support/cli.js';
+import { deeprt, inferJson, standalone } from './support/cli.js';
+import { identityNetwork } from './support/onnx.js';
+import type { Workspace } from './support/workspace.js';
+import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
+
+/** `deeprt standalone` as a process, over real files. */
+let workspace: Workspace;
+let running: Running | undefined;
+
+beforeEach(async () => {
+  workspace = await newWorkspace();
+});
+afterEach(async () => {
+  await running?.kill('SIGKILL');
+  running = undefined;
+  await workspace.dispose();
+});
+
+const status = async (tenant: string): Promise<number> => (await inferJson(running!.url, tenant, {})).status;
+const verdictOf = (tenant: string, since = 0) =>
+  running!.logged((line) => line['tenant'] === `default/${tenant}`, since);
+
+describe('models that cannot be used concern their own tenants only', () => {
+  test('each failure is a clear reason, and the good tenant is served', async () => {
+    const echo = await workspace.model('echo', echoNetwork());
+    const networks: [string, object, RegExp][] = [
+      ['missing', modelManifest('missing', 'a'.repeat(64)), /there is no file .*missing\.onnx \(spec\.source\)/],
+      [
+        'altered',
+        {
+          ...(await workspace.model('altered', echoNetwork())),
+          spec: { ...(echo as { spec: object }).spec, source: 'file:../altered.onnx', sha256: 'b'.repeat(64) },
+        },
+        /has sha256 [0-9a-f]{64}, but spec\.sha256 says bbbb/,
+      ],
+      [
+        'text',
+        await workspace.model('text', new TextEncoder().encode('not a network')),
+        /cannot load .*is it an ONNX file/,
+      ],
+      [
+        'bytes',
+        await workspace.model('bytes', identityNetwork('uint8', ['n', 3, 8, 8])),
+        /its input is not of type float32 \(spec\.input\.elementType\); the network takes in: uint8/,
+      ],
+      ['flat', await workspace.model('flat', identityNetwork('float32', ['n', 192])), /its input is not of rank 4/],
+      [
+        'named',
+        await workspace.model('named', echoNetwork(), { input: { name: 'x' } }),
+        /it has no input "x" \(spec\.input\.name\)/,
+      ],
+      [
+        'large',
+        await workspace.model('large', identityNetwork('float32', ['n', 3, 16, 16])),
+        /frames of 3x8x8 do not fit its input \[n, 3, 16, 16\]/,
+      ],
+      [
+        'single',
+        await workspace.model('single', identityNetwork('float32', [1, 3, 8, 8])),
+        /cannot|fixed|batch|dimension/i,
+      ],
+    ];
+    await workspace.write('models.yaml', echo, ...networks.map(([, model]) => model));
+    await workspace.write(
+      'tenants.yaml',
+      tenantManifest('good'),
+      ...networks.map(([name]) => tenantManifest(`on-${name}`, { modelRef: { name } })),
+    );
+    running = await standalone(workspace);
+    expect(await status('good')).toBe(200);
+    for (const [name, , message] of networks) {
+      expect(await verdictOf(`on-${name}`)).toMatchObject({
+        admitted: false,
+        reason: 'ModelUnavailable',
+        message: expect.stringMatching(message) as unknown,
+      });
+      expect(await status(`on-${name}`)).toBe(404);
+    }
+  });
+});
+
+describe('the folder is followed', () => {
+  test('tenants come, change, wait and go; a file that breaks keeps its last good content', async () => {
+    await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+    await workspace.write('a.yaml', tenantManifest('a'));
+    running = await standalone(workspace);
+    expect(await status('a')).toBe(200);
+
+    await workspace.write('b.yaml', tenantManifest('b'));
+    expect(await verdictOf('b')).toMatchObject({ admitted: true });
+    expect(await status('b')).toBe(200);
+
+    let seen = running.log().length;
+    await workspace.writeText('a.yaml', 'kind: [');
+    expect((await running.logged(({ msg }) => msg.startsWith('manifest refused'), seen))['problem']).toMatch(
+      /a\.yaml:1: not YAML/,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await status('a')).toBe(200);
+
+    // A changed request that cannot fit: the one before goes on.
+    seen = running.log().length;
+    await workspace.write(
+      'a.yaml',
+      tenantManifest('a', { streams: 10_000, framesPerSecond: 1000, jitter: '1ms', deadline: '20ms' }),
+    );
+    const kept = await verdictOf('a', seen);
+    expect(kept).toMatchObject({ admitted: true, message: expect.stringMatching(/the one before goes on/) as unknown });
+    expect(await status('a')).toBe(200);
+
+    seen = running.log().length;
+    await workspace.write('a.yaml', tenantManifest('a', { deadline: '300ms' }));
+    await running.logged((line) => line['tenant'] === 'default/a' && line['reason'] === 'Admitted', seen);
+    const answer = (await (await inferJson(running.url, 'a', {})).json()) as { parameters: { deadline_us: number } };
+    expect(answer.parameters.deadline_us).toBe(300_000);
+
+    await workspace.remove('b.yaml');
+    await running.logged(({ msg, tenant }) => msg === 'tenant withdrawn' && tenant === 'default/b');
+    expect(await status('b')).toBe(404);
+    expect(await status('a')).toBe(200);
+  });
+
+  test('a model that comes later is measured, and its tenant admitted', async () => {
+    await workspace.write('a.yaml', tenantManifest('a'));
+    running = await standalone(workspace);
+    expect(await verdictOf('a')).toMatchObject({ admitted: false, reason: 'ModelNotFound' });
+    const seen = running.log().length;
+    await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+    expect(await verdictOf('a', seen)).toMatchObject({ admitted: true });
+    expect(await status('a')).toBe(200);
+  });
+});
+
+describe('a restart', () => {
+  test('keeps what was promised and measured, although the order of the files would decide otherwise', async () => {
+    await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+    running = await standalone(workspace);
+    await running.kill('SIGTERM');
+    // Two tenants that each want most of what this machine can do.
+    await workspace.write('z.yaml', tenantManifest('first', { streams: 10_000, jitter: '1ms' }));
+    const profile = join(workspace.state, 'profiles', `${hostname().toLowerCase()}-0.yaml`);
+    const { stdout } = await deeprt('plan', '-f', workspace.dir, '--profile', profile, '-o', 'json');
+    const most = (JSON.parse(stdout) as { tenants: { offer: { streams: number } }[] }).tenants[0]!.offer.streams;
+    const spec = { streams: Math.ceil(most * 0.6), jitter: '1ms' };
+
+    await workspace.write('z.yaml', tenantManifest('first', spec));
+    running = await standalone(workspace);
+    expect(await verdictOf('first')).toMatchObject({ admitted: true });
+    await running.kill('SIGKILL'); // a crash, not a farewell
+
+    await workspace.write('a.yaml', tenantManifest('second', spec));
+    running = await standalone(workspace);
+    expect(running.log()).toContainEqual(expect.objectContaining({ msg: 'profile ready', measured: false }));
+    expect(await verdictOf('first')).toMatchObject({ admitted: true });
+    expect(await verdictOf('second')).toMatchObject({ admitted: false });
+    expect([await status('first'), await status('second')]).toEqual([200, 404]);
+  });
+
+  test('a stored profile of a changed network is measured anew', async () => {
+    await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+    await workspace.write('a.yaml', tenantManifest('a'));
+    running = await standalone(workspace);
+    await running.kill('SIGTERM');
+    await workspace.write('models.yaml', await workspace.model('echo', identityNetwork('float32', ['batch', 3, 8, 8])));
+    running = await standalone(workspace);
+    expect(running.log()).toContainEqual(expect.objectContaining({ msg: 'profile ready', measured: true }));
+  });
+});
+
+test('SIGTERM answers what was accepted, reports and ends with code 0', async () => {
+  await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+  await workspace.write(
+    'a.yaml',
+    tenantManifest('a', { streams: 4, framesPerSecond: 2, jitter: '100ms', deadline: '900ms' }),
+    tenantManifest('no', { deadline: '1ms' }),
+  );
+  running = await standalone(workspace, '--report', 'json');
+  const answers = [1, 2, 3].map(() => status('a'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const ended = running.kill('SIGTERM');
+  expect(await Promise.all(answers)).toEqual([200, 200, 200]);
+  const { code, stdout } = await ended;
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    tenants: [
+      { name: 'a', admitted: true, frames: { onTime: 3 }, misses: 0, deadlineMs: 900 },
+      { name: 'no', admitted: false, reason: 'DeadlineShorterThanWCET' },
+    ],
+  });
+});
+
+test('deeprt load counts every frame it sent', async () => {
+  await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+  await workspace.write('a.yaml', tenantManifest('a', { streams: 2 }), tenantManifest('no', { deadline: '1ms' }));
+  running = await standalone(workspace);
+  const { code, stdout } = await deeprt(
+    'load',
+    '-f',
+    workspace.dir,
+    '--target',
+    running.url,
+    '--duration',
+    '2s',
+    '-o',
+    'json',
+  );
+  expect(code).toBe(0);
+  interface Counts {
+    name: string;
+    served: boolean;
+    sent: number;
+    answered: number;
+    refused: number;
+    failed: number;
+    timedOut: number;
+  }
+  const [a, no] = (JSON.parse(stdout) as { tenants: [Counts, Counts] }).tenants;
+  expect(no).toMatchObject({ name: 'no', served: false, sent: 0 });
+  expect(a.sent).toBe(80);
+  expect(a.answered + a.refused + a.failed + a.timedOut).toBe(a.sent);
+  expect(a.failed).toBe(0);
+  expect(a.answered).toBeGreaterThan(a.sent / 2);
+});
+
+describe('commands without a device', () => {
+  const profile = {
+    apiVersion: 'deeprt.dev/v1alpha1',
+    kind: 'GPUProfile',
+    metadata: { name: 'edge-1-0' },
+    spec: { nodeName: 'edge-1', device: 0 },
+    status: {
+      categories: [
+        { model: 'echo', shape: [3, 8, 8], batches: [1, 2, 4].map((size) => ({ size, wcetUs: 1000 * size + 2000 })) },
+      ],
+    },
+  };
+  let file: string;
+  const save = async (...tenants: object[]): Promise<void> => {
+    file = join(workspace.root, 'profile.json');
+    await writeFile(file, JSON.stringify(profile));
+    await workspace.write('all.yaml', modelManifest('echo', 'a'.repeat(64)), ...tenants);
+  };
+  const plan = (...args: string[]) => deeprt('plan', '-f', workspace.dir, '--profile', file, ...args);
+
+  test('plan prints the fixed JSON, and ends with 3 when not all are admitted', async () => {
+    await save(tenantManifest('a', { jitter: '5ms' }), tenantManifest('b', { jitter: '5ms', streams: 100 }));
+    const { code, stdout } = await plan('-o', 'json');
+    expect(code).toBe(3);
+    const { tenants } = JSON.parse(stdout) as { tenants: Record<string, unknown>[] };
+    for (const tenant of tenants)
+      expect(Object.keys(tenant).sort()).toEqual([
+        'admitted',
+        'message',
+        'name',
+        'namespace',
+        'offer',
+        'placements',
+        'reason',
+        'utilization',
+      ]);
+    expect(tenants[0]).toMatchObject({
+      namespace: 'default',
+      name: 'a',
+      admitted: true,
+      reason: 'Admitted',
+      offer: null,
+      placements: [{ node: 'edge-1', device: 0, streams: 1, category: 'echo@3x8x8', windowOffsetUs: 0 }],
+    });
+    expect(tenants[1]).toMatchObject({
+      admitted: false,
+      reason: 'UtilizationExceeded',
+      placements: [],
+      offer: { streams: expect.any(Number) as unknown },
+    });
+    const placement = (tenants[0]!['placements'] as Record<string, number>[])[0]!;
+    expect(placement['windowUs']! + placement['relativeDeadlineUs']!).toBe(400_000);
+  });
+
+  test('plan ends with 0 when all are admitted, and explains itself in a table', async () => {
+    await save(tenantManifest('a'));
+    const { code, stdout } = await plan();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/default\/a +yes +Admitted +edge-1\/0/);
+    expect(stdout).toMatch(/edge-1\/0: \d+\.\d% promised/);
+  });
+
+  test('simulate gives the same for the same seed, another for another, and no misses for what was admitted', async () => {
+    await save(
+      ...['a', 'b', 'c'].map((name) => tenantManifest(name, { streams: 3, jitter: '5ms', deadline: '100ms' })),
+    );
+    const run = async (seed: string): Promise<string> =>
+      (
+        await deeprt(
+          'simulate',
+          '-f',
+          workspace.dir,
+          '--profile',
+          file,
+          '--seed',
+          seed,
+          '--duration',
+          '20s',
+          '-o',
+          'json',
+        )
+      ).stdout;
+    const [first, again, other] = await Promise.all([run('1'), run('1'), run('2')]);
+    expect(again).toBe(first);
+    expect(other).not.toBe(first);
+    const { tenants } = JSON.parse(first) as {
+      tenants: { admitted: boolean; frames: number; misses: number; latencyMs: { max: number } }[];
+    };
+    for (const { admitted, frames, misses, latencyMs } of tenants) {
+      expect(admitted).toBe(true);
+      expect(frames).toBe(1200);
+      expect(misses).toBe(0);
+      expect(latencyMs.max).toBeLessThanOrEqual(100);
+    }
+  });
+
+  test.each<[string, () => Promise<string[]>, RegExp]>([
+    [
+      'malformed YAML',
+      async () => (await workspace.writeText('x.yaml', 'a: [1'), ['-f', workspace.dir]),
+      /x\.yaml:\d+: not YAML/,
+    ],
+    [
+      'an unknown kind',
+      async () => (await workspace.write('x.yaml', { ...tenantManifest('a'), kind: 'Pod' }), ['-f', workspace.dir]),
+      /kind: "Pod" is unknown/,
+    ],
+    [
+      'two tenants of one name',
+      async () => (
+        await workspace.write('x.yaml', tenantManifest('twin'), tenantManifest('twin')),
+        ['-f', workspace.dir]
+      ),
+      /InferenceTenant\/default\/twin: metadata\.name: already defined at .*x\.yaml:1/,
+    ],
+    [
+      'a folder that is not there',
+      () => Promise.resolve(['-f', join(workspace.root, 'nowhere')]),
+      /cannot read .*nowhere/,
+    ],
+    [
+      'a profile that is none',
+      async () => (
+        await workspace.writeText('x.yaml', ''),
+        ['-f', workspace.dir, '--profile', join(workspace.root, 'no.yaml')]
+      ),
+      /cannot read .*no\.yaml/,
+    ],
+  ])('bad input ends with 2 and says what and where: %s', async (_what, prepare, message) => {
+    await save(tenantManifest('a'));
+    const { code, stderr, stdout } = await deeprt('plan', '--profile', file, ...(await prepare()));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stdout).toBe('');
+  });
+
+  test('bad arguments end with 2, help with 0', async () => {
+    expect(await deeprt('plan')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/required option/) as unknown,
+    });
+    expect(await deeprt('standalone', '-f', workspace.dir, '--duration', 'soon')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/is not a duration/) as unknown,
+    });
+    expect(await deeprt('frobnicate')).toMatchObject({ code: 2 });
+    expect(await deeprt('standalone', '--help')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/SIGTERM/) as unknown,
+    });
+  });
+
+  test('standalone refuses to start on bad manifests, listing all of them', async () => {
+    await workspace.write('x.yaml', tenantManifest('a', { streams: -1 }), tenantManifest('b', { deadlin: '1s' }));
+    const { code, stderr } = await deeprt(
+      'standalone',
+      '-f',
+      workspace.dir,
+      '--state',
+      workspace.state,
+      '--listen',
+      '127.0.0.1:0',
+    );
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/spec\.streams: -1 must be >= 1[^]*spec\.deadlin: unknown field/);
+  });
+
+  test('profile writes a profile that plan takes', async () => {
+    await workspace.write('x.yaml', await workspace.model('echo', echoNetwork()), tenantManifest('a'));
+    const out = join(workspace.root, 'measured.yaml');
+    expect(await deeprt('profile', '-f', workspace.dir, '-o', out, '--node-name', 'here')).toMatchObject({ code: 0 });
+    const { code, stdout } = await deeprt('plan', '-f', workspace.dir, '--profile', out, '-o', 'json');
+    expect(JSON.parse(stdout)).toMatchObject({ tenants: [{ admitted: true, placements: [{ node: 'here' }] }] });
+    expect(code).toBe(0);
+  });
+
+  test('profile ends with 2 when a model cannot be had', async () => {
+    await workspace.write('x.yaml', modelManifest('echo', 'a'.repeat(64)));
+    expect(await deeprt('profile', '-f', workspace.dir, '-o', '-')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/there is no file/) as unknown,
+    });
+  });
+});
