@@ -27,7 +27,7 @@ export interface StandaloneReport {
 }
 
 /** What has happened since the start, tenant by tenant. */
-export function reportOf({ agent, decision, startedMs }: Standalone, servingSinceMs = startedMs): StandaloneReport {
+export function reportOf({ agent, decision }: Standalone, servingSinceMs: number): StandaloneReport {
   const seconds = (Date.now() - servingSinceMs) / 1000;
   const served = new Map(agent.everServed().map((tenant) => [tenantKey(tenant.terms), tenant]));
   return {

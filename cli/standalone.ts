@@ -47,7 +47,8 @@ export class Standalone {
   readonly #server: IngestServer;
   readonly #decisions: Counter<'reason'>;
   readonly #reconciles: Histogram;
-  readonly startedMs = Date.now();
+  /** Where frames are served. */
+  url = '';
 
   #files: Files = new Map();
   #loaded = new Map<string, string>();
@@ -94,7 +95,8 @@ export class Standalone {
       standalone.#files = files;
       await standalone.#reconcile();
       const { address, port } = await standalone.#server.listen(options.host, options.port);
-      options.log.info({ url: `http://${address.includes(':') ? `[${address}]` : address}:${port}` }, 'listening');
+      standalone.url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+      options.log.info({ url: standalone.url }, 'listening');
     } catch (error) {
       await standalone.agent.stop();
       throw error;

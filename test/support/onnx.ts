@@ -1,8 +1,9 @@
-import { onnx } from 'onnx-proto';
+import type { onnx } from 'onnx-proto';
+import proto from 'onnx-proto';
 
 /** Small networks written on the spot, for what the real ones cannot show. */
 
-const { FLOAT, UINT8, INT64 } = onnx.TensorProto.DataType;
+const { FLOAT, UINT8, INT64 } = proto.onnx.TensorProto.DataType;
 
 export type Axis = number | string;
 
@@ -12,8 +13,8 @@ function valueInfo(name: string, elemType: number, shape: readonly Axis[]): onnx
 }
 
 function model(graph: onnx.IGraphProto): Uint8Array {
-  return onnx.ModelProto.encode(
-    onnx.ModelProto.create({
+  return proto.onnx.ModelProto.encode(
+    proto.onnx.ModelProto.create({
       irVersion: 8,
       opsetImport: [{ domain: '', version: 13 }],
       producerName: 'deeprt-test',

@@ -1,0 +1,93 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { firstRowNetwork } from '../test/support/onnx.js';
+import { newWorkspace, tenantManifest } from '../test/support/workspace.js';
+import type { Figure } from './figure.js';
+
+const SHAPE = [3, 224, 224] as const;
+const FRAME_BYTES = 3 * 224 * 224;
+const SECONDS = 8;
+
+const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+/** Pinned to one core where the machine has taskset and cores to choose from. */
+function startOn(core: number, args: string[]): ChildProcess {
+  const pinned = process.platform === 'linux' && availableParallelism() > 1;
+  const [command, rest] = pinned
+    ? ['taskset', ['-c', String(core), process.execPath, ...args]]
+    : [process.execPath, args];
+  return spawn(command!, rest as string[], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function lineFrom(child: ChildProcess, pattern: RegExp): Promise<string> {
+  let text = '';
+  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    text += chunk.toString();
+    const match = pattern.exec(text);
+    if (match !== null) return match[1]!;
+  }
+  throw new Error(`the process ended without ${pattern.source}: ${text}`);
+}
+
+async function framesPerSecond(server: ChildProcess, path: string): Promise<number> {
+  try {
+    const url = await lineFrom(server, /listening on (\S+)/);
+    const client = startOn(1, [script('./raw-client.js'), url + path, String(FRAME_BYTES), String(SECONDS)]);
+    return Number(await lineFrom(client, /([0-9.]+) frames a second/));
+  } finally {
+    const ended = once(server, 'exit');
+    server.kill('SIGTERM');
+    await ended;
+  }
+}
+
+/** Raw uint8 frames into an agent that has one core for everything, against a bare Express handler on the same core. */
+export async function benchIngest(): Promise<Figure[]> {
+  const workspace = await newWorkspace();
+  try {
+    await workspace.write(
+      'all.yaml',
+      await workspace.model('first-row', firstRowNetwork(['n', ...SHAPE]), {
+        input: { name: 'in', elementType: 'uint8' },
+        shapes: [SHAPE],
+        maxBatchSize: 32,
+      }),
+      // Best effort: the frames that one core can take, not those that were promised. Its rate lets all of them in.
+      tenantManifest('raw', {
+        modelRef: { name: 'first-row' },
+        inputShape: SHAPE,
+        class: 'BestEffort',
+        streams: 100,
+        framesPerSecond: 200,
+        deadline: undefined,
+      }),
+    );
+    const bare = await framesPerSecond(startOn(0, [script('./bare-server.js')]), '/');
+    const agent = await framesPerSecond(
+      startOn(0, [script('./agent-server.js'), workspace.dir, workspace.state]),
+      '/v2/models/default.raw/infer',
+    );
+    return [
+      {
+        name: 'raw 3x224x224 uint8 frames a second, agent on one core',
+        value: agent,
+        unit: '1/s',
+        aim: '>= 2500 /s',
+        met: agent >= 2500,
+      },
+      { name: 'the same into a bare Express handler that throws them away', value: bare, unit: '1/s' },
+      {
+        name: 'agent against bare handler',
+        value: agent / bare,
+        unit: 'x',
+        aim: '>= 0.66 x (2500/3800)',
+        met: agent / bare >= 2500 / 3800,
+      },
+    ];
+  } finally {
+    await workspace.dispose();
+  }
+}
