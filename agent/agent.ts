@@ -25,6 +25,11 @@ export interface Answer {
   readonly startUs: number;
   readonly endUs: number;
   readonly batch: number;
+  /**
+   * To be called once the outputs are no longer needed. The memory of a batch is given back at once when all of its
+   * frames are done: left to the garbage collector, megabytes a second of it would make for long pauses.
+   */
+  readonly release: () => void;
 }
 
 /** Why a frame was not answered. */
@@ -251,11 +256,20 @@ export class Agent {
   }
 
   #batchDone({ ids, outputs, startUs, endUs, error }: BatchDone): void {
+    let left = ids.length;
+    const releaseOne = (): void => {
+      if (--left === 0) for (const { data } of outputs) if (!data.buffer.detached) data.buffer.transfer(0);
+    };
     ids.forEach((id, index) => {
+      let released = false;
+      const release = (): void => {
+        if (!released) releaseOne();
+        released = true;
+      };
       const flight = this.#land(id);
-      if (flight === undefined) return;
-      if (error !== undefined) flight.reject(new FrameFailure(`the model failed on this batch: ${error}`));
-      else flight.resolve({ outputs, index, startUs, endUs, arrivedUs: flight.arrivedUs, batch: ids.length });
+      if (flight === undefined) release();
+      else if (error !== undefined) flight.reject(new FrameFailure(`the model failed on this batch: ${error}`));
+      else flight.resolve({ outputs, index, startUs, endUs, arrivedUs: flight.arrivedUs, batch: ids.length, release });
     });
   }
 

@@ -19,7 +19,7 @@ function startOn(core: number, args: string[]): ChildProcess {
   const [command, rest] = pinned
     ? ['taskset', ['-c', String(core), process.execPath, ...args]]
     : [process.execPath, args];
-  return spawn(command!, rest as string[], { stdio: ['ignore', 'pipe', 'inherit'] });
+  return spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
 async function lineFrom(child: ChildProcess, pattern: RegExp): Promise<string> {
@@ -79,13 +79,7 @@ export async function benchIngest(): Promise<Figure[]> {
         met: agent >= 2500,
       },
       { name: 'the same into a bare Express handler that throws them away', value: bare, unit: '1/s' },
-      {
-        name: 'agent against bare handler',
-        value: agent / bare,
-        unit: 'x',
-        aim: '>= 0.66 x (2500/3800)',
-        met: agent / bare >= 2500 / 3800,
-      },
+      { name: 'agent against bare handler', value: agent / bare, unit: 'x' },
     ];
   } finally {
     await workspace.dispose();

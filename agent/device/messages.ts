@@ -47,7 +47,12 @@ export interface OutputTensor {
   readonly type: string;
   /** Of the batch; the first axis counts frames. */
   readonly dims: readonly number[];
-  readonly data: Float32Array | Uint8Array | Int32Array | BigInt64Array | Float64Array;
+  readonly data:
+    | Float32Array<ArrayBuffer>
+    | Uint8Array<ArrayBuffer>
+    | Int32Array<ArrayBuffer>
+    | BigInt64Array<ArrayBuffer>
+    | Float64Array<ArrayBuffer>;
 }
 
 export type ToDevice =

@@ -29,7 +29,7 @@ function post(message: FromDevice, transfer: readonly Transferable[] = []): void
 }
 
 const buffersOf = (outputs: readonly OutputTensor[]): ArrayBuffer[] => [
-  ...new Set(outputs.map(({ data }) => data.buffer as ArrayBuffer)),
+  ...new Set(outputs.map(({ data }) => data.buffer)),
 ];
 
 function openSession(model: string): { session: Session; elementType: 'float32' | 'uint8' } {

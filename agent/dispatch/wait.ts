@@ -1,10 +1,10 @@
 import { nowUs } from '../clock.js';
 
 /**
- * `Atomics.wait` wakes up to some 0.3 ms late, so the last stretch is spent spinning. Longer than this would take a
+ * `Atomics.wait` wakes up to some 0.4 ms late (p99, on a virtual machine), so the last stretch is spent spinning. Longer than this would take a
  * core from others for nothing.
  */
-const SPIN_US = 250;
+const SPIN_US = 500;
 
 /** A bell that another thread rings: `signal[0]` counts the rings. */
 export type Bell = Int32Array<SharedArrayBuffer>;

@@ -154,14 +154,14 @@ function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uin
     throw new BadRequest(`inputs[0].data: must have ${out.length} elements, not ${position}`);
 }
 
-/** Frame `index` of a batch's outputs, as the body of an answer: JSON, then binary tensors if any were wanted. */
+/** Frame `index` of a batch's outputs, as the body of an answer: JSON, then views of the binary tensors if any were wanted. */
 export function writeResponse(
   model: string,
   outputs: readonly OutputTensor[],
   index: number,
   wanted: WantedOutputs,
   parameters: Readonly<Record<string, number | boolean | string>>,
-): { body: Buffer; headerLength?: number } {
+): { json: Buffer; binary: readonly Uint8Array[] } {
   const binary: Uint8Array[] = [];
   const known = new Set(outputs.map(({ name }) => name));
   for (const name of wanted.outputs?.keys() ?? [])
@@ -187,5 +187,5 @@ export function writeResponse(
       outputs: described,
     }),
   );
-  return binary.length === 0 ? { body: json } : { body: Buffer.concat([json, ...binary]), headerLength: json.length };
+  return { json, binary };
 }

@@ -162,20 +162,29 @@ export class IngestServer {
     }
 
     const answer = await this.#agent.submit(tenant, slot, arrivedUs);
+    res.once('close', answer.release);
+    if (res.closed || req.socket.destroyed) {
+      answer.release(); // `close` may have been emitted before
+      throw new ClientGone();
+    }
     const { deadlineUs } = tenant.terms;
-    const met = latencyUs(answer) <= deadlineUs;
-    const { body: payload, headerLength } = writeResponse(req.params.model, answer.outputs, answer.index, wanted, {
+    const { json, binary } = writeResponse(req.params.model, answer.outputs, answer.index, wanted, {
       queued_us: answer.startUs - arrivedUs,
       executed_us: answer.endUs - answer.startUs,
       latency_us: latencyUs(answer),
       batch_size: answer.batch,
-      ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: met }),
+      ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
     });
-    if (res.closed || req.socket.destroyed) throw new ClientGone();
-    if (headerLength !== undefined) res.setHeader('Inference-Header-Content-Length', headerLength);
-    res.setHeader('Content-Type', headerLength === undefined ? 'application/json' : 'application/octet-stream');
-    res.setHeader('Content-Length', payload.length);
-    res.end(payload);
+    res.setHeader('Content-Type', binary.length === 0 ? 'application/json' : 'application/octet-stream');
+    if (binary.length > 0) res.setHeader('Inference-Header-Content-Length', json.length);
+    res.setHeader(
+      'Content-Length',
+      binary.reduce((sum, tensor) => sum + tensor.byteLength, json.length),
+    );
+    res.cork();
+    res.write(json);
+    for (const tensor of binary) res.write(tensor);
+    res.end();
     const latency = latencyUs(answer);
     this.#agent.count(tenant, latency <= deadlineUs ? 'onTime' : 'late', latency, answer.batch);
   }
@@ -186,8 +195,14 @@ export class IngestServer {
       decodeImage(body.length === 1 ? body[0]! : Buffer.concat(body), image),
     );
     writePixels(pixels, image, slot.bytes);
+    giveBack(pixels);
     return { binaryByDefault: (req.headers.accept ?? '').includes('application/octet-stream') };
   }
+}
+
+/** Frees decoded pixels at once instead of leaving them to the garbage collector. */
+function giveBack({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 class ClientGone extends Error {}
