@@ -123,7 +123,11 @@ export class Dispatcher<F> {
       recut.every((window) => nowUs - (window.endUs - window.windowUs) <= next.get(window.name)!.windowUs);
     if (!safe && !force) return undefined;
 
-    for (const window of recut) this.#close(window, nowUs);
+    for (const window of recut) {
+      const after = next.get(window.name)!;
+      const longestUs = Math.max(deadlineSpanUs(window), deadlineSpanUs(after));
+      this.#close(window, nowUs, window.endUs - window.windowUs + longestUs);
+    }
     const before = this.#categories;
     const beforeBestEffort = this.#bestEffort;
     this.#config = config;
@@ -169,14 +173,14 @@ export class Dispatcher<F> {
     }
   }
 
-  /** Releases a window's frames; their deadline counts from the window's own end, also when it is closed before. */
-  #close(window: OpenWindow<F>, releaseUs: number): void {
+  /** Releases a window's frames as one job. */
+  #close(window: OpenWindow<F>, releaseUs: number, deadlineUs = releaseUs + window.relativeDeadlineUs): void {
     this.#ready.push({
       category: window.name,
       kind: 'window',
       frames: window.frames,
       releaseUs,
-      deadlineUs: window.endUs + window.relativeDeadlineUs,
+      deadlineUs,
       wcetUs: window.wcet.at(window.frames.length),
     });
     window.frames = [];
@@ -243,6 +247,11 @@ export class Dispatcher<F> {
     for (const category of this.#categories.values()) endUs = Math.min(endUs, nextEndUs(category, nowUs));
     return endUs;
   }
+}
+
+/** Dmin: from the start of a window to the deadline of its job. */
+function deadlineSpanUs({ windowUs, relativeDeadlineUs }: DispatchCategory): number {
+  return windowUs + relativeDeadlineUs;
 }
 
 function byEnd(a: { endUs: number }, b: { endUs: number }): number {
