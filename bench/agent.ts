@@ -4,37 +4,26 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
 import { readCatalogue } from '../cli/directory.js';
 import { newLogger } from '../cli/log.js';
 import { Standalone } from '../cli/standalone.js';
+import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from '../hack/example-manifests.js';
 import type { Figure } from './figure.js';
 
 const LOAD_SECONDS = 20;
 /** The demo scales the examples up by about this much on a machine with two cores. */
 const RATE_FACTOR = 2.5;
 const RESOLUTION_MS = 1;
-const repo = fileURLToPath(new URL('../../', import.meta.url));
 
 async function scaledExamples(work: string): Promise<string> {
-  const examples = join(repo, 'examples', 'standalone');
   const dir = join(work, 'manifests');
   await mkdir(dir);
-  const { tenants, models } = await readCatalogue(examples);
-  const rescaled = tenants.map(({ apiVersion, kind, metadata, spec }) => ({
-    apiVersion,
-    kind,
-    metadata: { name: metadata.name },
-    spec: { ...spec, framesPerSecond: spec.framesPerSecond! * RATE_FACTOR },
+  const catalogue = await readCatalogue(EXAMPLES);
+  const tenants = catalogue.tenants.map((tenant) => ({
+    ...tenant,
+    spec: { ...tenant.spec, framesPerSecond: tenant.spec.framesPerSecond! * RATE_FACTOR },
   }));
-  const located = [...models.values()].map(({ apiVersion, kind, metadata, spec }) => ({
-    apiVersion,
-    kind,
-    metadata: { name: metadata.name },
-    spec: { ...spec, source: new URL(spec.source.slice('file:'.length), `file://${examples}/`).href },
-  }));
-  await writeFile(join(dir, 'all.yaml'), [...located, ...rescaled].map((object) => stringify(object)).join('---\n'));
+  await writeFile(join(dir, 'all.yaml'), `${modelManifests(catalogue)}---\n${tenantManifests(tenants)}`);
   return dir;
 }
 
@@ -57,18 +46,7 @@ export async function benchAgent(): Promise<Figure[]> {
     loop.enable();
     const load = spawn(
       process.execPath,
-      [
-        join(repo, 'dist', 'cli', 'main.js'),
-        'load',
-        '-f',
-        dir,
-        '--target',
-        standalone.url,
-        '--duration',
-        `${LOAD_SECONDS}s`,
-        '--frames',
-        join(repo, 'examples', 'frames'),
-      ],
+      [DEEPRT, 'load', '-f', dir, '--target', standalone.url, '--duration', `${LOAD_SECONDS}s`, '--frames', FRAMES],
       { stdio: ['ignore', 'inherit', 'inherit'] },
     );
     await once(load, 'exit');
@@ -78,7 +56,6 @@ export async function benchAgent(): Promise<Figure[]> {
     );
     const upTo = (le: number | string): number =>
       buckets.find(({ labels }) => (labels as { le?: number | string }).le === le)?.value ?? 0;
-    console.log(buckets.map(({ labels, value }) => `${(labels as { le?: number | string }).le}: ${value}`).join('  '));
     const share = upTo(0.0005) / upTo('+Inf');
     // The monitor's timer itself is part of what it reports.
     const loopP99Ms = loop.percentile(99) / 1e6 - RESOLUTION_MS;

@@ -9,7 +9,6 @@ import { once } from 'node:events';
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { formatDurationUs, parseDurationUs } from '../api/duration.js';
 import type { ResourceOf } from '../api/manifests.js';
@@ -23,6 +22,7 @@ import type { Decision } from '../operator/admit.js';
 import { table } from '../cli/table.js';
 import { decide } from '../operator/admit.js';
 import { deviceOf } from '../operator/device.js';
+import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from './example-manifests.js';
 import { checkAnswers } from './check-answers.js';
 
 type Tenant = ResourceOf<'InferenceTenant'>;
@@ -36,11 +36,6 @@ const GREEDY_SHARE = 0.6;
 const GREEDY = 'crowd-count';
 const MOST_MISSES = 0.001;
 
-const repo = fileURLToPath(new URL('../../', import.meta.url));
-const examples = join(repo, 'examples', 'standalone');
-const frames = join(repo, 'examples', 'frames');
-const cli = join(repo, 'dist', 'cli', 'main.js');
-
 const started = Date.now();
 const children: ChildProcess[] = [];
 const say = (text: string): void => console.log(text);
@@ -48,7 +43,7 @@ const step = (text: string): void => say(`\n== ${text} (${((Date.now() - started
 
 /** Starts the deeprt command; its stderr goes to ours, its stdout is collected. */
 function deeprt(args: string[]): { child: ChildProcess; output: () => string } {
-  const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [DEEPRT, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -146,28 +141,15 @@ async function main(work: string): Promise<boolean> {
   step('1/5 measuring this machine: E(n) of three pretrained networks in four shapes');
   const models = join(work, 'manifests', 'models.yaml');
   await mkdir(join(work, 'manifests'));
-  const source = await readCatalogue(examples);
-  const absolute = [...source.models.values()].map((model) => ({
-    ...model,
-    metadata: { name: model.metadata.name },
-    spec: { ...model.spec, source: new URL(model.spec.source.slice('file:'.length), `file://${examples}/`).href },
-  }));
-  await writeFile(models, absolute.map((model) => stringify(model)).join('---\n'));
+  await writeFile(models, modelManifests(await readCatalogue(EXAMPLES)));
   const profile = join(work, 'profile.yaml');
   await deeprtDone(['profile', '-f', models, '-o', profile]);
 
   step('2/5 scaling the example tenants to it and asking admission');
-  const catalogue = await readCatalogue(examples, profile);
+  const catalogue = await readCatalogue(EXAMPLES, profile);
   say(`${describeProfile(catalogue.profiles[0]!)}\n`);
   const scale = scaleTo(catalogue);
-  await writeFile(
-    join(work, 'manifests', 'tenants.yaml'),
-    scale.tenants
-      .map(({ apiVersion, kind, metadata, spec }) =>
-        stringify({ apiVersion, kind, metadata: { name: metadata.name }, spec }),
-      )
-      .join('---\n'),
-  );
+  await writeFile(join(work, 'manifests', 'tenants.yaml'), tenantManifests(scale.tenants));
   say(`frame rates x ${scale.rate.toFixed(2)}, deadlines x ${scale.deadline}\n`);
   say(planTable(scale.decision));
 
@@ -206,14 +188,14 @@ async function main(work: string): Promise<boolean> {
         '--duration',
         `${LOAD_SECONDS}s`,
         '--frames',
-        frames,
+        FRAMES,
         '-o',
         'json',
       ]),
     ) as { tenants: LoadedTenant[] }
   ).tenants;
   clearInterval(ticker);
-  const truth = await checkAnswers(url, frames, scale.tenants);
+  const truth = await checkAnswers(url, FRAMES, scale.tenants);
   server.child.kill('SIGTERM');
   await once(server.child, 'exit');
   const report = JSON.parse(server.output()) as StandaloneReport;

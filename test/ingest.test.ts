@@ -227,6 +227,17 @@ describe('frames over HTTP', () => {
       400,
       /is not a UINT8/,
     ],
+    [
+      'data nested without end',
+      () =>
+        post(
+          'gate',
+          jsonHeaders,
+          `{"inputs":[{"name":"in","shape":[1,3,8,8],"datatype":"FP32","data":${'['.repeat(2000)}${']'.repeat(2000)}}]}`,
+        ),
+      400,
+      /nested deeper than a tensor/,
+    ],
     ['no inputs', () => post('gate', jsonHeaders, '{}'), 400, /inputs: required/],
     ['no JSON', () => post('gate', jsonHeaders, '{"inputs":'), 400, /not JSON/],
     ['JSON null', () => post('gate', jsonHeaders, 'null'), 400, /inputs: required/],

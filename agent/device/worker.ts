@@ -7,6 +7,7 @@ import type { MessagePort, Transferable } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Job } from '../../sched/ready.js';
 import { nowUs } from '../clock.js';
+import type { Control } from '../dispatch/loop.js';
 import { dispatchLoop } from '../dispatch/loop.js';
 import type { Bell } from '../dispatch/wait.js';
 import { waitUntil } from '../dispatch/wait.js';
@@ -77,23 +78,15 @@ async function measure({ input, batch }: Extract<ToDevice, { kind: 'measure' }>)
 const measurementKey = (input: { model: string; dims: readonly number[] }, batch: number): string =>
   `${input.model}@${input.dims.join('x')}/${batch}`;
 
-async function control(message: Exclude<ToDevice, FrameMessage | { kind: 'program' | 'stop' }>): Promise<void> {
-  switch (message.kind) {
-    case 'pool':
-      pools.set(message.pool, { bytes: new Uint8Array(message.memory), slotBytes: message.slotBytes });
-      return;
-    case 'load':
-    case 'measure':
-    case 'wake':
-      try {
-        post({ kind: 'answer', request: message.request, value: await answer(message) });
-      } catch (error) {
-        post({ kind: 'refused', request: message.request, error: (error as Error).message });
-      }
+async function control(message: Control): Promise<void> {
+  try {
+    post({ kind: 'answer', request: message.request, value: await answer(message) });
+  } catch (error) {
+    post({ kind: 'refused', request: message.request, error: (error as Error).message });
   }
 }
 
-async function answer(message: Extract<ToDevice, { kind: 'load' | 'measure' | 'wake' }>): Promise<unknown> {
+async function answer(message: Control): Promise<unknown> {
   switch (message.kind) {
     case 'load':
       sessions.set(message.model.name, {
@@ -124,12 +117,11 @@ await dispatchLoop(
   {
     execute,
     control,
+    pool: ({ pool, memory, slotBytes }) => void pools.set(pool, { bytes: new Uint8Array(memory), slotBytes }),
     expectedUs: (message) =>
       message.kind === 'measure'
         ? 1.5 * (lastMeasuredUs.get(measurementKey(message.input, message.batch)) ?? Infinity)
-        : message.kind === 'pool'
-          ? 0
-          : Infinity,
+        : Infinity,
     program: ({ categories }) => {
       for (const { name, model, dims, points } of categories)
         dimsOf.set(name, { model, dims, largestBatch: Math.max(...points.map(({ batch }) => batch)) });

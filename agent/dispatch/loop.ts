@@ -35,16 +35,21 @@ const toConfig = ({ categories, bestEffortUs }: Program): DispatchConfig => {
   };
 };
 
+/** Requests that wait for a gap between jobs. */
+export type Control = Extract<ToDevice, { kind: 'load' | 'measure' | 'wake' }>;
+
 /** What the loop needs of the device beside it. */
 export interface Executor {
   /** Runs a job's frames, reporting each batch. */
   execute(job: Job<FrameMessage>, startUs: number): Promise<void>;
-  /** Everything that is neither a frame nor a schedule; may take as long as a run. */
-  control(message: Exclude<ToDevice, FrameMessage | { kind: 'program' | 'stop' }>): Promise<void>;
+  /** Does what is asked and answers; may take as long as a run, or longer. */
+  control(message: Control): Promise<void>;
+  /** Frames may come from this memory. */
+  pool(message: Extract<ToDevice, { kind: 'pool' }>): void;
   /** A schedule is coming: frames of these categories may follow. */
   program(program: Program): void;
   /** A measurement's likely length, Infinity when not known. */
-  expectedUs(message: ToDevice): number;
+  expectedUs(message: Control): number;
 }
 
 /**
@@ -58,7 +63,7 @@ export async function dispatchLoop(
   post: (message: FromDevice) => void,
 ): Promise<void> {
   const dispatcher = new Dispatcher<FrameMessage>(toConfig({ categories: [], bestEffortUs: 0 }));
-  const controls: Exclude<ToDevice, FrameMessage | { kind: 'program' | 'stop' }>[] = [];
+  const controls: Control[] = [];
   let pending: { request: number; config: DispatchConfig; sinceUs: number } | undefined;
   let measurementDueUs = 0;
   /** The instant waited for, while the device had nothing to do: tells how late a start is. */
@@ -75,7 +80,7 @@ export async function dispatchLoop(
         executor.program(message.program);
         pending = { request: message.request, config: toConfig(message.program), sinceUs: nowUs() };
       } else if (message.kind === 'pool') {
-        await executor.control(message);
+        executor.pool(message);
       } else {
         if (controls.length === 0) measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
         controls.push(message);

@@ -35,6 +35,9 @@ export interface WantedOutputs {
   readonly binaryByDefault: boolean;
 }
 
+/** [batch][channel][row][column]. */
+const DEEPEST_NESTING = 4;
+
 const DATATYPES = { float32: 'FP32', uint8: 'UINT8' } as const;
 const OUTPUT_DATATYPES: Readonly<Record<string, string>> = {
   float32: 'FP32',
@@ -137,9 +140,10 @@ function copy(body: readonly Buffer[], skip: number, to: Uint8Array): void {
 function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uint8Array): void {
   const out = elementType === 'float32' ? new Float32Array(slot.buffer, slot.byteOffset, slot.byteLength / 4) : slot;
   let position = 0;
-  const write = (value: unknown): void => {
+  const write = (value: unknown, depth: number): void => {
     if (Array.isArray(value)) {
-      for (const each of value) write(each);
+      if (depth > DEEPEST_NESTING) throw new BadRequest('inputs[0].data: nested deeper than a tensor');
+      for (const each of value) write(each, depth + 1);
       return;
     }
     if (typeof value !== 'number') throw new BadRequest(`inputs[0].data: element ${position} is not a number`);
@@ -149,7 +153,7 @@ function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uin
     out[position++] = value;
   };
   if (!Array.isArray(data)) throw new BadRequest('inputs[0].data: required, a list of numbers');
-  write(data);
+  write(data, 1);
   if (position !== out.length)
     throw new BadRequest(`inputs[0].data: must have ${out.length} elements, not ${position}`);
 }

@@ -13,6 +13,8 @@ import type { WantedOutputs } from './oip.js';
 import { BadRequest, readRequest, writeResponse } from './oip.js';
 
 const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
+const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
+const MOST_CONNECTIONS = 4096;
 const LARGEST_HEADER_BYTES = 64 * 1024;
 /** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
 const JSON_BYTES_PER_ELEMENT = 24;
@@ -32,6 +34,7 @@ export class IngestServer {
   constructor(agent: Agent) {
     this.#agent = agent;
     this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 }, this.#app());
+    this.#server.maxConnections = MOST_CONNECTIONS;
   }
 
   /** @returns the address that is listened on */
@@ -214,7 +217,7 @@ function readTensor(tenant: ServedTenant, req: Request, body: readonly Buffer[],
 
 function largestTensorBody({ terms }: ServedTenant): number {
   const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
-  return LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements;
+  return Math.min(LARGEST_TENSOR_BYTES, LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements);
 }
 
 /** @throws BadRequest (413) as soon as the body is known to be too large, ClientGone when the sender went away */
