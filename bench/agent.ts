@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { readCatalogue } from '../cli/directory.js';
 import { newLogger } from '../cli/log.js';
 import { Standalone } from '../cli/standalone.js';
@@ -14,6 +14,7 @@ const LOAD_SECONDS = 20;
 /** The demo scales the examples up by about this much on a machine with two cores. */
 const RATE_FACTOR = 2.5;
 const RESOLUTION_MS = 1;
+const WAKE_UPS = 1000;
 
 async function scaledExamples(work: string): Promise<string> {
   const dir = join(work, 'manifests');
@@ -41,6 +42,10 @@ export async function benchAgent(): Promise<Figure[]> {
   });
   try {
     const { lateness } = standalone.agent.metrics;
+    const idle = createHistogram();
+    for (let i = 0; i < WAKE_UPS; i++)
+      idle.record(Math.max(1, await standalone.agent.device.wakeLateness(2000 + (i % 10) * 700)));
+    const idleP99Us = idle.percentile(99);
     const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
     lateness.reset();
     loop.enable();
@@ -61,7 +66,14 @@ export async function benchAgent(): Promise<Figure[]> {
     const loopP99Ms = loop.percentile(99) / 1e6 - RESOLUTION_MS;
     return [
       {
-        name: `jobs started within 0.5 ms of plan on an idle device (${upTo('+Inf')} jobs)`,
+        name: 'lateness of the dispatcher, machine otherwise idle, p99',
+        value: idleP99Us,
+        unit: 'us',
+        aim: '<= 500 us',
+        met: idleP99Us <= 500,
+      },
+      {
+        name: `jobs started within 0.5 ms of plan, cameras on the same cores (${upTo('+Inf')} jobs)`,
         value: share * 100,
         unit: '%',
         aim: '>= 99 %',
