@@ -115,6 +115,18 @@ async function answer(message: Control): Promise<unknown> {
   }
 }
 
+/** How long a request holds the device, as far as that is known. */
+function expectedUs(message: Control): number {
+  switch (message.kind) {
+    case 'wake':
+      return message.afterUs;
+    case 'measure':
+      return 1.5 * (lastMeasuredUs.get(measurementKey(message.input, message.batch)) ?? Infinity);
+    case 'load':
+      return Infinity;
+  }
+}
+
 try {
   setPriority(THREAD_PRIORITY); // on Linux this thread's alone
 } catch {
@@ -128,10 +140,7 @@ await dispatchLoop(
     execute,
     control,
     pool: ({ pool, memory, slotBytes }) => void pools.set(pool, { bytes: new Uint8Array(memory), slotBytes }),
-    expectedUs: (message) =>
-      message.kind === 'measure'
-        ? 1.5 * (lastMeasuredUs.get(measurementKey(message.input, message.batch)) ?? Infinity)
-        : Infinity,
+    expectedUs,
     program: ({ categories }) => {
       for (const { name, model, dims, points } of categories)
         dimsOf.set(name, { model, dims, largestBatch: Math.max(...points.map(({ batch }) => batch)) });
