@@ -148,14 +148,20 @@ describe('frames over HTTP', () => {
 
   test('frames sent together share batches and get their own answers back', async () => {
     const frames = Array.from({ length: 40 }, (_, k) => Array.from({ length: 192 }, (__, i) => (i + k) % 256));
-    const answers = await Promise.all(
-      frames.map(async (data) => {
-        const response = await inferJson(url, 'raw', { shape: [1, 8, 8, 3], datatype: 'UINT8', data });
-        return (await response.json()) as Infer;
-      }),
-    );
-    expect(answers.map(({ outputs }) => outputs[0]!.data)).toEqual(frames);
-    expect(Math.max(...answers.map(({ parameters }) => parameters.batch_size))).toBeGreaterThan(1);
+    // A device this fast may have run each frame before the next one came: then once more.
+    let largestBatch = 0;
+    for (let round = 0; round < 50 && largestBatch < 2; round++) {
+      const answers = await Promise.all(
+        frames.map(async (data) => {
+          const response = await inferJson(url, 'raw', { shape: [1, 8, 8, 3], datatype: 'UINT8', data });
+          return (await response.json()) as Infer;
+        }),
+      );
+      expect(answers.map(({ outputs }) => outputs[0]!.data)).toEqual(frames);
+      largestBatch = Math.max(...answers.map(({ parameters }) => parameters.batch_size));
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    expect(largestBatch).toBeGreaterThan(1);
   });
 
   test('server, model and health are described as the protocol says', async () => {
