@@ -8,7 +8,7 @@ export PATH := $(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export ONNXRUNTIME_NODE_INSTALL := skip
 
 INSTALLED := node_modules/.package-lock.json
-SOURCES := $(shell find api sched agent operator cli bench test hack -name '*.ts')
+SOURCES := $(shell find api kube sched agent operator cli bench test hack -name '*.ts')
 BUILT := dist/.built
 
 .PHONY: help demo test lint format build generate bench clean

@@ -4,10 +4,10 @@ import { mergeStreams } from '../sched/category.js';
 import type { Streams } from '../sched/category.js';
 import { Dispatcher } from '../sched/dispatcher.js';
 import { WcetTable } from '../sched/wcet.js';
-import type { Device } from '../operator/device.js';
-import type { DevicePlan } from '../operator/device-plan.js';
-import { planFor, withTenant } from '../operator/device-plan.js';
-import type { TenantRequest } from '../operator/request.js';
+import type { Device } from '../operator/admission/device.js';
+import type { DevicePlan, Fit } from '../operator/admission/device-plan.js';
+import { placedOn, planFor } from '../operator/admission/device-plan.js';
+import type { TenantRequest } from '../operator/admission/request.js';
 import { findOffer } from '../sched/offer.js';
 import type { Figure } from './figure.js';
 import { median } from './figure.js';
@@ -79,6 +79,9 @@ const device = (slow: number): Device => ({
   node: 'bench',
   device: 0,
   ingestUs: 0,
+  failures: new Map(),
+  memoryOf: new Map(),
+  memoryBytes: undefined,
   tables: new Map(
     Array.from({ length: CATEGORIES }, (_, i) => [
       `m${i}@3x224x224`,
@@ -105,9 +108,18 @@ function tenants(count: number): TenantRequest[] {
       deadlineUs: 50_000 + 10_000 * Math.floor(random() * 45),
       strategy: 'Pack' as const,
       allowSplit: false,
+      nodeSelector: {},
+      tolerations: [],
+      priority: 0,
+      preempts: true,
+      generation: 1,
     };
   });
 }
+
+/** As placement does it, but for its memory of earlier refusals. */
+const withOneMore = (plan: DevicePlan, request: TenantRequest, streams: number): Fit =>
+  planFor(plan.device, [...placedOn(plan), { request, streams }], plan);
 
 /** The slowest device that still takes all of these tenants: the hardest state to decide in. */
 function fullPlan(requests: readonly TenantRequest[]): DevicePlan {
@@ -137,10 +149,10 @@ function decisionMs(count: number): { admitted: number; refused: number; withOff
       }),
     );
   const admits = ({ count: streams, ...terms }: Streams): boolean =>
-    'plan' in withTenant(plan, { ...large, ...terms }, streams);
+    'plan' in withOneMore(plan, { ...large, ...terms }, streams);
   return {
-    admitted: time(() => withTenant(plan, small, 1)),
-    refused: time(() => withTenant(plan, large, 1)),
+    admitted: time(() => withOneMore(plan, small, 1)),
+    refused: time(() => withOneMore(plan, large, 1)),
     withOffer: time(() =>
       findOffer({ count: 8, periodUs: large.periodUs, jitterUs: large.jitterUs, deadlineUs: large.deadlineUs }, admits),
     ),

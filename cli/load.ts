@@ -4,8 +4,8 @@ import { createHistogram } from 'node:perf_hooks';
 import sharp from 'sharp';
 import { Pool } from 'undici';
 import { seededRandom } from '../sched/arrivals.js';
-import type { TenantRequest } from '../operator/request.js';
-import { requestOf, tenantKey } from '../operator/request.js';
+import type { TenantRequest } from '../operator/admission/request.js';
+import { requestOf, tenantKey } from '../operator/admission/request.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { table } from './table.js';
 

@@ -1,6 +1,7 @@
-import { deviceOf } from '../operator/device.js';
-import type { Decision, Verdict } from '../operator/admit.js';
-import { decide } from '../operator/admit.js';
+import { requestOf } from '../operator/admission/request.js';
+import { deviceOf } from '../operator/admission/device.js';
+import type { Decision, Verdict } from '../operator/admission/admit.js';
+import { decide } from '../operator/admission/admit.js';
 import { formatDurationUs } from '../api/duration.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { table } from './table.js';
@@ -10,7 +11,11 @@ export async function planFiles(dir: string, profiles: readonly string[]): Promi
   const catalogue = await readCatalogue(dir, ...profiles);
   if (catalogue.profiles.length === 0)
     throw new BadInput(`no GPUProfile in ${[dir, ...profiles].join(', ')}; make one with deeprt profile`);
-  return decide({ models: catalogue.models, devices: catalogue.profiles.map(deviceOf), tenants: catalogue.tenants });
+  return decide({
+    models: catalogue.models,
+    devices: catalogue.profiles.map(deviceOf),
+    requests: catalogue.tenants.map((tenant) => requestOf(tenant)),
+  });
 }
 
 /** The verdicts in the form of `deeprt plan -o json`. */

@@ -1,6 +1,6 @@
 import type { Standalone } from './standalone.js';
 import { table } from './table.js';
-import { tenantKey } from '../operator/request.js';
+import { tenantKey } from '../operator/admission/request.js';
 
 export interface TenantReport {
   readonly namespace: string;

@@ -2,9 +2,9 @@ import { createHistogram } from 'node:perf_hooks';
 import type { Camera } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
 import { simulate } from '../sched/simulate.js';
-import type { DevicePlan } from '../operator/device-plan.js';
-import type { TenantRequest } from '../operator/request.js';
-import { categoryName, tenantKey } from '../operator/request.js';
+import type { DevicePlan } from '../operator/admission/device-plan.js';
+import type { TenantRequest } from '../operator/admission/request.js';
+import { categoryName, tenantKey } from '../operator/admission/request.js';
 import { planFiles } from './plan.js';
 import { table } from './table.js';
 

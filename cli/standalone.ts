@@ -15,13 +15,13 @@ import { readProfile, writeProfile } from '../agent/profile/store.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';
-import type { Decision, Verdict } from '../operator/admit.js';
-import { decide } from '../operator/admit.js';
-import type { Device } from '../operator/device.js';
-import { deviceOf } from '../operator/device.js';
-import type { DevicePlan } from '../operator/device-plan.js';
-import { requestOf, tenantKey } from '../operator/request.js';
-import { planOf, scheduleOf } from '../operator/schedule.js';
+import type { Decision, Verdict } from '../operator/admission/admit.js';
+import { decide } from '../operator/admission/admit.js';
+import type { Device } from '../operator/admission/device.js';
+import { deviceOf } from '../operator/admission/device.js';
+import type { DevicePlan } from '../operator/admission/device-plan.js';
+import { requestOf, tenantKey } from '../operator/admission/request.js';
+import { planOf, scheduleOf } from '../operator/admission/schedule.js';
 import type { Catalogue, Files } from './directory.js';
 import { BadInput, catalogueOf, readFiles } from './directory.js';
 import type { Logger } from './log.js';
@@ -164,9 +164,8 @@ export class Standalone {
     const promised = this.#plans ?? (await this.#readPromises(device, catalogue.tenants));
     const decision = decide({
       models: catalogue.models,
-      unavailable: this.#unavailable,
       devices: [device],
-      tenants: catalogue.tenants,
+      requests: catalogue.tenants.map((tenant) => requestOf(tenant)),
       promised,
     });
     const plan = decision.plans[0]!;
@@ -217,7 +216,7 @@ export class Standalone {
       'profile ready',
     );
     this.#profile = outcome.profile;
-    this.#device = deviceOf(outcome.profile);
+    this.#device = { ...deviceOf(outcome.profile), failures: new Map(this.#unavailable) };
     return this.#device;
   }
 

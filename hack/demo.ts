@@ -18,10 +18,11 @@ import type { LoadedTenant } from '../cli/load.js';
 import { loadTable } from '../cli/load.js';
 import { planTable } from '../cli/plan.js';
 import type { StandaloneReport } from '../cli/report.js';
-import type { Decision } from '../operator/admit.js';
+import type { Decision } from '../operator/admission/admit.js';
 import { table } from '../cli/table.js';
-import { decide } from '../operator/admit.js';
-import { deviceOf } from '../operator/device.js';
+import { decide } from '../operator/admission/admit.js';
+import { deviceOf } from '../operator/admission/device.js';
+import { requestOf } from '../operator/admission/request.js';
 import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from './example-manifests.js';
 import { checkAnswers } from './check-answers.js';
 
@@ -94,7 +95,16 @@ function scaleTo(catalogue: Catalogue): { tenants: Tenant[]; decision: Decision;
   const greedyFps = Math.ceil((GREEDY_SHARE * 1e6) / perFrameUs / (greedy.spec.streams ?? 1));
   const attempt = (rate: number, deadline: number) => {
     const tenants = scaled(catalogue.tenants, rate, deadline, greedyFps);
-    return { tenants, rate, deadline, decision: decide({ models: catalogue.models, devices: [device], tenants }) };
+    return {
+      tenants,
+      rate,
+      deadline,
+      decision: decide({
+        models: catalogue.models,
+        devices: [device],
+        requests: tenants.map((tenant) => requestOf(tenant)),
+      }),
+    };
   };
   for (const deadline of DEADLINE_FACTORS) {
     let best: ReturnType<typeof attempt> | undefined;

@@ -34,6 +34,17 @@ export interface GPUProfile {
      */
     load?: string;
     /**
+     * Which models of the catalogue can be served, and why not the others.
+     *
+     * @maxItems 1024
+     */
+    models?: {
+      name: string;
+      sha256?: string;
+      ready: boolean;
+      message?: string;
+    }[];
+    /**
      * @maxItems 1024
      */
     categories?: {

@@ -56,6 +56,25 @@ export interface NodeSchedule {
   status?: {
     observedGeneration?: number;
     /**
+     * Where the agent takes frames, address and port.
+     */
+    endpoint?: string;
+    /**
+     * When the agent last reported; it does so at least every half minute.
+     */
+    reportedAt?: string;
+    /**
+     * What the node did for each tenant since its agent started.
+     *
+     * @maxItems 10000
+     */
+    tenants?: {
+      namespace: string;
+      name: string;
+      framesPerSecond?: number;
+      misses?: number;
+    }[];
+    /**
      * @maxItems 64
      */
     devices?: {

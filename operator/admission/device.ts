@@ -1,5 +1,5 @@
-import type { ResourceOf } from '../api/manifests.js';
-import { WcetTable } from '../sched/wcet.js';
+import type { ResourceOf } from '../../api/manifests.js';
+import { WcetTable } from '../../sched/wcet.js';
 import { categoryName } from './request.js';
 
 /** A measured device, as placement sees it. */
@@ -8,6 +8,12 @@ export interface Device {
   readonly device: number;
   /** E(n) by category name. */
   readonly tables: ReadonlyMap<string, WcetTable>;
+  /** Why models cannot be served here, by model. */
+  readonly failures: ReadonlyMap<string, string>;
+  /** Memory of a loaded category in bytes, where it was measured. */
+  readonly memoryOf: ReadonlyMap<string, number>;
+  /** Undefined: not limited, or not known. */
+  readonly memoryBytes: number | undefined;
   /** Longest ingest and answer, in microseconds (GPUProfile status.ingestUs). */
   readonly ingestUs: number;
 }
@@ -18,6 +24,13 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
     node: spec.nodeName,
     device: spec.device,
     ingestUs: status?.ingestUs ?? 0,
+    failures: new Map(
+      (status?.models ?? []).flatMap(({ name, ready, message }) => (ready ? [] : [[name, message ?? 'not loaded']])),
+    ),
+    memoryOf: new Map(
+      (status?.categories ?? []).map(({ model, shape, memoryBytes }) => [categoryName(model, shape), memoryBytes ?? 0]),
+    ),
+    memoryBytes: status?.device?.memoryBytes,
     tables: new Map(
       (status?.categories ?? []).map(({ model, shape, batches }) => [
         categoryName(model, shape),

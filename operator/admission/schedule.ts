@@ -1,4 +1,4 @@
-import type { ResourceOf } from '../api/manifests.js';
+import type { ResourceOf } from '../../api/manifests.js';
 import type { Device } from './device.js';
 import type { DevicePlan, Placed } from './device-plan.js';
 import type { TenantRequest } from './request.js';
@@ -22,6 +22,7 @@ export function scheduleOf({ device, bestEffortUs, categories }: DevicePlan): Sc
       tenants: category.placed.map(({ request, streams }) => ({
         namespace: request.namespace,
         name: request.name,
+        generation: request.generation,
         streams,
         periodUs: request.periodUs,
         jitterUs: request.jitterUs,
@@ -32,8 +33,7 @@ export function scheduleOf({ device, bestEffortUs, categories }: DevicePlan): Sc
 }
 
 /**
- * Reads a record back as a plan, so that decisions outlive a restart. A tenant whose request still has the recorded
- * figures counts as unchanged; any other is kept under the recorded ones until it is admitted anew.
+ * Reads a record back as a plan, so that decisions outlive a restart. A tenant that still asks for what was recorded counts as unchanged; any other is kept under the recorded ones until it is admitted anew.
  */
 export function planOf(
   schedule: ScheduleDevice,
@@ -61,6 +61,11 @@ export function planOf(
         deadlineUs: tenant.deadlineUs ?? Infinity,
         strategy: 'Pack',
         allowSplit: false,
+        nodeSelector: {},
+        tolerations: [],
+        priority: 0,
+        preempts: false,
+        generation: tenant.generation ?? 0,
       };
       const current = requests.get(tenantKey(tenant));
       return {
@@ -74,6 +79,7 @@ export function planOf(
 
 function sameFigures(a: TenantRequest, b: TenantRequest): boolean {
   return (
+    a.generation === b.generation &&
     a.model === b.model &&
     a.shape.join() === b.shape.join() &&
     a.class === b.class &&

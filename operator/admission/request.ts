@@ -1,6 +1,7 @@
-import { parseDurationUs } from '../api/duration.js';
-import type { ResourceOf } from '../api/manifests.js';
-import type { Streams } from '../sched/category.js';
+import { isDeepStrictEqual } from 'node:util';
+import { parseDurationUs } from '../../api/duration.js';
+import type { ResourceOf } from '../../api/manifests.js';
+import type { Streams } from '../../sched/category.js';
 
 /** What a tenant asks for, in the scheduler's units. */
 export interface TenantRequest {
@@ -16,9 +17,35 @@ export interface TenantRequest {
   readonly deadlineUs: number;
   readonly strategy: 'Pack' | 'Spread';
   readonly allowSplit: boolean;
+  readonly nodeSelector: Readonly<Record<string, string>>;
+  readonly tolerations: readonly Toleration[];
+  /** Of its PriorityClass; who has more is decided first and may preempt who has less. */
+  readonly priority: number;
+  /** Whether it may preempt at all (PriorityClass.preemptionPolicy). */
+  readonly preempts: boolean;
+  /** The generation of the InferenceTenant that asks for this. */
+  readonly generation: number;
 }
 
-export function requestOf({ metadata, spec }: ResourceOf<'InferenceTenant'>): TenantRequest {
+export interface Toleration {
+  readonly key?: string;
+  readonly operator?: 'Exists' | 'Equal';
+  readonly value?: string;
+  readonly effect?: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute';
+}
+
+/** A PriorityClass as far as placement is concerned. */
+export interface Priority {
+  readonly priority: number;
+  readonly preempts: boolean;
+}
+
+const ORDINARY: Priority = { priority: 0, preempts: true };
+
+export function requestOf(
+  { metadata, spec }: ResourceOf<'InferenceTenant'>,
+  { priority, preempts }: Priority = ORDINARY,
+): TenantRequest {
   const periodUs =
     spec.period !== undefined ? parseDurationUs(spec.period) : Math.floor(1_000_000 / (spec.framesPerSecond ?? 1));
   return {
@@ -33,6 +60,11 @@ export function requestOf({ metadata, spec }: ResourceOf<'InferenceTenant'>): Te
     deadlineUs: spec.deadline === undefined ? Infinity : parseDurationUs(spec.deadline),
     strategy: spec.placement?.strategy ?? 'Pack',
     allowSplit: spec.placement?.allowSplit ?? false,
+    nodeSelector: spec.placement?.nodeSelector ?? {},
+    tolerations: spec.placement?.tolerations ?? [],
+    priority,
+    preempts,
+    generation: metadata.generation ?? 0,
   };
 }
 
@@ -40,9 +72,11 @@ export function tenantKey({ namespace, name }: { namespace: string; name: string
   return `${namespace}/${name}`;
 }
 
-/** Whether two requests ask for the same, so that what was decided on one holds for the other. */
+/** Whether two requests ask for the same, so that what was decided on one holds for the other. Rank is no request. */
 export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+  if (a === b) return true;
+  const asked = ({ generation: _g, priority: _p, preempts: _q, ...rest }: TenantRequest): object => rest;
+  return isDeepStrictEqual(asked(a), asked(b));
 }
 
 /** A category's name: frames of one model and one input shape can share a batch. */

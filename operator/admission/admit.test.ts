@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
-import type { ResourceOf } from '../api/manifests.js';
-import { parseManifests } from '../api/manifests.js';
-import { modelManifest, tenantManifest } from '../test/support/workspace.js';
+import type { ResourceOf } from '../../api/manifests.js';
+import { parseManifests } from '../../api/manifests.js';
+import { modelManifest, tenantManifest } from '../../test/support/workspace.js';
 import type { Decision, Snapshot, Verdict } from './admit.js';
 import { decide } from './admit.js';
 import type { Device } from './device.js';
@@ -49,7 +49,7 @@ const edge = device('edge-1');
 const snapshot = (tenants: ResourceOf<'InferenceTenant'>[], more: Partial<Snapshot> = {}): Snapshot => ({
   models,
   devices: [edge],
-  tenants,
+  requests: tenants.map((each) => requestOf(each)),
   ...more,
 });
 const verdict = ({ verdicts }: Decision, name: string): Verdict => verdicts.find((each) => each.name === name)!;

@@ -1,9 +1,10 @@
-import { frameRate, shortestDeadlineUs } from '../sched/category.js';
-import type { DemandVerdict } from '../sched/demand.js';
-import type { WindowChoice } from '../sched/windows.js';
-import { chooseWindows } from '../sched/windows.js';
+import { frameRate, shortestDeadlineUs } from '../../sched/category.js';
+import type { DemandVerdict } from '../../sched/demand.js';
+import type { WindowChoice } from '../../sched/windows.js';
+import { chooseWindows } from '../../sched/windows.js';
 import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
+import type { NodeRefusal } from './node.js';
 import { categoryName, streamsOn, tenantKey } from './request.js';
 
 /** Streams of a tenant that a device serves; possibly not all of them. */
@@ -36,7 +37,10 @@ export interface DevicePlan {
 
 /** Why a device cannot take a tenant, as data. */
 export type Refusal =
+  | NodeRefusal
   | { readonly reason: 'ProfilePending'; readonly category: string }
+  | { readonly reason: 'ModelUnavailable'; readonly model: string; readonly message: string }
+  | { readonly reason: 'InsufficientMemory'; readonly neededBytes: number; readonly freeBytes: number }
   | {
       readonly reason: 'DeadlineShorterThanWCET';
       readonly category: string;
@@ -60,17 +64,46 @@ export const emptyPlan = (device: Device): DevicePlan => ({ device, categories: 
 /** All that the plan serves. */
 export const placedOn = (plan: DevicePlan): Placed[] => plan.categories.flatMap((category) => category.placed);
 
+/** Refusals stay what they are as long as the plan does, and many tenants ask for the same. */
+const refused = new WeakMap<DevicePlan, Map<string, Refusal>>();
+
 /** The plan with these streams added, or why not. */
 export function withTenant(plan: DevicePlan, request: TenantRequest, streams: number): Fit {
-  const name = categoryName(request.model, request.shape);
-  const table = plan.device.tables.get(name);
-  if (table === undefined) return { refusal: { reason: 'ProfilePending', category: name } };
-  if (request.class === 'RealTime') {
-    const availableUs = request.deadlineUs - plan.device.ingestUs;
-    if (availableUs <= table.at(1))
-      return { refusal: { reason: 'DeadlineShorterThanWCET', category: name, wcetUs: table.at(1), availableUs } };
+  const { model, shape, periodUs, jitterUs, deadlineUs } = request;
+  const asked = [model, shape.join('x'), request.class, periodUs, jitterUs, deadlineUs, streams].join();
+  const known = refused.get(plan)?.get(asked);
+  if (known !== undefined) return { refusal: known };
+  const obstacle = obstacleOn(plan, request);
+  const fit =
+    obstacle === undefined
+      ? planFor(plan.device, [...placedOn(plan), { request, streams }], plan)
+      : { refusal: obstacle };
+  if ('refusal' in fit) {
+    const all = refused.get(plan) ?? new Map<string, Refusal>();
+    refused.set(plan, all.set(asked, fit.refusal));
   }
-  return planFor(plan.device, [...placedOn(plan), { request, streams }], plan);
+  return fit;
+}
+
+/** What forbids a tenant whatever else the device does. */
+function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefined {
+  const { device, categories } = plan;
+  const name = categoryName(request.model, request.shape);
+  const table = device.tables.get(name);
+  const failure = device.failures.get(request.model);
+  if (failure !== undefined) return { reason: 'ModelUnavailable', model: request.model, message: failure };
+  if (table === undefined) return { reason: 'ProfilePending', category: name };
+  if (request.class === 'RealTime') {
+    const availableUs = request.deadlineUs - device.ingestUs;
+    if (availableUs <= table.at(1))
+      return { reason: 'DeadlineShorterThanWCET', category: name, wcetUs: table.at(1), availableUs };
+  }
+  if (device.memoryBytes === undefined) return undefined;
+  const loaded = new Set(categories.map(({ model, shape }) => categoryName(model, shape)));
+  if (loaded.has(name)) return undefined;
+  const used = [...loaded].reduce((sum, each) => sum + (device.memoryOf.get(each) ?? 0), 0);
+  const [neededBytes, freeBytes] = [device.memoryOf.get(name) ?? 0, device.memoryBytes - used];
+  return neededBytes > freeBytes ? { reason: 'InsufficientMemory', neededBytes, freeBytes } : undefined;
 }
 
 /** The plan without a tenant: always possible, since demand only shrinks. */

@@ -1,0 +1,20 @@
+import type { KindRef } from './objects.js';
+
+const ours = (kind: string, plural: string): KindRef => ({ group: 'deeprt.dev', version: 'v1alpha1', plural, kind });
+
+export const TENANTS = ours('InferenceTenant', 'inferencetenants');
+export const MODELS = ours('InferenceModel', 'inferencemodels');
+export const PROFILES = ours('GPUProfile', 'gpuprofiles');
+export const SCHEDULES = ours('NodeSchedule', 'nodeschedules');
+export const ENDPOINT_SLICES: KindRef = {
+  group: 'discovery.k8s.io',
+  version: 'v1',
+  plural: 'endpointslices',
+  kind: 'EndpointSlice',
+};
+export const PRIORITY_CLASSES: KindRef = {
+  group: 'scheduling.k8s.io',
+  version: 'v1',
+  plural: 'priorityclasses',
+  kind: 'PriorityClass',
+};

@@ -1,0 +1,494 @@
+import type { ResourceOf } from '../../api/manifests.js';
+import type { Offer } from '../../sched/offer.js';
+import { findOffer } from '../../sched/offer.js';
+import type { Device } from './device.js';
+import { deviceKey } from './device.js';
+import type { DevicePlan, Placed } from './device-plan.js';
+import { emptyPlan, placedOn, planFor, shareOf, withTenant, withoutTenant } from './device-plan.js';
+import type { NodeAnswer } from './explain.js';
+import { byCloseness, explainOffer, explainRefusal, isNodeRefusal, summarizeRefusals } from './explain.js';
+import type { NodeInfo } from './node.js';
+import { evicts, objection } from './node.js';
+import type { Preemption } from './preempt.js';
+import { makeRoom } from './preempt.js';
+import type { TenantRequest } from './request.js';
+import { categoryName, sameRequest, tenantKey } from './request.js';
+
+/** Everything that a decision may depend on. */
+export interface Snapshot {
+  readonly models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
+  readonly devices: readonly Device[];
+  /** Nodes by name; one that is not told of is taken to be ready, without labels or taints. */
+  readonly nodes?: ReadonlyMap<string, NodeInfo>;
+  /** What all tenants ask for, in the order in which they are to be decided. */
+  readonly requests: readonly TenantRequest[];
+  /** What was promised before; decisions are sticky. */
+  readonly promised?: readonly DevicePlan[];
+  /** Keys of the tenants to decide on; all that have no place, or ask for something new, when absent. */
+  readonly due?: ReadonlySet<string>;
+}
+
+/** Reasons of the Admitted condition. */
+export type Reason =
+  | 'Admitted'
+  | 'ModelNotFound'
+  | 'ModelUnavailable'
+  | 'ShapeNotOffered'
+  | 'NoEligibleNode'
+  | 'ProfilePending'
+  | 'DeadlineShorterThanWCET'
+  | 'DeadlineInfeasible'
+  | 'UtilizationExceeded'
+  | 'InsufficientMemory'
+  | 'Preempted'
+  | 'NodeLost';
+
+export interface Placement {
+  readonly node: string;
+  readonly device: number;
+  readonly streams: number;
+  readonly category: string;
+  readonly windowUs: number;
+  readonly windowOffsetUs: number;
+  readonly relativeDeadlineUs: number;
+}
+
+/** The answer to one tenant. */
+export interface Verdict {
+  readonly namespace: string;
+  readonly name: string;
+  readonly admitted: boolean;
+  readonly reason: Reason;
+  readonly message: string;
+  /** Share of a device that was promised to the tenant. */
+  readonly utilization: number;
+  readonly placements: readonly Placement[];
+  readonly offer?: Offer;
+}
+
+export interface Decision {
+  readonly plans: readonly DevicePlan[];
+  /** One for each tenant that was decided on or whose place, window or share changed, in the order of the requests. */
+  readonly verdicts: readonly Verdict[];
+}
+
+interface Answer {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly offer?: Offer;
+}
+
+/** Offers are searched on the emptiest devices only: what fits nowhere there hardly fits elsewhere. */
+const OFFER_DEVICES = 3;
+
+/**
+ * Decides on the tenants of a snapshot: those already promised keep their place, the others are tried in their order.
+ * Pure; the outcome is a value.
+ */
+export function decide(snapshot: Snapshot): Decision {
+  const placing = new Placing(snapshot);
+  const answers = new Map<string, Answer>();
+  const decided = new Set<string>();
+  for (const request of snapshot.requests) {
+    const key = tenantKey(request);
+    const displaced = placing.displaced.get(key);
+    if (snapshot.due !== undefined && !snapshot.due.has(key) && displaced === undefined) continue;
+    decided.add(key);
+    const answer = placing.admit(request);
+    if (answer === undefined) continue;
+    // Who was driven out is told by whom; that nothing else fits is the rest of the message.
+    answers.set(
+      key,
+      displaced === undefined ? answer : { ...displaced, message: `${displaced.message}; ${answer.message}` },
+    );
+  }
+  const plans = placing.plans();
+  const before = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
+  const changed = plans.filter((plan) => before.get(deviceKey(plan.device)) !== plan);
+  for (const { request } of changed.flatMap(placedOn)) decided.add(tenantKey(request));
+  return {
+    plans,
+    verdicts: snapshot.requests
+      .filter((request) => decided.has(tenantKey(request)))
+      .map((request) => verdictOf(request, placing, answers.get(tenantKey(request)))),
+  };
+}
+
+/** A tenant's streams on one device. */
+interface Held {
+  readonly plan: DevicePlan;
+  readonly placed: Placed;
+}
+
+/** The plans of all devices while a decision is being made. */
+class Placing {
+  /** Tenants that lost their place in this decision, and why. */
+  readonly displaced = new Map<string, Answer>();
+  readonly #snapshot: Snapshot;
+  readonly #requests: ReadonlyMap<string, TenantRequest>;
+  readonly #plans = new Map<string, DevicePlan>();
+  /** Which devices serve a tenant. */
+  readonly #where = new Map<string, Set<string>>();
+
+  constructor(snapshot: Snapshot) {
+    this.#snapshot = snapshot;
+    this.#requests = new Map(snapshot.requests.map((request) => [tenantKey(request), request]));
+    const rank = new Map(snapshot.requests.map((request, i) => [tenantKey(request), i]));
+    const promised = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
+    const surplus = this.#surplus([...promised.values()]);
+    for (const device of snapshot.devices) {
+      const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
+      const stays = (placed: Placed): boolean =>
+        rank.has(tenantKey(placed.request)) && !surplus.has(placed) && !this.#evicted(device, placed);
+      const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!);
+      this.#set(plan);
+      const kept = new Set(placedOn(plan).map(({ request }) => tenantKey(request)));
+      for (const placed of placedOn(before)) {
+        const key = tenantKey(placed.request);
+        if (kept.has(key) || surplus.has(placed) || !rank.has(key)) continue;
+        this.displaced.set(key, {
+          reason: this.#evicted(device, placed) ? 'NoEligibleNode' : 'UtilizationExceeded',
+          message: this.#evicted(device, placed)
+            ? `driven out of ${device.node} by a NoExecute taint`
+            : `${device.node} turned out slower than it was when this tenant was admitted`,
+        });
+      }
+    }
+  }
+
+  plans(): DevicePlan[] {
+    return [...this.#plans.values()];
+  }
+
+  held(key: string): Held[] {
+    return [...(this.#where.get(key) ?? [])].map((device) => {
+      const plan = this.#plans.get(device)!;
+      return { plan, placed: placedOn(plan).find(({ request }) => tenantKey(request) === key)! };
+    });
+  }
+
+  /** Places a tenant, or says why not. One that has its place and asks for nothing new is left alone. */
+  admit(request: TenantRequest): Answer | undefined {
+    const key = tenantKey(request);
+    const held = this.held(key);
+    const asked = held.every(({ placed }) => sameRequest(placed.request, request));
+    const complete = held.reduce((sum, { placed }) => sum + placed.streams, 0) === request.streams;
+    const unknown = this.#checkModel(request);
+    if (unknown !== undefined) {
+      if (held.length > 0 && !asked) return goesOn(unknown);
+      this.#withdraw(key); // the catalogue changed under the tenant
+      return unknown;
+    }
+    const lost = held.filter(({ plan }) => this.#node(plan.device)?.state === 'Lost');
+    if (held.length > 0 && asked && complete) return lost.length === 0 ? undefined : this.#replace(request, lost);
+
+    const before = new Map(this.#plans);
+    // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
+    this.#withdraw(key);
+    const homes = new Set(held.map(({ plan }) => deviceKey(plan.device)));
+    const refusals = this.#place(request, request.streams, homes);
+    if (refusals === undefined || this.#preempt(request, refusals)) return undefined;
+    const refusal = this.#explain(request, refusals);
+    for (const plan of before.values()) this.#set(plan);
+    return held.length > 0 ? goesOn(refusal) : refusal;
+  }
+
+  #node(device: Device): NodeInfo | undefined {
+    return this.#snapshot.nodes?.get(device.node);
+  }
+
+  #evicted(device: Device, { request }: Placed): boolean {
+    const node = this.#node(device);
+    return node !== undefined && evicts(node, this.#requests.get(tenantKey(request)) ?? request);
+  }
+
+  #set(plan: DevicePlan): void {
+    const device = deviceKey(plan.device);
+    const before = this.#plans.get(device);
+    if (before === plan) return;
+    for (const { request } of before === undefined ? [] : placedOn(before))
+      this.#where.get(tenantKey(request))?.delete(device);
+    for (const { request } of placedOn(plan)) {
+      const key = tenantKey(request);
+      const where = this.#where.get(key) ?? new Set();
+      this.#where.set(key, where.add(device));
+    }
+    this.#plans.set(device, plan);
+  }
+
+  #withdraw(key: string): void {
+    for (const { plan } of this.held(key)) this.#set(withoutTenant(plan, key));
+  }
+
+  /**
+   * A crash between the records of two nodes can leave a tenant that moved on both: streams beyond what it asks for,
+   * the older promise and the lost node first.
+   */
+  #surplus(promised: readonly DevicePlan[]): Set<Placed> {
+    const all = new Map<string, Held[]>();
+    for (const plan of promised)
+      for (const placed of placedOn(plan)) {
+        const key = tenantKey(placed.request);
+        all.set(key, [...(all.get(key) ?? []), { plan, placed }]);
+      }
+    const surplus = new Set<Placed>();
+    for (const [key, held] of all) {
+      let left = Math.max(this.#requests.get(key)?.streams ?? 0, ...held.map(({ placed }) => placed.request.streams));
+      const isLost = ({ plan }: Held): number => (this.#node(plan.device)?.state === 'Lost' ? 1 : 0);
+      if (held.length > 1)
+        held.sort((a, b) => isLost(a) - isLost(b) || b.placed.request.generation - a.placed.request.generation);
+      for (const { placed } of held) {
+        if (placed.streams > left) surplus.add(placed);
+        else left -= placed.streams;
+      }
+    }
+    return surplus;
+  }
+
+  #checkModel(request: TenantRequest): Answer | undefined {
+    const model = this.#snapshot.models.get(request.model);
+    if (model === undefined)
+      return {
+        reason: 'ModelNotFound',
+        message: `there is no InferenceModel "${request.model}"; apply it, or correct spec.modelRef.name`,
+      };
+    const wanted = request.shape.join('x');
+    const offered = model.spec.shapes.map((shape) => shape.join('x'));
+    if (offered.includes(wanted)) return undefined;
+    return {
+      reason: 'ShapeNotOffered',
+      message: `InferenceModel "${request.model}" does not offer ${wanted}; spec.inputShape must be one of ${offered.join(', ')}`,
+    };
+  }
+
+  /** Finds another place for the streams that a lost node served; where there is none, their old one is kept for them. */
+  #replace(request: TenantRequest, lost: readonly Held[]): Answer | undefined {
+    const before = new Map(this.#plans);
+    const key = tenantKey(request);
+    const streams = lost.reduce((sum, { placed }) => sum + placed.streams, 0);
+    for (const { plan } of lost) this.#set(withoutTenant(plan, key));
+    const refusals = this.#place(request, streams, new Set());
+    if (refusals === undefined) return undefined;
+    for (const plan of before.values()) this.#set(plan);
+    const nodes = [...new Set(lost.map(({ plan }) => plan.device.node))];
+    return {
+      reason: 'NodeLost',
+      message: `${nodes.join(', ')} ${nodes.length === 1 ? 'is' : 'are'} not ready any more; ${summarizeRefusals(perNode(refusals))}; the place there is kept for when the node is back`,
+    };
+  }
+
+  /** Devices that may take the tenant, in the order in which it prefers them, and the objections of the others' nodes. */
+  #eligible(request: TenantRequest, homes: ReadonlySet<string>): { plans: DevicePlan[]; refusals: NodeAnswer[] } {
+    const plans: DevicePlan[] = [];
+    const refusals: NodeAnswer[] = [];
+    for (const plan of this.#plans.values()) {
+      const node = this.#node(plan.device);
+      // Whoever is there already may change in place, also on a cordoned node.
+      const refusal =
+        node === undefined || (node.state === 'Cordoned' && homes.has(deviceKey(plan.device)))
+          ? undefined
+          : objection(node, request);
+      if (refusal === undefined) plans.push(plan);
+      else refusals.push({ node: plan.device.node, refusal });
+    }
+    // Pack takes the fullest device that still fits, Spread the emptiest; one's own comes first.
+    const direction = request.strategy === 'Pack' && request.class === 'RealTime' ? -1 : 1;
+    const away = (plan: DevicePlan): number => (homes.has(deviceKey(plan.device)) ? 0 : 1);
+    plans.sort((a, b) => away(a) - away(b) || direction * (a.utilization - b.utilization));
+    return { plans, refusals };
+  }
+
+  /** Places streams, or returns why no device takes them, with all plans as they were. */
+  #place(request: TenantRequest, streams: number, homes: ReadonlySet<string>): NodeAnswer[] | undefined {
+    const { plans, refusals } = this.#eligible(request, homes);
+    if (request.allowSplit) return this.#placeSplit(request, streams, plans, refusals);
+    for (const plan of plans) {
+      const fit = withTenant(plan, request, streams);
+      if ('plan' in fit) {
+        this.#set(fit.plan);
+        return undefined;
+      }
+      refusals.push({ node: plan.device.node, refusal: fit.refusal });
+    }
+    return refusals;
+  }
+
+  /** Fills device after device with as many streams as fit. */
+  #placeSplit(
+    request: TenantRequest,
+    streams: number,
+    plans: readonly DevicePlan[],
+    refusals: NodeAnswer[],
+  ): NodeAnswer[] | undefined {
+    let left = streams;
+    const taken: DevicePlan[] = [];
+    for (const plan of plans) {
+      let fitting: DevicePlan | undefined;
+      let low = 0;
+      for (let above = left + 1; above - low > 1;) {
+        const middle = low === 0 && above === left + 1 ? left : Math.floor((low + above) / 2);
+        const fit = withTenant(plan, request, middle);
+        if ('plan' in fit) [low, fitting] = [middle, fit.plan];
+        else {
+          above = middle;
+          if (middle === left || middle === 1) refusals.push({ node: plan.device.node, refusal: fit.refusal });
+        }
+      }
+      if (fitting === undefined) continue;
+      taken.push(fitting);
+      left -= low;
+      if (left === 0) {
+        for (const each of taken) this.#set(each);
+        return undefined;
+      }
+    }
+    return refusals;
+  }
+
+  /** Makes room at the cost of less important tenants, where that truly makes it fit. They are decided again, later. */
+  #preempt(request: TenantRequest, refusals: readonly NodeAnswer[]): boolean {
+    const helps = refusals.some(({ refusal: { reason } }) =>
+      ['UtilizationExceeded', 'DeadlineInfeasible', 'InsufficientMemory'].includes(reason),
+    );
+    if (!helps || !request.preempts || request.class !== 'RealTime') return false;
+    let best: Preemption | undefined;
+    for (const plan of this.#eligible(request, new Set()).plans) {
+      const room = makeRoom(plan, request, this.#requests);
+      if (room === undefined) continue;
+      if (
+        best === undefined ||
+        room.victims.length < best.victims.length ||
+        (room.victims.length === best.victims.length && room.highestPriority < best.highestPriority)
+      )
+        best = room;
+    }
+    if (best === undefined) return false;
+    this.#set(best.plan);
+    for (const victim of best.victims) {
+      this.#withdraw(victim); // what it had on other devices is of no use without the rest
+      this.displaced.set(victim, {
+        reason: 'Preempted',
+        message: `preempted on ${best.plan.device.node} by ${tenantKey(request)}, whose priority is ${request.priority}`,
+      });
+    }
+    return true;
+  }
+
+  #explain(request: TenantRequest, refusals: readonly NodeAnswer[]): Answer {
+    if (refusals.length === 0)
+      return { reason: 'NoEligibleNode', message: 'no device has been profiled yet; start an agent or give a profile' };
+    const nodes = perNode(refusals);
+    const closest = nodes[0]!;
+    const { refusal } = closest;
+    const summary = nodes.length === 1 ? `${closest.node}: ${explainRefusal(refusal)}` : summarizeRefusals(nodes);
+    if (isNodeRefusal(refusal)) return { reason: 'NoEligibleNode', message: summary };
+    const reason = refusal.reason as Reason;
+    if (reason === 'ProfilePending' || reason === 'ModelUnavailable') return { reason, message: summary };
+
+    const { plans } = this.#eligible({ ...request, strategy: 'Spread' }, new Set());
+    const emptiest = plans.slice(0, OFFER_DEVICES);
+    const offer = findOffer(
+      {
+        count: request.streams,
+        periodUs: request.periodUs,
+        jitterUs: request.jitterUs,
+        deadlineUs: request.deadlineUs,
+      },
+      ({ count, periodUs, jitterUs, deadlineUs }) =>
+        emptiest.some((plan) => 'plan' in withTenant(plan, { ...request, periodUs, jitterUs, deadlineUs }, count)),
+    );
+    const alone = plans.some((plan) => 'plan' in withTenant(emptied(plan.device), request, request.streams));
+    const outlook = alone
+      ? 'it may fit when other tenants leave'
+      : `it would not fit on ${nodes.length === 1 ? 'this node' : 'any of these nodes'} even alone`;
+    return { reason, message: `${summary}; ${outlook}; ${explainOffer(offer)}`, offer };
+  }
+}
+
+/** One empty plan per device, so that what is refused on it is remembered. */
+const emptyPlans = new WeakMap<Device, DevicePlan>();
+function emptied(device: Device): DevicePlan {
+  const plan = emptyPlans.get(device) ?? emptyPlan(device);
+  emptyPlans.set(device, plan);
+  return plan;
+}
+
+/** Each node's answer closest to admitting, and of all nodes the closest first. */
+function perNode(refusals: readonly NodeAnswer[]): NodeAnswer[] {
+  const closest = new Map<string, NodeAnswer>();
+  for (const answer of [...refusals].sort(byCloseness)) if (!closest.has(answer.node)) closest.set(answer.node, answer);
+  return [...closest.values()];
+}
+
+/** What of an earlier promise still holds on a device: all of it, unless its profile changed for the worse. */
+function keptPlan(
+  device: Device,
+  before: DevicePlan,
+  stays: (placed: Placed) => boolean,
+  rank: (placed: Placed) => number,
+): DevicePlan {
+  const placed = placedOn(before);
+  const kept = placed.filter(stays);
+  const known = before.categories.every(({ rate, class: c }) => rate > 0 || c === 'BestEffort');
+  if (before.device === device && kept.length === placed.length && known) return before;
+  // Without a measurement nothing can be checked: what was promised stands until there is one.
+  if (device.tables.size === 0 && kept.length > 0) return standing(device, before, stays);
+  const all = planFor(device, kept, before);
+  if ('plan' in all) return all.plan;
+  let plan = emptyPlan(device);
+  for (const { request, streams } of [...kept].sort((a, b) => rank(a) - rank(b))) {
+    const fit = withTenant(plan, request, streams);
+    if ('plan' in fit) plan = fit.plan;
+  }
+  return plan;
+}
+
+function standing(device: Device, before: DevicePlan, stays: (placed: Placed) => boolean): DevicePlan {
+  const categories = before.categories
+    .map((category) => ({ ...category, placed: category.placed.filter(stays) }))
+    .filter(({ placed }) => placed.length > 0);
+  return { ...before, device, categories };
+}
+
+function goesOn<T extends { message: string }>(refusal: T): T {
+  return { ...refusal, message: `the changed request is not admitted (${refusal.message}); the one before goes on` };
+}
+
+function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | undefined): Verdict {
+  const { namespace, name } = request;
+  const key = tenantKey(request);
+  let utilization = 0;
+  const placements: Placement[] = [];
+  for (const { plan } of placing.held(key))
+    for (const category of plan.categories) {
+      const placed = category.placed.find((each) => tenantKey(each.request) === key);
+      if (placed === undefined) continue;
+      utilization += shareOf(category, key);
+      placements.push({
+        node: plan.device.node,
+        device: plan.device.device,
+        streams: placed.streams,
+        category: categoryName(category.model, category.shape),
+        windowUs: category.windowUs,
+        windowOffsetUs: 0,
+        relativeDeadlineUs: category.relativeDeadlineUs,
+      });
+    }
+  const where = placements
+    .map(({ node, streams, windowUs }) =>
+      request.class === 'BestEffort'
+        ? `${streams} on ${node} as best effort`
+        : `${streams} on ${node} with a window of ${(windowUs / 1000).toFixed(1)}ms`,
+    )
+    .join(', ');
+  return {
+    namespace,
+    name,
+    admitted: placements.length > 0 && answer?.reason !== 'NodeLost',
+    reason: answer?.reason ?? 'Admitted',
+    message: answer?.message ?? `streams: ${where}`,
+    utilization,
+    placements,
+    ...(answer?.offer === undefined ? {} : { offer: answer.offer }),
+  };
+}

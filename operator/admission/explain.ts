@@ -1,0 +1,132 @@
+import { formatDurationUs } from '../../api/duration.js';
+import type { Offer } from '../../sched/offer.js';
+import type { Refusal } from './device-plan.js';
+
+/** A node's refusal; of several devices, the one closest to admitting. */
+export interface NodeAnswer {
+  readonly node: string;
+  readonly refusal: Refusal;
+}
+
+/** Reasons, the one closest to being admitted first: whichever node is closest tells the tenant's reason. */
+const CLOSENESS: readonly Refusal['reason'][] = [
+  'DeadlineInfeasible',
+  'UtilizationExceeded',
+  'InsufficientMemory',
+  'ProfilePending',
+  'ModelUnavailable',
+  'DeadlineShorterThanWCET',
+  'NodeCordoned',
+  'NodeNotReady',
+  'TaintNotTolerated',
+  'NodeSelectorMismatch',
+];
+
+/** Closest to admitting first. */
+export function byCloseness(a: NodeAnswer, b: NodeAnswer): number {
+  return (
+    CLOSENESS.indexOf(a.refusal.reason) - CLOSENESS.indexOf(b.refusal.reason) ||
+    severity(a.refusal) - severity(b.refusal)
+  );
+}
+
+/** Whether it is the node as such that does not take the tenant. */
+export function isNodeRefusal({ reason }: Refusal): boolean {
+  return CLOSENESS.indexOf(reason) >= CLOSENESS.indexOf('NodeCordoned');
+}
+
+/** A refusal in a person's words. */
+export function explainRefusal(refusal: Refusal): string {
+  switch (refusal.reason) {
+    case 'ProfilePending':
+      return `${refusal.category} has not been measured here yet`;
+    case 'ModelUnavailable':
+      return refusal.message;
+    case 'InsufficientMemory':
+      return `its model needs ${mebibytes(refusal.neededBytes)} of device memory and ${mebibytes(refusal.freeBytes)} are left beside what is promised`;
+    case 'DeadlineShorterThanWCET':
+      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(refusal.availableUs)}`;
+    case 'UtilizationExceeded':
+      return `utilization would be ${refusal.utilization.toFixed(2)}, most of it for ${refusal.bottleneck}`;
+    case 'DeadlineInfeasible':
+      return `${refusal.late} would finish ${milliseconds(refusal.lateByUs)} late within ${milliseconds(refusal.atUs)} in the worst case, held up most by ${refusal.bottleneck}`;
+    case 'NodeNotReady':
+      return 'the node is not ready';
+    case 'NodeCordoned':
+      return 'the node is cordoned';
+    case 'NodeSelectorMismatch':
+      return `the node does not have the label ${refusal.label} that spec.placement.nodeSelector asks for`;
+    case 'TaintNotTolerated':
+      return `the node has the taint ${refusal.taint}, which spec.placement.tolerations does not tolerate`;
+  }
+}
+
+/** The same in a few words, for a summary over many nodes. */
+export function summarizeRefusals(answers: readonly NodeAnswer[]): string {
+  const byReason = new Map<Refusal['reason'], NodeAnswer[]>();
+  for (const each of [...answers].sort(byCloseness))
+    byReason.set(each.refusal.reason, [...(byReason.get(each.refusal.reason) ?? []), each]);
+  const parts = [...byReason].map(([reason, all]) => `${all.length} ${reason}${closest(all[0]!)}`);
+  return `0/${answers.length} nodes admit: ${parts.join(', ')}`;
+}
+
+function closest({ node, refusal }: NodeAnswer): string {
+  switch (refusal.reason) {
+    case 'UtilizationExceeded':
+      return ` (best: ${node} at ${refusal.utilization.toFixed(2)})`;
+    case 'DeadlineInfeasible':
+      return ` (best: on ${node} ${refusal.late} would finish ${milliseconds(refusal.lateByUs)} late)`;
+    case 'DeadlineShorterThanWCET':
+      return ` (best: ${node} needs ${milliseconds(refusal.wcetUs)} for one frame)`;
+    case 'InsufficientMemory':
+      return ` (best: ${node} lacks ${mebibytes(refusal.neededBytes - refusal.freeBytes)})`;
+    case 'ModelUnavailable':
+      return ` (${node}: ${refusal.message})`;
+    case 'TaintNotTolerated':
+      return ` (${refusal.taint})`;
+    case 'NodeSelectorMismatch':
+      return ` (${refusal.label})`;
+    case 'ProfilePending':
+    case 'NodeNotReady':
+    case 'NodeCordoned':
+      return '';
+  }
+}
+
+/** How far from fitting; comparable within one reason. */
+function severity(refusal: Refusal): number {
+  switch (refusal.reason) {
+    case 'DeadlineShorterThanWCET':
+      return refusal.wcetUs - refusal.availableUs;
+    case 'UtilizationExceeded':
+      return refusal.utilization;
+    case 'DeadlineInfeasible':
+      return refusal.lateByUs;
+    case 'InsufficientMemory':
+      return refusal.neededBytes - refusal.freeBytes;
+    case 'ProfilePending':
+    case 'ModelUnavailable':
+    case 'NodeNotReady':
+    case 'NodeCordoned':
+    case 'NodeSelectorMismatch':
+    case 'TaintNotTolerated':
+      return 0;
+  }
+}
+
+export function explainOffer(offer: Offer): string {
+  const parts = [
+    ...(offer.framesPerSecond === undefined ? [] : [`${offer.framesPerSecond} frames per second`]),
+    ...(offer.deadlineUs === undefined ? [] : [`a deadline of ${formatDurationUs(offer.deadlineUs)}`]),
+    ...(offer.streams === undefined ? [] : [`${offer.streams} ${offer.streams === 1 ? 'stream' : 'streams'}`]),
+  ];
+  return parts.length === 0 ? 'nothing smaller fits now either' : `would fit now: ${parts.join(', or ')}`;
+}
+
+function milliseconds(us: number): string {
+  return `${(us / 1000).toFixed(1)}ms`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 ** 2)}Mi`;
+}

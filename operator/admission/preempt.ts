@@ -1,0 +1,66 @@
+import type { DevicePlan, Placed } from './device-plan.js';
+import { placedOn, planFor, withTenant } from './device-plan.js';
+import type { TenantRequest } from './request.js';
+import { tenantKey } from './request.js';
+
+/** Room made on one device: the plan with the preemptor and without its victims. */
+export interface Preemption {
+  readonly plan: DevicePlan;
+  /** Keys of the tenants that have to go. */
+  readonly victims: readonly string[];
+  readonly highestPriority: number;
+}
+
+/**
+ * The fewest and least important tenants of a device whose going makes room for one of higher priority; undefined when
+ * even all of lower priority together would not. One single victim is preferred; otherwise the least important go until there is
+ * room, and those who turn out not to have been in the way are kept, the most important first.
+ *
+ * @param current what tenants ask for now: their priority may have changed since they were placed
+ */
+export function makeRoom(
+  plan: DevicePlan,
+  request: TenantRequest,
+  current: ReadonlyMap<string, TenantRequest>,
+): Preemption | undefined {
+  const priorityOf = (key: string): number => current.get(key)?.priority ?? 0;
+  // Best effort is in nobody's way. Youngest last placed, so first to go among equals.
+  const candidates = [
+    ...new Set(
+      placedOn(plan)
+        .filter((placed) => placed.request.class === 'RealTime')
+        .map((placed) => tenantKey(placed.request)),
+    ),
+  ]
+    .filter((key) => priorityOf(key) < request.priority)
+    .reverse()
+    .sort((a, b) => priorityOf(a) - priorityOf(b));
+  if (candidates.length === 0) return undefined;
+
+  const without = (victims: readonly string[]): DevicePlan | undefined => {
+    const rest: Placed[] = placedOn(plan).filter((placed) => !victims.includes(tenantKey(placed.request)));
+    const left = planFor(plan.device, rest, plan);
+    if ('refusal' in left) return undefined;
+    const fit = withTenant(left.plan, request, request.streams);
+    return 'plan' in fit ? fit.plan : undefined;
+  };
+  const conclude = (victims: readonly string[], after: DevicePlan): Preemption => ({
+    plan: after,
+    victims,
+    highestPriority: Math.max(...victims.map(priorityOf)),
+  });
+
+  let best = without(candidates);
+  if (best === undefined) return undefined;
+  for (const key of candidates) {
+    const after = without([key]);
+    if (after !== undefined) return conclude([key], after);
+  }
+  let victims: readonly string[] = candidates;
+  for (const key of [...candidates].reverse()) {
+    const fewer = victims.filter((each) => each !== key);
+    const after = without(fewer);
+    if (after !== undefined) [victims, best] = [fewer, after];
+  }
+  return conclude(victims, best);
+}
