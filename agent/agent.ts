@@ -99,7 +99,17 @@ export class Agent {
     return this.#failure === undefined;
   }
 
-  /** Tenants being served, by `<namespace>.<name>`. */
+  /** Why frames cannot be served; undefined when they can. */
+  get failure(): string | undefined {
+    return this.#failure?.message;
+  }
+
+  /** All tenants being served. */
+  served(): ServedTenant[] {
+    return [...this.#tenants.values()];
+  }
+
+  /** The tenant that is served under `<namespace>.<name>`. */
   tenant(path: string): ServedTenant | undefined {
     return this.#tenants.get(path);
   }

@@ -1,17 +1,28 @@
 #!/usr/bin/env node
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, hostname, tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { Agent } from '../agent/agent.js';
-import type { DeviceOptions, Provider } from '../agent/device/messages.js';
+import type { Provider } from '../agent/device/messages.js';
 import { modelFile } from '../agent/device/model-file.js';
 import { profileNode } from '../agent/profile/profile-node.js';
 import { profileText } from '../agent/profile/store.js';
-import { parseDurationUs } from '../api/duration.js';
+import { addClusterCommands } from './cluster.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { loadTable, runLoad } from './load.js';
 import { newLogger } from './log.js';
+import {
+  deviceOptions,
+  durationArgument,
+  listenArgument,
+  logOption,
+  providerOption,
+  seedArgument,
+  stateOption,
+  threadsOption,
+  untilStopped,
+} from './options.js';
 import { planFiles, planJson, planTable } from './plan.js';
 import { progressBar } from './progress.js';
 import { reportOf, reportTable } from './report.js';
@@ -20,52 +31,11 @@ import { Standalone } from './standalone.js';
 
 const EXIT = { good: 0, failed: 1, badInput: 2, notAllAdmitted: 3 } as const;
 
-function durationArgument(text: string): number {
-  try {
-    const us = parseDurationUs(text);
-    if (us === 0) throw new RangeError('a duration must be longer than zero');
-    return us;
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
-}
-
-function listenArgument(text: string): { host: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
-    throw new InvalidArgumentError('give an address and a port, such as 127.0.0.1:8080');
-  return { host: (match[1] ?? match[2])!, port };
-}
-
-function seedArgument(text: string): number {
-  const seed = Number(text);
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new InvalidArgumentError('a seed is a non-negative integer');
-  return seed;
-}
-
-function deviceOptions({ provider, threads }: { provider: Provider; threads?: number }): DeviceOptions {
-  return { provider, threads: threads ?? Math.max(1, Math.floor(availableParallelism() / 2)) };
-}
-
-function threadsArgument(text: string): number {
-  const threads = Number(text);
-  if (!Number.isInteger(threads) || threads < 1 || threads > 256)
-    throw new InvalidArgumentError('give a number of threads from 1 to 256');
-  return threads;
-}
-
 const manifests = (): Option =>
   new Option(
     '-f, --filename <dir>',
     'folder (or file) of InferenceTenant and InferenceModel manifests',
   ).makeOptionMandatory();
-const providerOption = (): Option =>
-  new Option('--provider <name>', 'ONNX Runtime execution provider').choices(['cpu', 'webgpu', 'cuda']).default('cpu');
-const threadsOption = (): Option =>
-  new Option('--threads <n>', 'cores that one run may use (CPU provider); half of them when not given').argParser(
-    threadsArgument,
-  );
 const profileOption = (): Option =>
   new Option(
     '--profile <file...>',
@@ -74,22 +44,6 @@ const profileOption = (): Option =>
 const outputOption = (flag: string): Option =>
   new Option(flag, 'how to print').choices(['table', 'json']).default('table');
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
-
-/** Resolves at the first SIGINT or SIGTERM, or when the time is over. */
-function untilStopped(durationUs: number | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const timer =
-      durationUs === undefined ? setInterval(() => undefined, 1 << 30) : setTimeout(finish, durationUs / 1000);
-    function finish(): void {
-      clearTimeout(timer);
-      process.off('SIGINT', finish);
-      process.off('SIGTERM', finish);
-      resolve();
-    }
-    process.on('SIGINT', finish);
-    process.on('SIGTERM', finish);
-  });
-}
 
 const program = new Command('deeprt')
   .description(
@@ -108,19 +62,11 @@ program
   .addOption(manifests())
   .option('--duration <time>', 'end after this long, for instance 30s', durationArgument)
   .addOption(outputOption('--report <form>'))
-  .option(
-    '--state <dir>',
-    'where measurements and promises are kept across runs',
-    join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),
-  )
+  .addOption(stateOption())
   .addOption(providerOption())
   .addOption(threadsOption())
   .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
-  .addOption(
-    new Option('--log <form>', 'log lines on stderr')
-      .choices(['text', 'json'])
-      .default(process.stderr.isTTY ? 'text' : 'json'),
-  )
+  .addOption(logOption())
   .addHelpText(
     'after',
     '\nFrames go to POST /v2/models/<namespace>.<tenant>/infer (Open Inference Protocol v2, or a JPEG or PNG body):\n  curl -H "Content-Type: image/jpeg" --data-binary @frame.jpg http://127.0.0.1:8080/v2/models/default.gate/infer',
@@ -263,6 +209,8 @@ program
       print(options.output === 'json' ? JSON.stringify({ tenants }, null, 2) : loadTable(tenants));
     },
   );
+
+addClusterCommands(program);
 
 try {
   await program.parseAsync();

@@ -6,12 +6,9 @@ import { Counter, Histogram } from 'prom-client';
 import { stringify } from 'yaml';
 import { Agent } from '../agent/agent.js';
 import type { DeviceOptions } from '../agent/device/messages.js';
-import { modelFile } from '../agent/device/model-file.js';
+import { ModelKeeper } from '../agent/models.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import { AgentMetrics } from '../agent/metrics.js';
-import { profileNode } from '../agent/profile/profile-node.js';
-import type { Profile } from '../agent/profile/profiler.js';
-import { readProfile, writeProfile } from '../agent/profile/store.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';
@@ -51,9 +48,7 @@ export class Standalone {
   url = '';
 
   #files: Files = new Map();
-  #loaded = new Map<string, string>();
-  #unavailable = new Map<string, string>();
-  #profile: Profile | undefined;
+  readonly #keeper: ModelKeeper;
   #device: Device | undefined;
   #plans: readonly DevicePlan[] | undefined;
   decision: Decision = { plans: [], verdicts: [] };
@@ -66,6 +61,14 @@ export class Standalone {
     this.#node = options.node ?? hostname().toLowerCase();
     this.agent = agent;
     this.#server = new IngestServer(agent);
+    const { device, stateDir, log } = options;
+    this.#keeper = new ModelKeeper(agent, {
+      node: this.#node,
+      device,
+      stateDir,
+      log,
+      progress: progressBar('profiling'),
+    });
     const registers = [agent.metrics.registry];
     this.#decisions = new Counter({
       name: 'deeprt_admission_decisions_total',
@@ -158,7 +161,6 @@ export class Standalone {
   async #reconcile(): Promise<void> {
     const observed = this.#reconciles.startTimer();
     const { catalogue } = catalogueOf(this.#files);
-    await this.#bringModels(catalogue);
     const device = await this.#measure(catalogue);
     const before = this.decision.verdicts;
     const promised = this.#plans ?? (await this.#readPromises(device, catalogue.tenants));
@@ -172,7 +174,7 @@ export class Standalone {
     // The record of what is promised comes first, so that a crash in between loses nothing.
     if (plan !== this.#plans?.[0]) {
       await this.#writePromises(plan);
-      await this.agent.apply(scheduleOf(plan), this.#profile!.status!);
+      await this.agent.apply(scheduleOf(plan), this.#keeper.profile!.status!);
       this.agent.metrics.admittedUtilization.set({ node: this.#node, device: '0' }, plan.utilization);
     }
     this.#plans = decision.plans;
@@ -181,42 +183,10 @@ export class Standalone {
     observed();
   }
 
-  /** Loads models that are new or changed. One that cannot be had concerns its own tenants only. */
-  async #bringModels(catalogue: Catalogue): Promise<void> {
-    for (const [name, model] of catalogue.models) {
-      const version = JSON.stringify(model.spec);
-      if (this.#loaded.get(name) === version) continue;
-      try {
-        const path = await modelFile(model, catalogue.baseDirs.get(name)!, this.#options.stateDir);
-        await this.agent.load(model, path);
-        this.#unavailable.delete(name);
-        this.#options.log.info({ model: name, path }, 'model loaded');
-      } catch (error) {
-        this.#unavailable.set(name, (error as Error).message);
-        this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
-      }
-      this.#loaded.set(name, version);
-      this.#profile = undefined;
-    }
-  }
-
-  async #measure(catalogue: Catalogue): Promise<Device> {
-    if (this.#profile !== undefined && this.#device !== undefined) return this.#device;
-    const { device: options, stateDir, log } = this.#options;
-    const models = [...catalogue.models.values()].filter(({ metadata }) => !this.#unavailable.has(metadata.name));
-    const stored = await readProfile(stateDir, `${this.#node}-0`);
-    const outcome = await profileNode(this.agent, options, this.#node, models, stored, progressBar('profiling'));
-    for (const [model, error] of outcome.failures) {
-      this.#unavailable.set(model, error);
-      log.error({ model, error }, 'model cannot be measured');
-    }
-    if (outcome.measured) await writeProfile(stateDir, outcome.profile);
-    log.info(
-      { node: this.#node, measured: outcome.measured, categories: outcome.profile.status?.categories?.length ?? 0 },
-      'profile ready',
-    );
-    this.#profile = outcome.profile;
-    this.#device = { ...deviceOf(outcome.profile), failures: new Map(this.#unavailable) };
+  async #measure({ models, baseDirs }: Catalogue): Promise<Device> {
+    const before = this.#keeper.profile;
+    const profile = await this.#keeper.bring([...models.values()], ({ metadata }) => baseDirs.get(metadata.name)!);
+    if (profile !== before || this.#device === undefined) this.#device = deviceOf(profile);
     return this.#device;
   }
 

@@ -32,6 +32,8 @@ export interface Term {
   readonly signal: AbortSignal;
   /** Whether leadership still holds at this very instant; every write asks first. */
   holds(): boolean;
+  /** Gives leadership up, to stand again. */
+  resign(): void;
 }
 
 /** What a candidate last saw of the lease, and when by its own clock. */
@@ -128,7 +130,11 @@ export async function elect(
     const giveUp = (): void => term.abort();
     stop.addEventListener('abort', giveUp);
     armFence();
-    const led = lead({ signal: term.signal, holds: () => !term.signal.aborted && nowMs() < untilMs });
+    const led = lead({
+      signal: term.signal,
+      holds: () => !term.signal.aborted && nowMs() < untilMs,
+      resign: giveUp,
+    });
     const ended = led.then(giveUp, giveUp);
     while (!term.signal.aborted) {
       await pause(retryMs, term.signal);
@@ -147,8 +153,9 @@ export async function elect(
     stop.removeEventListener('abort', giveUp);
     await ended;
     log.info({ identity }, 'not leading any more');
-    if (stop.aborted) await release(leases, options);
     await led; // an error of the term itself ends the election
+    if (stop.aborted) await release(leases, options);
+    else await pause(retryMs, stop);
   }
 }
 

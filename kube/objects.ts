@@ -203,3 +203,27 @@ export class Nodes {
     return watchOf<NodeObject>(this.#cluster, '/api/v1/nodes', listAll);
   }
 }
+
+/** Services are of the core group as well. */
+export class Services {
+  readonly #api: CoreV1Api;
+
+  constructor(cluster: Cluster) {
+    this.#api = cluster.makeApiClient(CoreV1Api);
+  }
+
+  /** Server-side apply. */
+  async apply(object: KubeObject & { spec: object }, fieldManager: string): Promise<void> {
+    const { name, namespace } = object.metadata;
+    await this.#api.patchNamespacedService(
+      {
+        name,
+        namespace: namespace ?? 'default',
+        body: { apiVersion: 'v1', kind: 'Service', ...object },
+        fieldManager,
+        force: true,
+      },
+      setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply),
+    );
+  }
+}

@@ -32,6 +32,7 @@ export interface Snapshot {
 export type Reason =
   | 'Admitted'
   | 'ModelNotFound'
+  | 'PriorityClassNotFound'
   | 'ModelUnavailable'
   | 'ShapeNotOffered'
   | 'NoEligibleNode'
@@ -97,10 +98,11 @@ export function decide(snapshot: Snapshot): Decision {
     const answer = placing.admit(request);
     if (answer === undefined) continue;
     // Who was driven out is told by whom; that nothing else fits is the rest of the message.
-    answers.set(
-      key,
-      displaced === undefined ? answer : { ...displaced, message: `${displaced.message}; ${answer.message}` },
-    );
+    answers.set(key, {
+      ...answer,
+      ...(displaced?.reason === undefined ? {} : { reason: displaced.reason }),
+      message: displaced === undefined ? answer.message : `${displaced.message}; ${answer.message}`,
+    });
   }
   const plans = placing.plans();
   const before = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
@@ -123,7 +125,7 @@ interface Held {
 /** The plans of all devices while a decision is being made. */
 class Placing {
   /** Tenants that lost their place in this decision, and why. */
-  readonly displaced = new Map<string, Answer>();
+  readonly displaced = new Map<string, { readonly reason?: Reason; readonly message: string }>();
   readonly #snapshot: Snapshot;
   readonly #requests: ReadonlyMap<string, TenantRequest>;
   readonly #plans = new Map<string, DevicePlan>();
@@ -147,13 +149,17 @@ class Placing {
         const key = tenantKey(placed.request);
         if (kept.has(key) || surplus.has(placed) || !rank.has(key)) continue;
         this.displaced.set(key, {
-          reason: this.#evicted(device, placed) ? 'NoEligibleNode' : 'UtilizationExceeded',
           message: this.#evicted(device, placed)
             ? `driven out of ${device.node} by a NoExecute taint`
-            : `${device.node} turned out slower than it was when this tenant was admitted`,
+            : `${device.node} cannot keep its promise any more: its profile has changed`,
         });
       }
+      promised.delete(deviceKey(device));
     }
+    for (const plan of promised.values())
+      for (const { request } of placedOn(plan))
+        if (rank.has(tenantKey(request)))
+          this.displaced.set(tenantKey(request), { reason: 'NodeLost', message: `${plan.device.node} is gone` });
   }
 
   plans(): DevicePlan[] {
@@ -181,6 +187,12 @@ class Placing {
     }
     const lost = held.filter(({ plan }) => this.#node(plan.device)?.state === 'Lost');
     if (held.length > 0 && asked && complete) return lost.length === 0 ? undefined : this.#replace(request, lost);
+
+    if (request.unknownClass !== undefined) {
+      const message = `there is no PriorityClass "${request.unknownClass}"; create it, or correct spec.priorityClassName`;
+      const refusal = { reason: 'PriorityClassNotFound' as const, message };
+      return held.length > 0 ? goesOn(refusal) : refusal;
+    }
 
     const before = new Map(this.#plans);
     // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
@@ -430,9 +442,10 @@ function keptPlan(
   const placed = placedOn(before);
   const kept = placed.filter(stays);
   const known = before.categories.every(({ rate, class: c }) => rate > 0 || c === 'BestEffort');
-  if (before.device === device && kept.length === placed.length && known) return before;
+  const measured = device.tables.size > 0;
+  if (before.device === device && kept.length === placed.length && (known || !measured)) return before;
   // Without a measurement nothing can be checked: what was promised stands until there is one.
-  if (device.tables.size === 0 && kept.length > 0) return standing(device, before, stays);
+  if (!measured && kept.length > 0) return standing(device, before, stays);
   const all = planFor(device, kept, before);
   if ('plan' in all) return all.plan;
   let plan = emptyPlan(device);

@@ -23,6 +23,8 @@ export interface TenantRequest {
   readonly priority: number;
   /** Whether it may preempt at all (PriorityClass.preemptionPolicy). */
   readonly preempts: boolean;
+  /** Its spec.priorityClassName, where there is no such PriorityClass. */
+  readonly unknownClass?: string | undefined;
   /** The generation of the InferenceTenant that asks for this. */
   readonly generation: number;
 }
@@ -38,13 +40,14 @@ export interface Toleration {
 export interface Priority {
   readonly priority: number;
   readonly preempts: boolean;
+  readonly unknownClass?: string | undefined;
 }
 
 const ORDINARY: Priority = { priority: 0, preempts: true };
 
 export function requestOf(
   { metadata, spec }: ResourceOf<'InferenceTenant'>,
-  { priority, preempts }: Priority = ORDINARY,
+  { priority, preempts, unknownClass }: Priority = ORDINARY,
 ): TenantRequest {
   const periodUs =
     spec.period !== undefined ? parseDurationUs(spec.period) : Math.floor(1_000_000 / (spec.framesPerSecond ?? 1));
@@ -64,6 +67,7 @@ export function requestOf(
     tolerations: spec.placement?.tolerations ?? [],
     priority,
     preempts,
+    unknownClass,
     generation: metadata.generation ?? 0,
   };
 }
@@ -75,7 +79,8 @@ export function tenantKey({ namespace, name }: { namespace: string; name: string
 /** Whether two requests ask for the same, so that what was decided on one holds for the other. Rank is no request. */
 export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
   if (a === b) return true;
-  const asked = ({ generation: _g, priority: _p, preempts: _q, ...rest }: TenantRequest): object => rest;
+  const asked = ({ generation: _g, priority: _p, preempts: _q, unknownClass: _u, ...rest }: TenantRequest): object =>
+    rest;
   return isDeepStrictEqual(asked(a), asked(b));
 }
 

@@ -1,0 +1,106 @@
+import type { ResourceOf } from '../api/manifests.js';
+import type { Agent } from './agent.js';
+import type { DeviceOptions } from './device/messages.js';
+import { modelFile } from './device/model-file.js';
+import { profileNode } from './profile/profile-node.js';
+import type { Profile, Progress } from './profile/profiler.js';
+import { readProfile, writeProfile } from './profile/store.js';
+
+type Model = ResourceOf<'InferenceModel'>;
+
+/** What an agent needs of a logger; pino's fits. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface ModelKeeperOptions {
+  readonly node: string;
+  readonly device: DeviceOptions;
+  readonly stateDir: string;
+  readonly log: Logger;
+  readonly progress: Progress;
+}
+
+/** Brings the catalogue's models onto the device and keeps its profile. A model that cannot be had concerns its own tenants only. */
+export class ModelKeeper {
+  readonly #agent: Agent;
+  readonly #options: ModelKeeperOptions;
+  readonly #loaded = new Map<string, string>();
+  readonly #unavailable = new Map<string, string>();
+  #profile: Profile | undefined;
+
+  constructor(agent: Agent, options: ModelKeeperOptions) {
+    this.#agent = agent;
+    this.#options = options;
+  }
+
+  /** The newest complete measurement. */
+  get profile(): Profile | undefined {
+    return this.#profile;
+  }
+
+  /** Why models cannot be served, by model. */
+  get unavailable(): ReadonlyMap<string, string> {
+    return this.#unavailable;
+  }
+
+  /**
+   * Loads models that are new or changed and measures what is not measured yet. Resolves to the device's profile, the
+   * same object as before when nothing changed.
+   *
+   * @param baseDirOf where a model's relative file URI starts
+   */
+  async bring(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<Profile> {
+    const changed = await this.#load(models, baseDirOf);
+    const left = [...this.#loaded.keys()].filter((name) => !models.some(({ metadata }) => metadata.name === name));
+    for (const name of left) {
+      this.#loaded.delete(name);
+      this.#unavailable.delete(name);
+    }
+    if (!changed && left.length === 0 && this.#profile !== undefined) return this.#profile;
+    this.#profile = await this.#measure(models);
+    return this.#profile;
+  }
+
+  async #load(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
+    let changed = false;
+    for (const model of models) {
+      const { name } = model.metadata;
+      const version = JSON.stringify(model.spec);
+      if (this.#loaded.get(name) === version) continue;
+      changed = true;
+      try {
+        const path = await modelFile(model, baseDirOf(model), this.#options.stateDir);
+        await this.#agent.load(model, path);
+        this.#unavailable.delete(name);
+        this.#options.log.info({ model: name, path }, 'model loaded');
+      } catch (error) {
+        this.#unavailable.set(name, (error as Error).message);
+        this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
+      }
+      this.#loaded.set(name, version);
+    }
+    return changed;
+  }
+
+  async #measure(models: readonly Model[]): Promise<Profile> {
+    const { device, node, stateDir, log, progress } = this.#options;
+    const available = models.filter(({ metadata }) => !this.#unavailable.has(metadata.name));
+    const stored = await readProfile(stateDir, `${node}-0`);
+    const { profile, failures, measured } = await profileNode(this.#agent, device, node, available, stored, progress);
+    for (const [model, error] of failures) {
+      this.#unavailable.set(model, error);
+      log.error({ model, error }, 'model cannot be measured');
+    }
+    const told = models.map(({ metadata: { name }, spec: { sha256 } }) => {
+      const message = this.#unavailable.get(name);
+      return { name, sha256, ready: message === undefined, ...(message === undefined ? {} : { message }) };
+    });
+    const complete = { ...profile, status: { ...profile.status, models: told } };
+    if (measured) await writeProfile(stateDir, complete);
+    log.info({ node, measured, categories: profile.status?.categories?.length ?? 0 }, 'profile ready');
+    return complete;
+  }
+}

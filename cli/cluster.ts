@@ -1,0 +1,180 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { Agent } from '../agent/agent.js';
+import { NodeAgent } from '../agent/cluster/node-agent.js';
+import type { Provider } from '../agent/device/messages.js';
+import { IngestServer } from '../agent/ingest/server.js';
+import { ModelKeeper } from '../agent/models.js';
+import { Cluster } from '../kube/cluster.js';
+import { runOperator } from '../operator/operator.js';
+import { BadInput } from './directory.js';
+import { newLogger } from './log.js';
+import {
+  deviceOptions,
+  durationArgument,
+  listenArgument,
+  logOption,
+  providerOption,
+  stateOption,
+  stopSignal,
+  threadsOption,
+  
+} from './options.js';
+import { progressBar } from './progress.js';
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const kubeconfigOption = (): Option =>
+  new Option(
+    '--kubeconfig <file>',
+    'how to reach the API server; without it the pod’s service account, $KUBECONFIG or ~/.kube/config',
+  );
+
+/** @throws BadInput when there is no usable kubeconfig */
+function connect(kubeconfig: string | undefined): Cluster {
+  try {
+    return Cluster.load(kubeconfig);
+  } catch (error) {
+    throw new BadInput(`no API server to talk to: ${(error as Error).message}`);
+  }
+}
+
+/** The commands that take part in a Kubernetes cluster. */
+export function addClusterCommands(program: Command): void {
+  program
+    .command('operator')
+    .description(
+      'Runs the control plane: admits InferenceTenants onto the nodes’ measured devices and programs the agents. Of\nseveral operators one leads, elected by a Lease. SIGINT or SIGTERM: finishes what it writes, leaves the Lease free, ends.',
+    )
+    .addOption(kubeconfigOption())
+    .option('--namespace <name>', 'namespace of the Lease', process.env['POD_NAMESPACE'] ?? 'deeprt-system')
+    .option(
+      '--lease-duration <time>',
+      'how long others wait for a leader that does not renew',
+      durationArgument,
+      20_000_000,
+    )
+    .option(
+      '--node-grace <time>',
+      'how long a node may be not ready before its tenants are placed elsewhere',
+      durationArgument,
+      60_000_000,
+    )
+    .option(
+      '--agent-silence <time>',
+      'how long an agent may not report before it is not believed to serve',
+      durationArgument,
+      90_000_000,
+    )
+    .option('--listen <address>', 'address and port of health and metrics', listenArgument, {
+      host: '127.0.0.1',
+      port: 8081,
+    })
+    .addOption(logOption())
+    .action(
+      async (options: {
+        kubeconfig?: string;
+        namespace: string;
+        leaseDuration: number;
+        nodeGrace: number;
+        agentSilence: number;
+        listen: Address;
+        log: 'text' | 'json';
+      }) => {
+        const leaseSeconds = Math.round(options.leaseDuration / 1e6);
+        if (leaseSeconds < 2) throw new BadInput('--lease-duration must be at least 2s');
+        await runOperator(
+          {
+            cluster: connect(options.kubeconfig),
+            namespace: options.namespace,
+            leaseSeconds,
+            nodeGraceMs: options.nodeGrace / 1000,
+            agentSilenceMs: options.agentSilence / 1000,
+            listen: options.listen,
+            log: newLogger(options.log),
+          },
+          stopSignal(),
+        );
+      },
+    );
+
+  program
+    .command('agent')
+    .description(
+      'Serves this node: measures its device, publishes the GPUProfile, follows the node’s NodeSchedule and answers frames. Goes on\nserving, also after a restart, while the API server is away. SIGINT or SIGTERM: answers what was accepted, ends.',
+    )
+    .addOption(kubeconfigOption())
+    .addOption(
+      new Option('--node-name <name>', 'the Node that this machine is')
+        .env('NODE_NAME')
+        .default(hostname().toLowerCase()),
+    )
+    .option('--model-dir <dir>', 'where relative file: URIs of models start', '.')
+    .addOption(stateOption())
+    .addOption(providerOption())
+    .addOption(threadsOption())
+    .option('--listen <address>', 'address and port to serve frames on', listenArgument, {
+      host: '127.0.0.1',
+      port: 8080,
+    })
+    .option(
+      '--advertise <address>',
+      'address and port that cameras reach this node at; the one listened on when not given',
+      listenArgument,
+    )
+    .addOption(logOption())
+    .action(
+      async (options: {
+        kubeconfig?: string;
+        nodeName: string;
+        modelDir: string;
+        state: string;
+        provider: Provider;
+        threads?: number;
+        listen: Address;
+        advertise?: Address;
+        log: 'text' | 'json';
+      }) => {
+        const log = newLogger(options.log);
+        const cluster = connect(options.kubeconfig);
+        await mkdir(options.state, { recursive: true });
+        const device = deviceOptions(options);
+        const agent = await Agent.start(device);
+        const keeper = new ModelKeeper(agent, {
+          node: options.nodeName,
+          device,
+          stateDir: options.state,
+          log,
+          progress: progressBar('profiling'),
+        });
+        const server = new IngestServer(agent);
+        const { host, port } = options.listen;
+        const bound = await server.listen(host, port);
+        const advertised = options.advertise ?? { host: bound.address, port: bound.port };
+        const endpoint = addressText(advertised);
+        log.info({ url: `http://${addressText({ host: bound.address, port: bound.port })}`, endpoint }, 'listening');
+        const nodeAgent = new NodeAgent(agent, keeper, {
+          node: options.nodeName,
+          cluster,
+          stateDir: options.state,
+          modelDir: resolve(options.modelDir),
+          endpoint,
+          log,
+        });
+        const stop = stopSignal();
+        await nodeAgent.resume();
+        await nodeAgent.run(stop);
+        await server.drain();
+        await agent.stop();
+        await cluster.close();
+      },
+    );
+}
+
+const addressText = ({ host, port }: Address): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);

@@ -1,0 +1,80 @@
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
+import type { DeviceOptions, Provider } from '../agent/device/messages.js';
+import { parseDurationUs } from '../api/duration.js';
+
+/** Options and arguments that several commands share. */
+
+export function durationArgument(text: string): number {
+  try {
+    const us = parseDurationUs(text);
+    if (us === 0) throw new RangeError('a duration must be longer than zero');
+    return us;
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+export function listenArgument(text: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError('give an address and a port, such as 127.0.0.1:8080');
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+export function seedArgument(text: string): number {
+  const seed = Number(text);
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new InvalidArgumentError('a seed is a non-negative integer');
+  return seed;
+}
+
+export function deviceOptions({ provider, threads }: { provider: Provider; threads?: number }): DeviceOptions {
+  return { provider, threads: threads ?? Math.max(1, Math.floor(availableParallelism() / 2)) };
+}
+
+export function threadsArgument(text: string): number {
+  const threads = Number(text);
+  if (!Number.isInteger(threads) || threads < 1 || threads > 256)
+    throw new InvalidArgumentError('give a number of threads from 1 to 256');
+  return threads;
+}
+
+export const providerOption = (): Option =>
+  new Option('--provider <name>', 'ONNX Runtime execution provider').choices(['cpu', 'webgpu', 'cuda']).default('cpu');
+export const threadsOption = (): Option =>
+  new Option('--threads <n>', 'cores that one run may use (CPU provider); half of them when not given').argParser(
+    threadsArgument,
+  );
+export const stateOption = (): Option =>
+  new Option('--state <dir>', 'where measurements and promises are kept across runs').default(
+    join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),
+  );
+export const logOption = (): Option =>
+  new Option('--log <form>', 'log lines on stderr')
+    .choices(['text', 'json'])
+    .default(process.stderr.isTTY ? 'text' : 'json');
+
+/** Resolves at the first SIGINT or SIGTERM, or when the time is over. */
+export function untilStopped(durationUs: number | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const timer =
+      durationUs === undefined ? setInterval(() => undefined, 1 << 30) : setTimeout(finish, durationUs / 1000);
+    function finish(): void {
+      clearTimeout(timer);
+      process.off('SIGINT', finish);
+      process.off('SIGTERM', finish);
+      resolve();
+    }
+    process.on('SIGINT', finish);
+    process.on('SIGTERM', finish);
+  });
+}
+
+/** Aborted at the first SIGINT or SIGTERM. */
+export function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
+}

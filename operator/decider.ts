@@ -1,0 +1,236 @@
+import { reasonOf } from '../kube/cluster.js';
+import { keyOf } from '../kube/informer.js';
+import type { Term } from '../kube/leader.js';
+import type { Objects } from '../kube/objects.js';
+import { WorkQueue } from '../kube/work-queue.js';
+import type { Decision, Verdict } from './admission/admit.js';
+import { decide } from './admission/admit.js';
+import type { Device } from './admission/device.js';
+import { deviceKey } from './admission/device.js';
+import type { DevicePlan } from './admission/device-plan.js';
+import { tenantKey } from './admission/request.js';
+import type { Logger } from './log.js';
+import type { OperatorMetrics } from './metrics.js';
+import { RecordConflict, Records } from './records.js';
+import type { ClusterView, ScheduleObject, TenantObject } from './view.js';
+
+/** Keeps a tenant from disappearing before its agents know. */
+export const FINALIZER = 'deeprt.dev/withdraw';
+/** The key that stands for everything: all tenants without a place are tried again. */
+const WORLD = '';
+/** Changes of the world come in bursts; one decision answers a burst. */
+const WORLD_DELAY_MS = 50;
+const LONGEST_CATCH_UP_MS = 10_000;
+const CONCURRENT_WRITES = 16;
+
+/** Leadership was lost; whatever was about to be written must not be. */
+export class NotLeading extends Error {}
+
+/**
+ * The one that decides: takes what changed, asks `decide` over a snapshot, and records the promises. One decision at a
+ * time, each on the records that the one before left; tenants learn of it only after it is recorded.
+ */
+export class Decider {
+  readonly records: Records;
+  /** The newest answer to each tenant. */
+  readonly verdicts = new Map<string, Verdict>();
+  readonly #view: ClusterView;
+  readonly #tenants: Objects<TenantObject>;
+  readonly #term: Term;
+  readonly #log: Logger;
+  readonly #metrics: OperatorMetrics;
+  readonly #publish: (key: string) => void;
+  readonly #queue = new WorkQueue<string>();
+  /** Generations that were decided on, so that a mere change of status asks for no decision. */
+  readonly #decided = new Map<string, string>();
+  readonly #unmeasured = new Map<string, Device>();
+
+  constructor(
+    view: ClusterView,
+    tenants: Objects<TenantObject>,
+    schedules: Objects<ScheduleObject>,
+    term: Term,
+    log: Logger,
+    metrics: OperatorMetrics,
+    publish: (key: string) => void,
+  ) {
+    this.#view = view;
+    this.#tenants = tenants;
+    this.#term = term;
+    this.#log = log;
+    this.#metrics = metrics;
+    this.#publish = publish;
+    this.records = new Records(schedules, () => this.#mayWrite());
+  }
+
+  get backlog(): number {
+    return this.#queue.depth;
+  }
+
+  tenantChanged(key: string, tenant: TenantObject, gone: boolean): void {
+    if (gone || tenant.metadata.deletionTimestamp !== undefined) {
+      this.#decided.delete(key);
+      if (this.verdicts.delete(key)) this.#queue.addAfter(WORLD, 0);
+      return;
+    }
+    if (this.#decided.get(key) !== version(tenant)) this.#queue.add(key);
+  }
+
+  worldChanged(): void {
+    this.#queue.addAfter(WORLD, WORLD_DELAY_MS);
+  }
+
+  scheduleChanged(schedule: ScheduleObject): void {
+    if (this.records.noticed(schedule)) this.worldChanged();
+  }
+
+  /** Decides until the term ends. */
+  async run(): Promise<void> {
+    this.#term.signal.addEventListener('abort', () => this.#queue.close());
+    await this.records.load();
+    await this.#catchUp();
+    // Everybody is decided once: whoever has a place keeps it.
+    this.#queue.add(WORLD);
+    for (let keys = await this.#queue.takeAll(); keys.length > 0; keys = await this.#queue.takeAll()) {
+      await this.#decideOn(keys);
+      for (const key of keys) this.#queue.done(key);
+    }
+  }
+
+  /**
+   * The records may name tenants that the local copy does not know yet; striking them would break promises. Waits for
+   * those that exist.
+   */
+  async #catchUp(): Promise<void> {
+    for (const key of this.records.tenants()) {
+      const [namespace, name] = key.split('/') as [string, string];
+      const known = (): boolean => this.#view.tenants.get(name, namespace) !== undefined;
+      if (known() || (await this.#tenants.get(name, namespace)) === undefined) continue;
+      for (const deadline = Date.now() + LONGEST_CATCH_UP_MS; !known() && Date.now() < deadline;)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async #decideOn(keys: readonly string[]): Promise<void> {
+    try {
+      await this.#cycle(keys);
+      for (const key of keys) this.#queue.forget(key);
+    } catch (error) {
+      if (error instanceof NotLeading || this.#term.signal.aborted) return;
+      this.#log.warn({ error: reasonOf(error), tenants: keys.length }, 'decision not recorded; it is made again');
+      for (const key of keys) {
+        this.#decided.delete(key);
+        if (error instanceof RecordConflict) this.#queue.addAfter(key, 0);
+        else this.#queue.addRateLimited(key);
+      }
+    }
+  }
+
+  async #cycle(keys: readonly string[]): Promise<void> {
+    const finished = this.#metrics.reconciles.startTimer();
+    await this.records.refresh();
+    const world = keys.includes(WORLD);
+    const unheld = await this.#holdTenants(world ? undefined : keys);
+    const requests = this.#view.requests(unheld);
+    const versions = new Map(this.#view.tenants.list().map((tenant) => [keyOf(tenant), version(tenant)]));
+    const measured = this.#view.devices();
+    const promised = this.records.promised(measured, requests);
+    const gone = new Set(this.records.nodes().filter((node) => this.#view.nodes.get(node) === undefined));
+    const decision = decide({
+      models: this.#view.modelsByName(),
+      devices: this.#devices(measured, promised, gone),
+      nodes: this.#view.nodeInfos(),
+      requests,
+      promised,
+      ...(world ? {} : { due: new Set(keys) }),
+    });
+    await this.records.write(decision.plans, (node) => this.#ownerOf(node));
+    for (const node of gone) await this.records.drop(node);
+    this.#conclude(decision, versions);
+    // Whatever shrank made room for those who wait.
+    const before = new Map(promised.map((plan) => [deviceKey(plan.device), plan.utilization]));
+    const shrank = decision.plans.some((plan) => plan.utilization < (before.get(deviceKey(plan.device)) ?? 0) - 1e-9);
+    if (shrank) this.worldChanged();
+    finished();
+  }
+
+  #conclude({ plans, verdicts }: Decision, versions: ReadonlyMap<string, string>): void {
+    for (const verdict of verdicts) {
+      const key = tenantKey(verdict);
+      const known = this.verdicts.get(key);
+      if (known?.reason !== verdict.reason || known.admitted !== verdict.admitted) {
+        this.#metrics.decisions.inc({ reason: verdict.reason });
+        const { admitted, reason, message } = verdict;
+        this.#log.info(
+          { tenant: key, admitted, reason, message },
+          admitted ? 'tenant admitted' : 'tenant not admitted',
+        );
+      }
+      this.verdicts.set(key, verdict);
+      const decided = versions.get(key);
+      if (decided !== undefined) this.#decided.set(key, decided);
+      this.#publish(key);
+    }
+    for (const { device, utilization } of plans)
+      this.#metrics.admittedUtilization.set({ node: device.node, device: `${device.device}` }, utilization);
+  }
+
+  /** Puts the finalizer on tenants that lack it. Returns those that could not get it: they are not decided on yet. */
+  async #holdTenants(keys: readonly string[] | undefined): Promise<Set<string>> {
+    const due = (keys ?? this.#view.tenants.list().map(keyOf)).flatMap((key) => {
+      const [namespace, name] = key.split('/') as [string, string];
+      const tenant = this.#view.tenants.get(name, namespace);
+      const { finalizers = [], deletionTimestamp } = tenant?.metadata ?? {};
+      return tenant === undefined || deletionTimestamp !== undefined || finalizers.includes(FINALIZER) ? [] : [tenant];
+    });
+    const unheld = new Set<string>();
+    const promised = due.length === 0 ? unheld : this.records.tenants();
+    for (let i = 0; i < due.length; i += CONCURRENT_WRITES)
+      await Promise.all(
+        due.slice(i, i + CONCURRENT_WRITES).map(async (tenant) => {
+          const { resourceVersion, finalizers = [] } = tenant.metadata;
+          try {
+            this.#mayWrite();
+            await this.#tenants.merge(tenant.metadata, {
+              metadata: { resourceVersion, finalizers: [...finalizers, FINALIZER] },
+            });
+          } catch (error) {
+            if (error instanceof NotLeading) throw error;
+            const key = keyOf(tenant);
+            if (!promised.has(key)) unheld.add(key);
+            this.#log.info({ tenant: key, error: reasonOf(error) }, 'finalizer not set; trying again');
+            this.#queue.addRateLimited(key);
+          }
+        }),
+      );
+    return unheld;
+  }
+
+  /** Measured devices, and those with promises whose profile is missing, as long as their node exists. */
+  #devices(measured: readonly Device[], promised: readonly DevicePlan[], gone: ReadonlySet<string>): Device[] {
+    const known = new Set(measured.map(deviceKey));
+    const missing = promised
+      .filter(({ device }) => !known.has(deviceKey(device)) && !gone.has(device.node))
+      .map(({ device }) => {
+        const key = deviceKey(device);
+        const empty = { tables: new Map(), failures: new Map(), memoryOf: new Map(), memoryBytes: undefined };
+        const stand = this.#unmeasured.get(key) ?? { ...device, ...empty };
+        this.#unmeasured.set(key, stand);
+        return stand;
+      });
+    return [...measured, ...missing];
+  }
+
+  #ownerOf(node: string): object[] {
+    const uid = this.#view.nodes.get(node)?.metadata.uid;
+    return uid === undefined ? [] : [{ apiVersion: 'v1', kind: 'Node', name: node, uid }];
+  }
+
+  #mayWrite(): void {
+    if (!this.#term.holds()) throw new NotLeading('this process is not the leader any more');
+  }
+}
+
+function version({ metadata }: TenantObject): string {
+  return `${metadata.uid}/${metadata.generation}`;
+}

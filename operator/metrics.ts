@@ -1,0 +1,53 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+/** All that the operator exports. */
+export class OperatorMetrics {
+  readonly registry = new Registry();
+  readonly decisions = new Counter({
+    name: 'deeprt_admission_decisions_total',
+    help: 'Admission decisions by reason; a tenant counts when its answer changes.',
+    labelNames: ['reason'],
+    registers: [this.registry],
+  });
+  readonly reconciles = new Histogram({
+    name: 'deeprt_reconcile_duration_seconds',
+    help: 'Time from a batch of changes to the recorded decision on it.',
+    buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [this.registry],
+  });
+  readonly admittedUtilization = new Gauge({
+    name: 'deeprt_admitted_utilization_ratio',
+    help: 'Share of a device that was promised.',
+    labelNames: ['node', 'device'],
+    registers: [this.registry],
+  });
+  readonly leading = new Gauge({
+    name: 'deeprt_operator_leading',
+    help: '1 while this process decides.',
+    registers: [this.registry],
+  });
+  readonly failures = new Counter({
+    name: 'deeprt_reconcile_failures_total',
+    help: 'Attempts to bring a tenant or model in line that failed and are repeated.',
+    registers: [this.registry],
+  });
+
+  /** Figures that are looked up when they are asked for. */
+  constructor(depths: () => ReadonlyMap<string, number>, silence: () => ReadonlyMap<string, number>) {
+    collectDefaultMetrics({ register: this.registry });
+    const looked = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void => {
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          for (const [key, value] of values()) this.set({ [label]: key }, value);
+        },
+      });
+    };
+    looked('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
+    looked('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
+  }
+}

@@ -1,0 +1,156 @@
+import type { Server } from 'node:http';
+import { createServer } from 'node:http';
+import { hostname } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import express from 'express';
+import type { Cluster } from '../kube/cluster.js';
+import { reasonOf } from '../kube/cluster.js';
+import type { EventObject } from '../kube/events.js';
+import { EVENTS, EventRecorder } from '../kube/events.js';
+import { ENDPOINT_SLICES, MODELS, SCHEDULES, TENANTS } from '../kube/kinds.js';
+import type { Lease, Term } from '../kube/leader.js';
+import { LEASES, elect } from '../kube/leader.js';
+import { Objects, Services } from '../kube/objects.js';
+import { Decider } from './decider.js';
+import type { Logger } from './log.js';
+import { OperatorMetrics } from './metrics.js';
+import { Publisher } from './publisher.js';
+import type { EndpointSliceObject } from './services.js';
+import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
+import { ClusterView } from './view.js';
+
+export interface OperatorOptions extends ViewOptions {
+  readonly cluster: Cluster;
+  /** Where the Lease lives. */
+  readonly namespace: string;
+  readonly leaseSeconds: number;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly log: Logger;
+}
+
+const LEASE_NAME = 'deeprt-operator';
+/** How often conditions that change by mere time passing are looked at. */
+const TICK_MS = 5000;
+
+/** Follows the cluster, stands for leader, and while it leads decides and publishes. Ends when `stop` is aborted. */
+export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
+  const { cluster, log } = options;
+  let leading: { decider: Decider; publisher: Publisher } | undefined;
+
+  const view = new ClusterView(cluster, options, {
+    tenant: (key, tenant, gone) => {
+      leading?.decider.tenantChanged(key, tenant, gone);
+      leading?.publisher.tenant(key);
+    },
+    schedule: (_node, schedule) => {
+      leading?.decider.scheduleChanged(schedule);
+      for (const key of tenantsOf(schedule)) leading?.publisher.tenant(key);
+    },
+    profile: (profile) => {
+      for (const { name } of profile.status?.models ?? []) leading?.publisher.model(name);
+    },
+    world: () => {
+      leading?.decider.worldChanged();
+      for (const model of view.models.list()) leading?.publisher.model(model.metadata.name);
+    },
+    failed: (kind, error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
+  });
+  const metrics = new OperatorMetrics(
+    () => new Map([['decisions', leading?.decider.backlog ?? 0], ...(leading?.publisher.depths ?? [])]),
+    () => view.silence(),
+  );
+  const tenants = new Objects<TenantObject>(cluster, TENANTS);
+  const schedules = new Objects<ScheduleObject>(cluster, SCHEDULES);
+  const api = {
+    tenants,
+    models: new Objects<ModelObject>(cluster, MODELS),
+    services: new Services(cluster),
+    slices: new Objects<EndpointSliceObject>(cluster, ENDPOINT_SLICES),
+    events: new EventRecorder(new Objects<EventObject>(cluster, EVENTS), 'deeprt-operator'),
+  };
+
+  const lead = async (term: Term): Promise<void> => {
+    const publisher = new Publisher(view, api, term, log, metrics);
+    const decider = new Decider(view, tenants, schedules, term, log, metrics, (key) => publisher.tenant(key));
+    publisher.decider = decider;
+    leading = { decider, publisher };
+    metrics.leading.set(1);
+    // Agents fall silent and withdrawals time out without anything happening.
+    const tick = setInterval(() => {
+      for (const schedule of view.schedules.list())
+        if (view.agentSilent(schedule.metadata.name) === true)
+          for (const key of tenantsOf(schedule)) publisher.tenant(key);
+    }, TICK_MS);
+    const failed = (error: unknown): void => {
+      log.error({ error: reasonOf(error) }, 'cannot lead; standing again');
+      term.resign();
+    };
+    await Promise.all([decider.run().catch(failed), publisher.run().catch(failed)]);
+    clearInterval(tick);
+    leading = undefined;
+    metrics.leading.set(0);
+  };
+
+  let synced = false;
+  const server = await serve(options.listen, metrics, () => synced);
+  view.start();
+  try {
+    await Promise.race([view.synced(), aborted(stop)]);
+    synced = true;
+    if (stop.aborted) return;
+    log.info({ tenants: view.tenants.list().length, nodes: view.nodes.list().length }, 'following the cluster');
+    await elect(
+      new Objects<Lease>(cluster, LEASES),
+      {
+        namespace: options.namespace,
+        name: LEASE_NAME,
+        identity: `${hostname()}_${randomUUID()}`,
+        durationSeconds: options.leaseSeconds,
+        log,
+      },
+      stop,
+      lead,
+    );
+  } finally {
+    await view.stop();
+    await new Promise((resolve) => server.close(resolve));
+    await cluster.close();
+  }
+}
+
+/** Keys of the tenants that a schedule serves. */
+function tenantsOf({ spec }: ScheduleObject): string[] {
+  return (spec.devices ?? []).flatMap(({ categories }) =>
+    categories.flatMap(({ tenants }) => tenants.map(({ namespace, name }) => `${namespace}/${name}`)),
+  );
+}
+
+/** Health and metrics. */
+async function serve(
+  { host, port }: OperatorOptions['listen'],
+  metrics: OperatorMetrics,
+  ready: () => boolean,
+): Promise<Server> {
+  const app = express();
+  app.disable('x-powered-by');
+  app.get('/healthz', (_req, res) => {
+    res.json({ live: true });
+  });
+  app.get('/readyz', (_req, res) => {
+    res.status(ready() ? 200 : 503).json({ ready: ready() });
+  });
+  app.get('/metrics', async (_req, res) => {
+    res.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+  const server = createServer({ requestTimeout: 10_000 }, app);
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return server;
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+}

@@ -1,0 +1,176 @@
+import { isDeepStrictEqual } from 'node:util';
+import { statusOf } from '../kube/cluster.js';
+import type { Objects } from '../kube/objects.js';
+import type { Device } from './admission/device.js';
+import { deviceKey } from './admission/device.js';
+import type { DevicePlan } from './admission/device-plan.js';
+import { placedOn } from './admission/device-plan.js';
+import type { TenantRequest } from './admission/request.js';
+import { tenantKey } from './admission/request.js';
+import { planOf, scheduleOf } from './admission/schedule.js';
+import type { ScheduleObject } from './view.js';
+import type { Change } from './write-order.js';
+import { writeOrder } from './write-order.js';
+
+/** A record was changed by somebody else since it was read; what was decided on it is void. */
+export class RecordConflict extends Error {}
+
+/**
+ * The NodeSchedules as this leader wrote or read them last: the record of what was promised. Each write names the
+ * resourceVersion it was decided on, so that two leaders can never promise the same device twice, whatever the clocks say.
+ */
+export class Records {
+  readonly #schedules: Objects<ScheduleObject>;
+  readonly #mayWrite: () => void;
+  readonly #known = new Map<string, ScheduleObject>();
+  readonly #plans = new Map<string, DevicePlan>();
+  /** Nodes whose record has to be read again before it can be relied on. */
+  readonly #stale = new Set<string>();
+  readonly #writing = new Set<string>();
+
+  /** @param mayWrite throws when this process is not the leader any more */
+  constructor(schedules: Objects<ScheduleObject>, mayWrite: () => void) {
+    this.#schedules = schedules;
+    this.#mayWrite = mayWrite;
+  }
+
+  /** Reads all records, not from a copy but from the API server: the leader before may just have written. */
+  async load(): Promise<void> {
+    const { items } = await this.#schedules.list();
+    for (const schedule of items) this.#known.set(schedule.metadata.name, schedule);
+  }
+
+  /** Nodes with a record. */
+  nodes(): string[] {
+    return [...this.#known.keys()];
+  }
+
+  /** Keys of all tenants in the records. */
+  tenants(): Set<string> {
+    const keys = new Set<string>();
+    for (const { spec } of this.#known.values())
+      for (const { categories } of spec.devices ?? [])
+        for (const { tenants } of categories) for (const tenant of tenants) keys.add(tenantKey(tenant));
+    return keys;
+  }
+
+  /** Takes note of a record that somebody else wrote; says whether it is one. */
+  noticed({ metadata }: ScheduleObject): boolean {
+    // One's own write may be heard of before it is answered; if it was another's, one's own will fail.
+    if (this.#writing.has(metadata.name)) return false;
+    const known = this.#known.get(metadata.name);
+    if (known !== undefined && (metadata.generation ?? 0) <= (known.metadata.generation ?? 0)) return false;
+    this.#stale.add(metadata.name);
+    return true;
+  }
+
+  /** Reads what somebody else may have changed. */
+  async refresh(): Promise<void> {
+    for (const node of [...this.#stale]) {
+      const schedule = await this.#schedules.get(node);
+      if (schedule === undefined) this.#known.delete(node);
+      else this.#known.set(node, schedule);
+      for (const [key, plan] of this.#plans) if (plan.device.node === node) this.#plans.delete(key);
+      this.#stale.delete(node);
+    }
+  }
+
+  /** What was promised, over devices as they are known now. A device that is not measured any more stays without tables. */
+  promised(devices: readonly Device[], requests: readonly TenantRequest[]): DevicePlan[] {
+    const byKey = new Map(devices.map((device) => [deviceKey(device), device]));
+    const asked = new Map(requests.map((request) => [tenantKey(request), request]));
+    for (const [node, { spec }] of this.#known)
+      for (const schedule of spec.devices ?? []) {
+        const key = deviceKey({ node, device: schedule.device });
+        if (this.#plans.has(key)) continue;
+        this.#plans.set(key, planOf(schedule, byKey.get(key) ?? unmeasured(node, schedule.device), asked));
+      }
+    return [...this.#plans.values()];
+  }
+
+  /**
+   * Writes the plans that differ from the records, a moved tenant's new node before its old one.
+   *
+   * @throws RecordConflict when a record was changed by somebody else; the records are then read again
+   */
+  async write(plans: readonly DevicePlan[], ownerOf: (node: string) => object[]): Promise<void> {
+    const byNode = new Map<string, DevicePlan[]>();
+    for (const plan of plans) byNode.set(plan.device.node, [...(byNode.get(plan.device.node) ?? []), plan]);
+    const changes = [...byNode].flatMap(([node, all]) => this.#change(node, all));
+    for (const group of writeOrder(changes)) {
+      const outcomes = await Promise.allSettled(
+        group.map((node) => this.#writeNode(node, byNode.get(node)!, ownerOf(node))),
+      );
+      const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+    }
+    for (const plan of plans) this.#plans.set(deviceKey(plan.device), plan);
+  }
+
+  /** Deletes the record of a node that is gone. */
+  async drop(node: string): Promise<void> {
+    this.#mayWrite();
+    await this.#schedules.delete({ name: node });
+    this.#known.delete(node);
+    for (const [key, plan] of this.#plans) if (plan.device.node === node) this.#plans.delete(key);
+  }
+
+  #change(node: string, plans: readonly DevicePlan[]): Change[] {
+    if (plans.every((plan) => this.#plans.get(deviceKey(plan.device)) === plan) && this.#known.has(node)) return [];
+    const before = new Set<string>();
+    for (const { categories } of this.#known.get(node)?.spec.devices ?? [])
+      for (const { tenants } of categories) for (const tenant of tenants) before.add(tenantKey(tenant));
+    const after = new Set(plans.flatMap(placedOn).map(({ request }) => tenantKey(request)));
+    return [{ node, gains: after.difference(before), losses: before.difference(after) }];
+  }
+
+  async #writeNode(node: string, plans: readonly DevicePlan[], ownerReferences: object[]): Promise<void> {
+    const devices = plans.map(scheduleOf).sort((a, b) => a.device - b.device);
+    const spec = { nodeName: node, devices };
+    const known = this.#known.get(node);
+    if (known !== undefined && isDeepStrictEqual(known.spec, spec)) return;
+    this.#writing.add(node);
+    try {
+      this.#mayWrite();
+      const written =
+        known === undefined
+          ? await this.#schedules.create({ metadata: { name: node, ownerReferences }, spec })
+          : await this.#replace(known, spec);
+      this.#known.set(node, written);
+      for (const plan of plans) this.#plans.set(deviceKey(plan.device), plan);
+    } catch (error) {
+      this.#stale.add(node); // it may have been written or not
+      if (statusOf(error) === 409) throw new RecordConflict(`NodeSchedule ${node} was changed by somebody else`);
+      throw error;
+    } finally {
+      this.#writing.delete(node);
+    }
+  }
+
+  /** An agent's report changes the resourceVersion too; only another spec is a conflict. */
+  async #replace(known: ScheduleObject, spec: ScheduleObject['spec']): Promise<ScheduleObject> {
+    let base = known;
+    for (;;) {
+      try {
+        return await this.#schedules.replace({ ...base, spec });
+      } catch (error) {
+        if (statusOf(error) !== 409) throw error;
+        const now = await this.#schedules.get(known.metadata.name);
+        if (now?.metadata.uid !== known.metadata.uid || now?.metadata.generation !== known.metadata.generation)
+          throw error;
+        base = now!;
+        this.#mayWrite();
+      }
+    }
+  }
+}
+
+const unmeasured = (node: string, device: number): Device => ({
+  node,
+  device,
+  tables: new Map(),
+  failures: new Map(),
+  memoryOf: new Map(),
+  memoryBytes: undefined,
+  ingestUs: 0,
+});

@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import type { KubeObject } from '../kube/objects.js';
+import type { TenantStatus } from './tenant-status.js';
+import type { TenantObject } from './view.js';
+
+export interface ServiceObject extends KubeObject {
+  readonly spec: {
+    readonly ports: readonly {
+      readonly name: string;
+      readonly protocol: string;
+      readonly port: number;
+      readonly targetPort: number;
+    }[];
+  };
+}
+
+export interface EndpointSliceObject extends KubeObject {
+  readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  readonly endpoints: readonly {
+    readonly addresses: readonly string[];
+    readonly nodeName: string;
+    readonly conditions: { readonly ready: boolean };
+  }[];
+  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
+}
+
+export const MANAGED_BY = 'deeprt.dev';
+const SERVICE_LABEL = 'kubernetes.io/service-name';
+const MANAGER_LABEL = 'endpointslice.kubernetes.io/managed-by';
+/** What cameras send to, whatever port the agents listen on. */
+const SERVICE_PORT = 80;
+
+/** Slices that this operator made. */
+export const SLICE_SELECTOR = `${MANAGER_LABEL}=${MANAGED_BY}`;
+
+/** A Service's name is a DNS label of at most 63 characters; a tenant's name may be longer and have dots. */
+export function serviceName(tenant: string): string {
+  const name = `deeprt-${tenant}`;
+  if (name.length <= 63 && !name.includes('.')) return name;
+  const digest = createHash('sha256').update(tenant).digest('hex').slice(0, 8);
+  return `${name.replaceAll('.', '-').slice(0, 54)}-${digest}`;
+}
+
+/** The tenant's Service: one DNS name whatever nodes serve it. It goes with the tenant. */
+export function serviceOf(tenant: TenantObject): ServiceObject {
+  return {
+    metadata: {
+      name: serviceName(tenant.metadata.name),
+      namespace: tenant.metadata.namespace!,
+      labels: { 'app.kubernetes.io/managed-by': MANAGED_BY },
+      ownerReferences: [ownerOf(tenant)],
+    },
+    spec: { ports: [{ name: 'http', protocol: 'TCP', port: SERVICE_PORT, targetPort: SERVICE_PORT }] },
+  };
+}
+
+/** The nodes that serve the tenant, one slice per port that their agents listen on and per family of addresses. */
+export function slicesOf(tenant: TenantObject, { placements, conditions }: TenantStatus): EndpointSliceObject[] {
+  const ready = conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+  const service = serviceName(tenant.metadata.name);
+  const groups = new Map<
+    string,
+    { port: number; type: EndpointSliceObject['addressType']; nodes: Map<string, string> }
+  >();
+  for (const { node, endpoint } of placements ?? []) {
+    const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]+)$/.exec(endpoint ?? '');
+    if (match === null) continue;
+    const [, v6, other] = match;
+    const port = Number(match[3]);
+    const type = v6 !== undefined ? 'IPv6' : /^[0-9.]+$/.test(other!) ? 'IPv4' : 'FQDN';
+    const key = `${type.toLowerCase()}-${port}`;
+    const group = groups.get(key) ?? { port, type, nodes: new Map<string, string>() };
+    group.nodes.set(node, v6 ?? other!);
+    groups.set(key, group);
+  }
+  return [...groups].map(([key, { port, type, nodes }]) => ({
+    metadata: {
+      name: `${service}-${key}`,
+      namespace: tenant.metadata.namespace!,
+      labels: { [SERVICE_LABEL]: service, [MANAGER_LABEL]: MANAGED_BY },
+      ownerReferences: [ownerOf(tenant)],
+    },
+    addressType: type,
+    endpoints: [...nodes].map(([nodeName, address]) => ({ addresses: [address], nodeName, conditions: { ready } })),
+    ports: [{ name: 'http', protocol: 'TCP', port }],
+  }));
+}
+
+/** The name of the Service that a slice belongs to. */
+export function serviceOfSlice({ metadata }: KubeObject): string | undefined {
+  return metadata.labels?.[SERVICE_LABEL];
+}
+
+function ownerOf({ metadata }: TenantObject): object {
+  const { name, uid } = metadata;
+  return { apiVersion: 'deeprt.dev/v1alpha1', kind: 'InferenceTenant', name, uid, controller: true };
+}

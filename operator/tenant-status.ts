@@ -1,0 +1,141 @@
+import { formatDurationUs, parseDurationUs } from '../api/duration.js';
+import type { Verdict } from './admission/admit.js';
+import type { TenantObject } from './view.js';
+
+export type TenantStatus = NonNullable<TenantObject['status']>;
+export type Condition = NonNullable<TenantStatus['conditions']>[number];
+
+/** What a node's agent last said, as far as one tenant is concerned. */
+export interface NodeReport {
+  /** Whether the agent serves by the newest schedule. */
+  readonly current: boolean;
+  readonly applied: Pick<Condition, 'status' | 'message'> | undefined;
+  readonly deviceReady: Pick<Condition, 'status' | 'message'> | undefined;
+  /** Undefined: never heard of. */
+  readonly silent: boolean | undefined;
+  readonly endpoint: string | undefined;
+  readonly misses: number;
+}
+
+/** The Reasons with which an admitted tenant's waiting goes on are told by what happened to it. */
+const LASTING = new Set(['Preempted', 'NodeLost']);
+const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'InsufficientMemory', 'NoEligibleNode']);
+
+/**
+ * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
+ *
+ * @param now RFC 3339
+ */
+export function tenantStatus(
+  tenant: TenantObject,
+  verdict: Verdict,
+  reportOf: (node: string) => NodeReport,
+  previous: TenantStatus | undefined,
+  now: string,
+): TenantStatus {
+  const { generation = 0 } = tenant.metadata;
+  const { spec } = tenant;
+  const before = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
+  const condition = (type: string, status: Condition['status'], reason: string, message: string): Condition => {
+    const old = before(type);
+    const lastTransitionTime = old?.status === status ? old.lastTransitionTime : now;
+    return { type, status, reason, message, observedGeneration: generation, lastTransitionTime };
+  };
+
+  const known = before('Admitted');
+  const lasts =
+    !verdict.admitted && WAITING.has(verdict.reason) && known?.status === 'False' && LASTING.has(known.reason);
+  const admitted = condition(
+    'Admitted',
+    verdict.admitted ? 'True' : 'False',
+    lasts ? known.reason : verdict.reason,
+    verdict.message,
+  );
+
+  const reports = verdict.placements.map(({ node }) => ({ node, ...reportOf(node) }));
+  const places = (list: TenantStatus['placements']): string =>
+    JSON.stringify((list ?? []).map(({ node, device, streams, category }) => [node, device, streams, category]));
+  const placements = verdict.placements.map((placement, i) => {
+    const { endpoint } = reports[i]!;
+    return { ...placement, ...(endpoint === undefined ? {} : { endpoint }) };
+  });
+  const moved = places(previous?.placements) !== places(placements);
+  const programmed = programmedOf(reports, before('Programmed')?.status === 'True' && !moved);
+  const ready = readyOf(reports, programmed.status);
+
+  return {
+    observedGeneration: generation,
+    conditions: [
+      admitted,
+      condition('Programmed', programmed.status, programmed.reason, programmed.message),
+      condition('Ready', ready.status, ready.reason, ready.message),
+      condition('Degraded', 'False', 'FullShape', 'frames are computed at the shape that was asked for'),
+    ],
+    placements,
+    framesPerSecond: framesPerSecond(spec),
+    utilization: verdict.utilization.toFixed(3),
+    misses: reports.reduce((sum, { misses }) => sum + misses, 0),
+    ...(verdict.offer === undefined
+      ? {}
+      : {
+          offer: {
+            ...(verdict.offer.framesPerSecond === undefined ? {} : { framesPerSecond: verdict.offer.framesPerSecond }),
+            ...(verdict.offer.deadlineUs === undefined ? {} : { deadline: formatDurationUs(verdict.offer.deadlineUs) }),
+            ...(verdict.offer.streams === undefined ? {} : { streams: verdict.offer.streams }),
+          },
+        }),
+  };
+}
+
+type Told = Pick<Condition, 'status' | 'reason' | 'message'>;
+
+function programmedOf(reports: readonly (NodeReport & { node: string })[], stands: boolean): Told {
+  if (reports.length === 0) return { status: 'False', reason: 'NotPlaced', message: 'no node serves this tenant' };
+  const told = (status: Told['status'], reason: string, message: string): Told => ({ status, reason, message });
+  const names = (some: readonly { node: string }[]): string => some.map(({ node }) => node).join(', ');
+
+  const refused = reports.find(({ current, applied }) => current && applied?.status === 'False');
+  if (refused !== undefined)
+    return told('False', 'ScheduleRefused', `${refused.node}: ${refused.applied?.message ?? ''}`);
+  const silent = reports.filter((report) => report.silent === true);
+  if (silent.length > 0)
+    return told('Unknown', 'AgentSilent', `the agent of ${names(silent)} has not reported for a while`);
+  const pending = reports.filter(({ current, applied }) => !current || applied?.status !== 'True');
+  if (pending.length === 0) return told('True', 'Programmed', `served by ${names(reports)}`);
+  // Another tenant's coming or going changes the schedule as well; this one's part of it stands meanwhile.
+  if (stands) return told('True', 'Programmed', `served by ${names(reports)}`);
+  const unheard = pending.filter((report) => report.silent === undefined);
+  return unheard.length > 0
+    ? told('False', 'AgentPending', `the agent of ${names(unheard)} has not reported yet`)
+    : told('False', 'SchedulePending', `the agent of ${names(pending)} has yet to apply the schedule`);
+}
+
+function readyOf(reports: readonly (NodeReport & { node: string })[], programmed: Condition['status']): Told {
+  if (programmed !== 'True')
+    return { status: programmed, reason: 'NotProgrammed', message: 'see the Programmed condition' };
+  const down = reports.find(({ deviceReady }) => deviceReady !== undefined && deviceReady.status !== 'True');
+  if (down !== undefined)
+    return { status: 'False', reason: 'DeviceNotReady', message: `${down.node}: ${down.deviceReady?.message ?? ''}` };
+  return { status: 'True', reason: 'Serving', message: 'frames are answered' };
+}
+
+function framesPerSecond({ period, framesPerSecond: fps }: TenantObject['spec']): number {
+  return fps ?? Math.round(1e9 / parseDurationUs(period ?? '1s')) / 1000;
+}
+
+/** Whether anybody waits for this change; other figures may be a little old. */
+export function isUrgent(before: TenantStatus | undefined, after: TenantStatus): boolean {
+  const gist = (status: TenantStatus | undefined): string =>
+    JSON.stringify([
+      status?.observedGeneration,
+      status?.conditions?.map(({ type, status: value, reason }) => [type, value, reason]),
+      status?.placements?.map(({ node, device, streams, category, endpoint }) => [
+        node,
+        device,
+        streams,
+        category,
+        endpoint,
+      ]),
+    ]);
+  return gist(before) !== gist(after);
+}

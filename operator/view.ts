@@ -1,0 +1,251 @@
+import type { ResourceOf } from '../api/manifests.js';
+import type { Cluster } from '../kube/cluster.js';
+import { Informer, keyOf } from '../kube/informer.js';
+import { MODELS, PRIORITY_CLASSES, PROFILES, SCHEDULES, TENANTS } from '../kube/kinds.js';
+import type { KubeObject, Meta, NodeObject } from '../kube/objects.js';
+import { Nodes, Objects } from '../kube/objects.js';
+import type { Device } from './admission/device.js';
+import { deviceOf } from './admission/device.js';
+import type { NodeInfo } from './admission/node.js';
+import type { TenantRequest } from './admission/request.js';
+import { requestOf } from './admission/request.js';
+
+type Kept<K extends 'InferenceTenant' | 'InferenceModel' | 'GPUProfile' | 'NodeSchedule'> = Omit<
+  ResourceOf<K>,
+  'metadata' | 'apiVersion' | 'kind'
+> &
+  KubeObject & { readonly metadata: Meta };
+
+export type TenantObject = Kept<'InferenceTenant'>;
+export type ModelObject = Kept<'InferenceModel'>;
+export type ProfileObject = Kept<'GPUProfile'>;
+export type ScheduleObject = Kept<'NodeSchedule'>;
+
+interface PriorityClass extends KubeObject {
+  readonly value?: number;
+  readonly globalDefault?: boolean;
+  readonly preemptionPolicy?: 'Never' | 'PreemptLowerPriority';
+}
+
+/** What changed, for whoever decides what to do about it. */
+export interface ViewListener {
+  tenant(key: string, tenant: TenantObject, gone: boolean): void;
+  schedule(node: string, schedule: ScheduleObject, gone: boolean): void;
+  profile(profile: ProfileObject): void;
+  /** A node, profile, model or priority changed in a way that may matter to anybody. */
+  world(): void;
+  failed(kind: string, error: string, retryMs: number): void;
+}
+
+export interface ViewOptions {
+  /** How long a node may be not ready before it counts as lost. */
+  readonly nodeGraceMs: number;
+  /** How long an agent may say nothing before it is not believed to serve. */
+  readonly agentSilenceMs: number;
+}
+
+/** A local copy of all that decisions depend on. */
+export class ClusterView {
+  readonly tenants: Informer<TenantObject>;
+  readonly models: Informer<ModelObject>;
+  readonly profiles: Informer<ProfileObject>;
+  readonly schedules: Informer<ScheduleObject>;
+  readonly nodes: Informer<NodeObject>;
+  readonly priorities: Informer<PriorityClass>;
+  readonly #options: ViewOptions;
+  readonly #listener: ViewListener;
+  readonly #notReadySinceMs = new Map<string, number>();
+  readonly #reports = new Map<string, { reportedAt: string; seenMs: number }>();
+  readonly #devices = new WeakMap<ProfileObject, Device>();
+  readonly #requests = new WeakMap<TenantObject, TenantRequest>();
+  readonly #nodeStates = new Map<string, string>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+
+  constructor(cluster: Cluster, options: ViewOptions, listener: ViewListener) {
+    this.#options = options;
+    this.#listener = listener;
+    const informer = <T extends KubeObject>(
+      source: { listWatch(): ConstructorParameters<typeof Informer<T>>[0] },
+      kind: string,
+      changed: (key: string, object: T, gone: boolean) => void,
+    ): Informer<T> =>
+      new Informer<T>(source.listWatch(), {
+        changed,
+        failed: (error, retryMs) => listener.failed(kind, error, retryMs),
+      });
+    const world = (): void => listener.world();
+    this.tenants = informer(new Objects<TenantObject>(cluster, TENANTS), TENANTS.kind, (key, tenant, gone) =>
+      listener.tenant(key, tenant, gone),
+    );
+    this.models = informer(new Objects<ModelObject>(cluster, MODELS), MODELS.kind, world);
+    this.profiles = informer(new Objects<ProfileObject>(cluster, PROFILES), PROFILES.kind, (_key, profile) => {
+      listener.profile(profile);
+      listener.world();
+    });
+    this.schedules = informer(
+      new Objects<ScheduleObject>(cluster, SCHEDULES),
+      SCHEDULES.kind,
+      (key, schedule, gone) => {
+        this.#heard(key, schedule);
+        listener.schedule(key, schedule, gone);
+      },
+    );
+    this.nodes = informer(new Nodes(cluster), 'Node', (key, node, gone) => this.#nodeChanged(key, node, gone));
+    this.priorities = informer(new Objects<PriorityClass>(cluster, PRIORITY_CLASSES), PRIORITY_CLASSES.kind, world);
+  }
+
+  get #all(): Informer<KubeObject>[] {
+    return [this.tenants, this.models, this.profiles, this.schedules, this.nodes, this.priorities];
+  }
+
+  start(): void {
+    for (const informer of this.#all) informer.start();
+  }
+
+  /** Resolves when everything is known once. */
+  async synced(): Promise<void> {
+    await Promise.all(this.#all.map((informer) => informer.synced()));
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    await Promise.all(this.#all.map((informer) => informer.stop()));
+  }
+
+  /** Seconds since anything was last heard of each kind. */
+  silence(): Map<string, number> {
+    const kinds = ['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule', 'Node', 'PriorityClass'];
+    return new Map(this.#all.map((informer, i) => [kinds[i]!, (Date.now() - informer.lastEventMs) / 1000]));
+  }
+
+  /** Measured devices of the nodes that there are. */
+  devices(): Device[] {
+    return this.profiles
+      .list()
+      .filter(({ spec }) => this.nodes.get(spec.nodeName) !== undefined)
+      .map((profile) => {
+        const device = this.#devices.get(profile) ?? deviceOf(profile as unknown as ResourceOf<'GPUProfile'>);
+        this.#devices.set(profile, device);
+        return device;
+      })
+      .sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : a.device - b.device));
+  }
+
+  nodeInfos(): Map<string, NodeInfo> {
+    return new Map(
+      this.nodes.list().map((node) => [
+        node.metadata.name,
+        {
+          name: node.metadata.name,
+          labels: node.metadata.labels ?? {},
+          taints: node.spec?.taints ?? [],
+          state: this.#stateOf(node),
+        },
+      ]),
+    );
+  }
+
+  modelsByName(): Map<string, ResourceOf<'InferenceModel'>> {
+    return new Map(
+      this.models
+        .list()
+        .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+        .map((model) => [model.metadata.name, model as unknown as ResourceOf<'InferenceModel'>]),
+    );
+  }
+
+  /** What tenants ask for, the most important first, then the oldest. */
+  requests(except: ReadonlySet<string> = new Set()): TenantRequest[] {
+    const classes = new Map(this.priorities.list().map((each) => [each.metadata.name, each]));
+    const ordinary = [...classes.values()].find(({ globalDefault }) => globalDefault === true);
+    return this.tenants
+      .list()
+      .filter((tenant) => tenant.metadata.deletionTimestamp === undefined && !except.has(keyOf(tenant)))
+      .map((tenant) => ({
+        tenant,
+        request: this.#request(tenant, tenant.spec.priorityClassName, classes, ordinary),
+      }))
+      .sort(
+        (a, b) =>
+          b.request.priority - a.request.priority ||
+          compare(a.tenant.metadata.creationTimestamp ?? '', b.tenant.metadata.creationTimestamp ?? '') ||
+          compare(keyOf(a.tenant), keyOf(b.tenant)),
+      )
+      .map(({ request }) => request);
+  }
+
+  /** Whether the node's agent has not been heard of for too long; undefined when it never was. */
+  agentSilent(node: string): boolean | undefined {
+    const report = this.#reports.get(node);
+    return report === undefined ? undefined : Date.now() - report.seenMs > this.#options.agentSilenceMs;
+  }
+
+  nodeLost(node: string): boolean {
+    const found = this.nodes.get(node);
+    return found === undefined || this.#stateOf(found) === 'Lost';
+  }
+
+  #request(
+    tenant: TenantObject,
+    className: string | undefined,
+    classes: ReadonlyMap<string, PriorityClass>,
+    ordinary: PriorityClass | undefined,
+  ): TenantRequest {
+    const found = className === undefined ? ordinary : classes.get(className);
+    const rank = {
+      priority: found?.value ?? 0,
+      preempts: found?.preemptionPolicy !== 'Never',
+      unknownClass: found === undefined ? className : undefined,
+    };
+    const known = this.#requests.get(tenant);
+    if (
+      known?.priority === rank.priority &&
+      known.preempts === rank.preempts &&
+      known.unknownClass === rank.unknownClass
+    )
+      return known;
+    const request = requestOf(tenant as unknown as ResourceOf<'InferenceTenant'>, rank);
+    this.#requests.set(tenant, request);
+    return request;
+  }
+
+  #heard(node: string, { status }: ScheduleObject): void {
+    const reportedAt = status?.reportedAt;
+    if (reportedAt === undefined || this.#reports.get(node)?.reportedAt === reportedAt) return;
+    const first = !this.#reports.has(node);
+    // After a start the first report seen may be old: it is believed for as long as it may be silent, no longer.
+    const seenMs = first ? Math.min(Date.now(), Date.parse(reportedAt)) : Date.now();
+    this.#reports.set(node, { reportedAt, seenMs });
+  }
+
+  #stateOf(node: NodeObject): NodeInfo['state'] {
+    const { name } = node.metadata;
+    const since = this.#notReadySinceMs.get(name);
+    if (since !== undefined) return Date.now() - since >= this.#options.nodeGraceMs ? 'Lost' : 'NotReady';
+    return node.spec?.unschedulable === true ? 'Cordoned' : 'Ready';
+  }
+
+  #nodeChanged(name: string, node: NodeObject, gone: boolean): void {
+    const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+    if (gone || ready) {
+      this.#notReadySinceMs.delete(name);
+      clearTimeout(this.#timers.get(name));
+      this.#timers.delete(name);
+    } else if (!this.#notReadySinceMs.has(name)) {
+      this.#notReadySinceMs.set(name, Date.now());
+      this.#timers.set(
+        name,
+        setTimeout(() => this.#listener.world(), this.#options.nodeGraceMs + 10),
+      );
+    }
+    // Kubelets renew their node's status every few seconds; most of that concerns nobody here.
+    const state = gone
+      ? 'gone'
+      : JSON.stringify([node.metadata.labels, node.spec?.taints, node.spec?.unschedulable, ready]);
+    if (this.#nodeStates.get(name) === state) return;
+    this.#nodeStates.set(name, state);
+    this.#listener.world();
+  }
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
