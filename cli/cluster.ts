@@ -21,7 +21,6 @@ import {
   stateOption,
   stopSignal,
   threadsOption,
-  
 } from './options.js';
 import { progressBar } from './progress.js';
 

@@ -86,7 +86,8 @@ export class ClusterView {
       new Objects<ScheduleObject>(cluster, SCHEDULES),
       SCHEDULES.kind,
       (key, schedule, gone) => {
-        this.#heard(key, schedule);
+        if (gone) this.#reports.delete(key);
+        else this.#heard(key, schedule);
         listener.schedule(key, schedule, gone);
       },
     );

@@ -24,7 +24,7 @@ export type NodeRefusal =
   | { readonly reason: 'NodeSelectorMismatch'; readonly label: string }
   | { readonly reason: 'TaintNotTolerated'; readonly taint: string };
 
-/** Taints that stand for a node's not being ready, for which placement has a grace of its own. */
+/** Taints that stand for a node's not being ready, which placement reads from the node's condition, with a grace of its own. */
 const READINESS_TAINTS = new Set(['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable']);
 
 /** Why the node does not take this tenant anew; undefined when it may. */
@@ -34,7 +34,10 @@ export function objection(node: NodeInfo, request: TenantRequest): NodeRefusal |
   for (const [label, value] of Object.entries(request.nodeSelector))
     if (node.labels[label] !== value) return { reason: 'NodeSelectorMismatch', label: `${label}=${value}` };
   const taint = node.taints.find(
-    (each) => (each.effect === 'NoSchedule' || each.effect === 'NoExecute') && !tolerated(each, request.tolerations),
+    (each) =>
+      (each.effect === 'NoSchedule' || each.effect === 'NoExecute') &&
+      !READINESS_TAINTS.has(each.key) &&
+      !tolerated(each, request.tolerations),
   );
   return taint === undefined
     ? undefined

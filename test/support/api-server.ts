@@ -59,10 +59,9 @@ export class ApiServer {
       for (const kind of ['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'])
         await server.applyFile(join(ROOT, 'crds', `${kind}.deeprt.dev.yaml`));
       await until(async () => {
-        const { body } = await server.request<{ items: { status?: { conditions?: { type: string; status: string }[] } }[] }>(
-          'GET',
-          '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-        );
+        const { body } = await server.request<{
+          items: { status?: { conditions?: { type: string; status: string }[] } }[];
+        }>('GET', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions');
         return (
           body.items.length === 4 &&
           body.items.every(({ status }) =>

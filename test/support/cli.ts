@@ -30,61 +30,72 @@ export async function deeprt(...args: string[]): Promise<CommandResult> {
   return result();
 }
 
-/** `deeprt standalone` over a workspace, on a port of its own. */
-export interface Running {
-  readonly url: string;
+type LogLine = { msg: string; [field: string]: unknown };
+
+/** A deeprt command that goes on until it is ended. */
+export interface Process {
+  readonly pid: number;
+  /** Whether it has ended. */
+  ended(): boolean;
   /** Everything logged so far. */
-  log(): { msg: string; [field: string]: unknown }[];
+  log(): LogLine[];
   /** Waits until some log line satisfies. */
-  logged(
-    matches: (line: { msg: string; [field: string]: unknown }) => boolean,
-    since?: number,
-  ): Promise<{ msg: string; [field: string]: unknown }>;
+  logged(matches: (line: LogLine) => boolean, since?: number): Promise<LogLine>;
+  /** Sends the signal and waits for the end. */
   kill(signal: NodeJS.Signals): Promise<CommandResult>;
 }
 
 const LONGEST_WAIT_MS = 30_000;
 
-export async function standalone(workspace: Workspace, ...args: string[]): Promise<Running> {
-  const { child, result } = start([
-    'standalone',
-    '-f',
-    workspace.dir,
-    '--state',
-    workspace.state,
-    '--listen',
-    '127.0.0.1:0',
-    '--log',
-    'json',
-    ...args,
-  ]);
-  const log: Running['log'] = () =>
+/** Starts a command with `--log json`. */
+export function background(...args: string[]): Process {
+  const { child, result } = start([...args, '--log', 'json']);
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill); // also when the test run itself fails
+  child.once('exit', () => process.off('exit', kill));
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  const log: Process['log'] = () =>
     result()
       .stderr.split('\n')
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as { msg: string });
-  const logged: Running['logged'] = async (matches, since = 0) => {
-    for (const deadline = Date.now() + LONGEST_WAIT_MS; Date.now() < deadline;) {
-      const line = log().slice(since).find(matches);
-      if (line !== undefined) return line;
-      if (child.exitCode !== null) break;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    throw new Error(`not logged; code ${child.exitCode}, stderr:\n${result().stderr}`);
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    log,
+    async logged(matches, since = 0) {
+      for (const deadline = Date.now() + LONGEST_WAIT_MS; Date.now() < deadline;) {
+        const line = log().slice(since).find(matches);
+        if (line !== undefined) return line;
+        if (ended()) break;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      throw new Error(`not logged; code ${child.exitCode}, stderr:\n${result().stderr}`);
+    },
+    async kill(signal) {
+      if (!ended()) {
+        const closed = once(child, 'close');
+        child.kill(signal);
+        await closed;
+      }
+      return result();
+    },
   };
-  const kill = async (signal: NodeJS.Signals): Promise<CommandResult> => {
-    if (child.exitCode === null && child.signalCode === null) {
-      const closed = once(child, 'close');
-      child.kill(signal);
-      await closed;
-    }
-    return result();
-  };
+}
+
+/** `deeprt standalone` over a workspace, on a port of its own. */
+export interface Running extends Process {
+  readonly url: string;
+}
+
+export async function standalone(workspace: Workspace, ...args: string[]): Promise<Running> {
+  const { dir, state } = workspace;
+  const process = background('standalone', '-f', dir, '--state', state, '--listen', '127.0.0.1:0', ...args);
   try {
-    const { url } = await logged(({ msg }) => msg === 'listening');
-    return { url: url as string, log, logged, kill };
+    const { url } = await process.logged(({ msg }) => msg === 'listening');
+    return { ...process, url: url as string };
   } catch (error) {
-    await kill('SIGKILL');
+    await process.kill('SIGKILL');
     throw error;
   }
 }

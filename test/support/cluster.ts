@@ -1,0 +1,232 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ResourceOf } from '../../api/manifests.js';
+import { ApiServer, until } from './api-server.js';
+import type { Process } from './cli.js';
+import { background } from './cli.js';
+import { brokenPromises } from './invariants.js';
+import { modelManifest, tenantManifest } from './workspace.js';
+
+export type Tenant = ResourceOf<'InferenceTenant'> & {
+  metadata: { uid: string; resourceVersion: string; finalizers?: string[]; deletionTimestamp?: string };
+};
+export type Schedule = ResourceOf<'NodeSchedule'>;
+export type Profile = ResourceOf<'GPUProfile'>;
+type Condition = NonNullable<NonNullable<Tenant['status']>['conditions']>[number];
+
+export const GROUP = '/apis/deeprt.dev/v1alpha1';
+const NAMESPACE = 'deeprt-system';
+/** Short times, so that tests need not wait long; operators in the field use the defaults. */
+const QUICK = ['--lease-duration', '3s', '--node-grace', '2s', '--agent-silence', '20s'];
+
+/** A real API server, operators and agents as processes, nodes as the test says. */
+export class TestCluster {
+  readonly api: ApiServer;
+  readonly #processes: Process[] = [];
+  #started = 0;
+
+  private constructor(api: ApiServer) {
+    this.api = api;
+  }
+
+  static async start(): Promise<TestCluster> {
+    const api = await ApiServer.start();
+    await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
+    return new TestCluster(api);
+  }
+
+  /** Ends everything that was started. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.kill('SIGKILL')));
+    await this.api.stop();
+  }
+
+  /** A further operator; resolves once it follows the cluster. */
+  async operator(...args: string[]): Promise<Process> {
+    const process = this.spawn('operator', '--namespace', NAMESPACE, '--listen', '127.0.0.1:0', ...QUICK, ...args);
+    await process.logged(({ msg }) => msg === 'following the cluster');
+    return process;
+  }
+
+  /** A command of deeprt against this cluster, ended with it. */
+  spawn(command: string, ...args: string[]): Process {
+    const process = background(command, '--kubeconfig', this.api.kubeconfig, ...args);
+    this.#processes.push(process);
+    return process;
+  }
+
+  /** A file of this cluster's own. */
+  async file(name: string, content: string): Promise<string> {
+    const path = join(this.api.dir, `${++this.#started}-${name}`);
+    await writeFile(path, content);
+    return path;
+  }
+
+  async node(
+    name: string,
+    { ready = true, ...more }: { ready?: boolean; labels?: object; spec?: object } = {},
+  ): Promise<void> {
+    await this.api.apply({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name, labels: more.labels ?? {} } as { name: string },
+      ...(more.spec === undefined ? {} : { spec: more.spec }),
+    } as Parameters<ApiServer['apply']>[0]);
+    await this.api.must(
+      'PATCH',
+      `/api/v1/nodes/${name}/status`,
+      { status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }] } },
+      { type: 'application/strategic-merge-patch+json' },
+    );
+  }
+
+  /** Records that a node's device was measured: a batch of n takes `slow` times 2 + n ms. */
+  async profile(
+    node: string,
+    { slow = 1, models = ['echo'], device = 0, failures = {} }: ProfileSpec = {},
+  ): Promise<void> {
+    const head = {
+      apiVersion: 'deeprt.dev/v1alpha1',
+      kind: 'GPUProfile',
+      metadata: { name: `${node}-${device}` },
+    };
+    await this.api.apply({ ...head, spec: { nodeName: node, device } } as Parameters<ApiServer['apply']>[0]);
+    await this.api.must(
+      'PATCH',
+      `${GROUP}/gpuprofiles/${node}-${device}/status?fieldManager=test&force=true`,
+      {
+        ...head,
+        status: {
+          device: { name: 'recorded', executionProvider: 'cpu' },
+          categories: models.map((model) => ({
+            model,
+            shape: [3, 8, 8],
+            batches: [1, 2, 4, 8].map((size) => ({ size, wcetUs: Math.round(slow * (2000 + 1000 * size)) })),
+          })),
+          models: [
+            ...models.map((name) => ({ name, ready: true })),
+            ...Object.entries(failures).map(([name, message]) => ({ name, ready: false, message })),
+          ],
+        },
+      },
+      { type: 'application/apply-patch+yaml' },
+    );
+  }
+
+  async model(name = 'echo', sha256 = 'a'.repeat(64), spec: object = {}): Promise<void> {
+    await this.api.apply(modelManifest(name, sha256, spec) as Parameters<ApiServer['apply']>[0]);
+  }
+
+  async tenant(name: string, spec: object = {}): Promise<void> {
+    await this.api.apply(tenantManifest(name, { jitter: '5ms', ...spec }) as Parameters<ApiServer['apply']>[0]);
+  }
+
+  async getTenant(name: string): Promise<Tenant | undefined> {
+    const { status, body } = await this.api.request<Tenant>('GET', tenantPath(name));
+    return status === 404 ? undefined : body;
+  }
+
+  /** Asks for deletion; finalizers may delay it. */
+  async deleteTenant(name: string): Promise<void> {
+    await this.api.must('DELETE', tenantPath(name));
+  }
+
+  async schedule(node: string): Promise<Schedule | undefined> {
+    const { status, body } = await this.api.request<Schedule>('GET', `${GROUP}/nodeschedules/${node}`);
+    return status === 404 ? undefined : body;
+  }
+
+  /** Says as an agent would that the node's newest schedule is applied. */
+  async report(node: string, status: object = {}): Promise<void> {
+    const schedule = await this.schedule(node);
+    const now = new Date().toISOString();
+    const condition = { status: 'True', reason: 'Test', message: '', lastTransitionTime: now };
+    await this.api.must('PATCH', `${GROUP}/nodeschedules/${node}/status`, {
+      status: {
+        observedGeneration: schedule!.metadata.generation,
+        reportedAt: now,
+        endpoint: '192.0.2.7:8080',
+        conditions: [
+          { type: 'Applied', ...condition },
+          { type: 'DeviceReady', ...condition },
+        ],
+        ...status,
+      },
+    });
+  }
+
+  /** Names of the tenants that a node was programmed with. */
+  async servedBy(node: string): Promise<string[]> {
+    const schedule = await this.schedule(node);
+    return (schedule?.spec.devices ?? [])
+      .flatMap(({ categories }) => categories.flatMap(({ tenants }) => tenants.map((each) => each.name)))
+      .sort();
+  }
+
+  /** Waits for a condition of a tenant that is up to date. */
+  async condition(
+    name: string,
+    type: string,
+    status: 'True' | 'False' | 'Unknown',
+    reason?: string,
+  ): Promise<Condition> {
+    let found: Condition | undefined;
+    let tenant: Tenant | undefined;
+    try {
+      await until(
+        async () => {
+          tenant = await this.getTenant(name);
+          found = tenant?.status?.conditions?.find((each) => each.type === type);
+          return (
+            found?.status === status &&
+            found.observedGeneration === tenant?.metadata.generation &&
+            (reason === undefined || found.reason === reason)
+          );
+        },
+        'it',
+        undefined,
+        20_000,
+      );
+    } catch {
+      throw new Error(
+        `${name} did not become ${type}=${status}${reason === undefined ? '' : `/${reason}`}; it is ${JSON.stringify(tenant?.status ?? tenant, null, 1)}`,
+      );
+    }
+    return found!;
+  }
+
+  async admitted(...names: string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.condition(name, 'Admitted', 'True', 'Admitted')));
+  }
+
+  /** Events on a tenant, oldest first. */
+  async events(tenant: string): Promise<{ reason: string; type: string; note: string }[]> {
+    const { items } = await this.api.must<{
+      items: { reason: string; type: string; note: string; eventTime: string; regarding: { name: string } }[];
+    }>('GET', '/apis/events.k8s.io/v1/namespaces/default/events');
+    return items
+      .filter(({ regarding }) => regarding.name === tenant)
+      .sort((a, b) => (a.eventTime < b.eventTime ? -1 : 1));
+  }
+
+  /** Whether every promise in the cluster can be kept and belongs to somebody; the list of those that do not. */
+  async brokenPromises(): Promise<string[]> {
+    const list = async <T>(plural: string): Promise<T[]> =>
+      (await this.api.must<{ items: T[] }>('GET', `${GROUP}/${plural}`)).items;
+    return brokenPromises(
+      await list<Schedule>('nodeschedules'),
+      await list<Profile>('gpuprofiles'),
+      await list<Tenant>('inferencetenants'),
+    );
+  }
+}
+
+export interface ProfileSpec {
+  readonly slow?: number;
+  readonly models?: readonly string[];
+  readonly device?: number;
+  /** Models that cannot be had there, and why. */
+  readonly failures?: Readonly<Record<string, string>>;
+}
+
+export const tenantPath = (name: string): string => `${GROUP}/namespaces/default/inferencetenants/${name}`;
