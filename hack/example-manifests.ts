@@ -6,7 +6,7 @@ import type { Catalogue } from '../cli/directory.js';
 const repo = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Where the example manifests and frames are, and the command. */
-export const EXAMPLES = `${repo}examples/standalone`;
+export const EXAMPLES = `${repo}examples`;
 export const FRAMES = `${repo}examples/frames`;
 export const DEEPRT = `${repo}dist/cli/main.js`;
 

@@ -155,7 +155,12 @@ export class ApiServer {
 
   /** The same, failing on anything but success. */
   async must<T>(...args: Parameters<ApiServer['request']>): Promise<T> {
-    const { status, body } = await this.request<T>(...args);
+    let { status, body } = await this.request<T>(...args);
+    // A store that is still filling after a start says so; a client is to come again.
+    for (let tries = 0; status === 429 && tries < 20; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      ({ status, body } = await this.request<T>(...args));
+    }
     if (status >= 300) throw new Error(`${args[0]} ${args[1]}: ${status} ${JSON.stringify(body)}`);
     return body;
   }

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { ResourceOf } from '../../api/manifests.js';
 import { ApiServer, until } from './api-server.js';
 import type { Process } from './cli.js';
@@ -16,6 +17,7 @@ type Condition = NonNullable<NonNullable<Tenant['status']>['conditions']>[number
 
 export const GROUP = '/apis/deeprt.dev/v1alpha1';
 const NAMESPACE = 'deeprt-system';
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** Short times, so that tests need not wait long; operators in the field use the defaults. */
 const QUICK = ['--lease-duration', '3s', '--node-grace', '2s', '--agent-silence', '20s'];
 
@@ -41,6 +43,51 @@ export class TestCluster {
     await this.api.stop();
   }
 
+  /** Installs what deploy/ has; operators and agents can then run as who they are in the field. */
+  async deploy(): Promise<void> {
+    for (const file of ['operator', 'agent']) await this.api.applyFile(join(ROOT, 'deploy', `${file}.yaml`));
+  }
+
+  /** A token of a service account, bound to a node where one is named. */
+  async token(account: 'deeprt-operator' | 'deeprt-agent', node?: string): Promise<string> {
+    let boundObjectRef = {};
+    if (node !== undefined) {
+      const { metadata } = await this.api.must<{ metadata: { uid: string } }>('GET', `/api/v1/nodes/${node}`);
+      boundObjectRef = { boundObjectRef: { kind: 'Node', apiVersion: 'v1', name: node, uid: metadata.uid } };
+    }
+    const { status } = await this.api.must<{ status: { token: string } }>(
+      'POST',
+      `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${account}/token`,
+      {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: { expirationSeconds: 3600, ...boundObjectRef },
+      },
+    );
+    return status.token;
+  }
+
+  /** An agent of a node as a process of its own, with its node's rights and no more. */
+  async agent(node: string, options: AgentOptions = {}): Promise<RunningAgent> {
+    const rights = await this.api.kubeconfigFor(await this.token('deeprt-agent', node));
+    const kubeconfig = await this.file(`${node}.kubeconfig`, rights);
+    const state = options.state ?? join(this.api.dir, `state-${node}`);
+    const args = [
+      ...['agent', '--kubeconfig', kubeconfig, '--node-name', node, '--state', state],
+      ...['--model-dir', options.modelDir ?? this.api.dir, '--listen', '127.0.0.1:0'],
+      // An EndpointSlice takes no loopback addresses.
+      ...['--advertise', '192.0.2.1:8080'],
+    ];
+    const start = (): Process => {
+      const process = background(...args);
+      this.#processes.push(process);
+      return process;
+    };
+    const process = start();
+    const { url } = await process.logged(({ msg }) => msg === 'listening');
+    return { ...process, url: url as string, state, again: start };
+  }
+
   /** A further operator; resolves once it follows the cluster. */
   async operator(...args: string[]): Promise<Process> {
     const process = this.spawn('operator', '--namespace', NAMESPACE, '--listen', '127.0.0.1:0', ...QUICK, ...args);
@@ -48,7 +95,7 @@ export class TestCluster {
     return process;
   }
 
-  /** A command of deeprt against this cluster, ended with it. */
+  /** A command of deeprt against this cluster, as administrator unless another --kubeconfig is given; ended with it. */
   spawn(command: string, ...args: string[]): Process {
     const process = background(command, '--kubeconfig', this.api.kubeconfig, ...args);
     this.#processes.push(process);
@@ -219,6 +266,18 @@ export class TestCluster {
       await list<Tenant>('inferencetenants'),
     );
   }
+}
+
+export interface AgentOptions {
+  readonly state?: string;
+  readonly modelDir?: string;
+}
+
+export interface RunningAgent extends Process {
+  readonly url: string;
+  readonly state: string;
+  /** Starts the same agent once more, on another port. */
+  again(): Process;
 }
 
 export interface ProfileSpec {

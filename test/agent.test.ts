@@ -1,0 +1,258 @@
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from './support/api-server.js';
+import { inferJson } from './support/cli.js';
+import type { RunningAgent, Schedule } from './support/cluster.js';
+import { GROUP, TestCluster } from './support/cluster.js';
+import { echoNetwork } from './support/workspace.js';
+
+/** Real agents with real ONNX Runtime on a real API server, each with its node's own rights and the operator with its own. */
+
+let cluster: TestCluster;
+let agents: RunningAgent[];
+beforeAll(async () => {
+  cluster = await TestCluster.start();
+  await cluster.deploy();
+  const network = echoNetwork();
+  await writeFile(join(cluster.api.dir, 'echo.onnx'), network);
+  await cluster.model('echo', createHash('sha256').update(network).digest('hex'), { source: 'file:echo.onnx' });
+  for (const node of ['edge-1', 'edge-2', 'recorded']) await cluster.node(node);
+  const rights = await cluster.file(
+    'operator',
+    await cluster.api.kubeconfigFor(await cluster.token('deeprt-operator')),
+  );
+  await cluster.operator('--kubeconfig', rights);
+  agents = [await cluster.agent('edge-1'), await cluster.agent('edge-2')];
+}, 120_000);
+afterAll(() => cluster.stop());
+
+const profiled = (node: string): Promise<void> =>
+  until(async () => {
+    const { body } = await cluster.api.request<{ status?: { categories?: object[] } }>(
+      'GET',
+      `${GROUP}/gpuprofiles/${node}-0`,
+    );
+    return (body.status?.categories ?? []).length > 0;
+  }, `${node} to be profiled`);
+
+const served = (name: string): Promise<void[]> =>
+  Promise.all(
+    (['Admitted', 'Programmed', 'Ready'] as const).map(async (type) => {
+      await cluster.condition(name, type, 'True');
+    }),
+  );
+
+/** Sends frames as a camera does: on its own clock, whether or not answers come back. */
+async function camera(
+  url: string,
+  tenant: string,
+  frames: number,
+  periodMs: number,
+): Promise<{ answered: number; late: number; refused: number; failed: string[] }> {
+  const result = { answered: 0, late: 0, refused: 0, failed: [] as string[] };
+  const sent: Promise<void>[] = [];
+  for (let i = 0; i < frames; i++) {
+    sent.push(
+      inferJson(url, tenant, {}).then(
+        async (response) => {
+          const body = (await response.json()) as { parameters?: { deadline_met?: boolean }; error?: string };
+          if (response.status === 429) result.refused++;
+          else if (response.status !== 200) result.failed.push(`${response.status} ${body.error ?? ''}`);
+          else {
+            result.answered++;
+            if (body.parameters?.deadline_met === false) result.late++;
+          }
+        },
+        (error: unknown) => void result.failed.push(String(error)),
+      ),
+    );
+    await new Promise((resolve) => setTimeout(resolve, periodMs));
+  }
+  await Promise.all(sent);
+  return result;
+}
+
+describe('an agent', () => {
+  test('publishes its profile, owned by its Node, and says which models it has', async () => {
+    await profiled('edge-1');
+    const profile = await cluster.api.must<{ metadata: { ownerReferences: object[] }; status: object }>(
+      'GET',
+      `${GROUP}/gpuprofiles/edge-1-0`,
+    );
+    expect(profile.metadata.ownerReferences).toMatchObject([{ kind: 'Node', name: 'edge-1' }]);
+    expect(profile.status).toMatchObject({
+      device: { executionProvider: 'cpu' },
+      models: [{ name: 'echo', ready: true }],
+      categories: [{ model: 'echo', shape: [3, 8, 8] }],
+      conditions: [{ type: 'Profiled', status: 'True' }],
+    });
+    await cluster.model('absent', 'd'.repeat(64), { source: 'file:absent.onnx' });
+    await until(async () => {
+      const { body } = await cluster.api.request<{ status?: { nodes?: { message?: string }[] } }>(
+        'GET',
+        `${GROUP}/inferencemodels/absent`,
+      );
+      return body.status?.nodes?.every(({ message }) => message?.includes('absent.onnx') === true) === true;
+    }, 'the model to say where it cannot be loaded');
+    await cluster.api.must('DELETE', `${GROUP}/inferencemodels/absent`);
+  });
+
+  test('serves what it was programmed with, until it is withdrawn, and reports', async () => {
+    await profiled('edge-2');
+    await cluster.tenant('gate', { jitter: '50ms' });
+    await served('gate');
+    const { node } = (await cluster.getTenant('gate'))!.status!.placements![0]!;
+    const agent = agents[['edge-1', 'edge-2'].indexOf(node)]!;
+    expect(await camera(agent.url, 'gate', 100, 50)).toEqual({ answered: 100, late: 0, refused: 0, failed: [] });
+    await until(async () => {
+      const { status } = (await cluster.schedule(node))!;
+      return (status?.tenants?.[0]?.framesPerSecond ?? 0) > 5;
+    }, 'the live rate');
+    const { status } = (await cluster.schedule(node))!;
+    expect(status).toMatchObject({ endpoint: '192.0.2.1:8080', devices: [{ device: 0, misses: 0 }] });
+
+    await cluster.deleteTenant('gate');
+    await until(async () => (await cluster.getTenant('gate')) === undefined, 'the tenant to go');
+    // When it is gone from the API no agent serves it any more.
+    expect((await inferJson(agent.url, 'gate', {})).status).toBe(404);
+  });
+
+  test('writes at most one status in ten seconds while nothing changes', async () => {
+    await cluster.tenant('steady', { jitter: '50ms' });
+    await served('steady');
+    const { node } = (await cluster.getTenant('steady'))!.status!.placements![0]!;
+    const agent = agents[['edge-1', 'edge-2'].indexOf(node)]!;
+    const versions = new Set<string>();
+    const sending = camera(agent.url, 'steady', 240, 50);
+    for (const deadline = Date.now() + 12_000; Date.now() < deadline;) {
+      versions.add((await cluster.schedule(node))!.status!.reportedAt!);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await sending;
+    expect(versions.size).toBeGreaterThan(1);
+    expect(versions.size).toBeLessThanOrEqual(3);
+    await cluster.deleteTenant('steady');
+  }, 60_000);
+
+  test('refuses a schedule that its own profile forbids, and goes on with the one before', async () => {
+    await cluster.tenant('gate', { jitter: '50ms' });
+    await served('gate');
+    const { node } = (await cluster.getTenant('gate'))!.status!.placements![0]!;
+    const agent = agents[['edge-1', 'edge-2'].indexOf(node)]!;
+    const before = (await cluster.schedule(node))!;
+    const devices = structuredClone(before.spec.devices!);
+    devices[0]!.categories[0]!.tenants[0]!.streams = 9000;
+    await cluster.api.must('PATCH', `${GROUP}/nodeschedules/${node}`, { spec: { devices } });
+    await agent.logged(({ msg }) => msg.startsWith('schedule refused'));
+    // The operator puts the record right again.
+    await until(async () => {
+      const { metadata, spec, status } = (await cluster.schedule(node))!;
+      return (
+        JSON.stringify(spec) === JSON.stringify(before.spec) &&
+        status?.observedGeneration === metadata.generation &&
+        status?.conditions?.find(({ type }) => type === 'Applied')?.status === 'True'
+      );
+    }, 'the record to be right again');
+    expect(await camera(agent.url, 'gate', 20, 50)).toMatchObject({ answered: 20, failed: [] });
+    await cluster.deleteTenant('gate');
+  });
+
+  test('may write what is its own node’s, and nothing else', async () => {
+    const token = await cluster.token('deeprt-agent', 'edge-1');
+    const unbound = await cluster.token('deeprt-agent');
+    const report = { status: { endpoint: '192.0.2.66:1' } };
+    const as = (who: string) => ({ token: who });
+    const message = (answer: { body: unknown }): string => (answer.body as { message: string }).message;
+    await until(async () => (await cluster.schedule('edge-2')) !== undefined, 'the other schedule');
+    const own = await cluster.api.request('PATCH', `${GROUP}/nodeschedules/edge-1/status`, {}, as(token));
+    expect(own.status).toBe(200);
+    const others = await cluster.api.request('PATCH', `${GROUP}/nodeschedules/edge-2/status`, report, as(token));
+    expect(others.status).toBe(422);
+    expect(message(others)).toContain('the agent of node edge-1 may not write what belongs to node edge-2');
+    const nobodys = await cluster.api.request('PATCH', `${GROUP}/nodeschedules/edge-1/status`, report, as(unbound));
+    expect(message(nobodys)).toContain('token names no node');
+    const profile = { apiVersion: 'deeprt.dev/v1alpha1', kind: 'GPUProfile', metadata: { name: 'edge-2-7' } };
+    const foreign = await cluster.api.request(
+      'POST',
+      `${GROUP}/gpuprofiles`,
+      { ...profile, spec: { nodeName: 'edge-2', device: 7 } },
+      as(token),
+    );
+    expect(message(foreign)).toContain('may not write what belongs to node edge-2');
+    const misnamed = await cluster.api.request(
+      'POST',
+      `${GROUP}/gpuprofiles`,
+      { ...profile, spec: { nodeName: 'edge-1', device: 7 } },
+      as(token),
+    );
+    expect(message(misnamed)).toContain('a GPUProfile like its node and device');
+    for (const [method, path] of [
+      ['PATCH', `${GROUP}/nodeschedules/edge-1`],
+      ['DELETE', `${GROUP}/gpuprofiles/edge-1-0`],
+      ['PATCH', `${GROUP}/inferencemodels/echo`],
+      ['GET', `${GROUP}/inferencetenants`],
+      ['GET', '/api/v1/secrets'],
+      ['GET', '/api/v1/nodes'],
+    ] as const)
+      expect((await cluster.api.request(method, path, method === 'PATCH' ? {} : undefined, as(token))).status).toBe(
+        403,
+      );
+  });
+});
+
+describe('without the API server', () => {
+  test('agents go on serving for a minute and across a restart, and everything converges afterwards', async () => {
+    await cluster.profile('recorded');
+    for (const [i, name] of ['north', 'south'].entries())
+      await cluster.tenant(name, {
+        jitter: '50ms',
+        placement: { strategy: i === 0 ? 'Pack' : 'Spread', tolerations: [] },
+      });
+    await cluster.node('recorded', { spec: { unschedulable: true } });
+    await served('north');
+    await served('south');
+    const urlOf = async (name: string): Promise<string> => {
+      const { node } = (await cluster.getTenant(name))!.status!.placements![0]!;
+      return agents[['edge-1', 'edge-2'].indexOf(node)]!.url;
+    };
+    const [north, south] = [await urlOf('north'), await urlOf('south')];
+    const frames = 68_000 / 60;
+    const sending = Promise.all([camera(north, 'north', frames, 60), camera(south, 'south', frames, 60)]);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await cluster.api.down();
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    await cluster.api.up();
+    for (const result of await sending) {
+      expect(result).toMatchObject({ refused: 0, failed: [] });
+      expect(result.late).toBe(0);
+    }
+    // New wishes are heard again, and the old promises are what they were.
+    await cluster.tenant('after', { jitter: '50ms' });
+    await served('after');
+    await cluster.admitted('north', 'south');
+    expect(await cluster.brokenPromises()).toEqual([]);
+
+    // An agent that starts while the API server is away serves from its own disk.
+    await cluster.api.down();
+    const index = agents.findIndex(({ url }) => url === north);
+    const { state } = agents[index]!;
+    const killed = await agents[index]!.kill('SIGKILL');
+    expect(killed.code).toBe(null);
+    const stored = await readFile(join(state, 'nodes', `edge-${index + 1}.yaml`), 'utf8');
+    expect(stored).toContain('north');
+    const restarted = agents[index]!.again();
+    const { url } = await restarted.logged(({ msg }) => msg === 'listening');
+    await restarted.logged(({ msg }) => msg === 'serving by the schedule stored on this node');
+    expect(await camera(url as string, 'north', 40, 60)).toEqual({ answered: 40, late: 0, refused: 0, failed: [] });
+    await cluster.api.up();
+    await until(async () => {
+      const { status, metadata } = (await cluster.schedule(`edge-${index + 1}`)) as Schedule;
+      return (
+        status?.observedGeneration === metadata.generation && Date.now() - Date.parse(status?.reportedAt ?? '') < 10_000
+      );
+    }, 'the restarted agent to report');
+    expect(await cluster.brokenPromises()).toEqual([]);
+  }, 240_000);
+});
