@@ -11,10 +11,10 @@ INSTALLED := node_modules/.package-lock.json
 SOURCES := $(shell find api kube sched agent operator cli bench test hack -name '*.ts')
 BUILT := dist/.built
 
-.PHONY: help demo test lint format build generate bench clean
+.PHONY: help demo test lint format build generate api-server bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json
 	@echo "installing the pinned dependencies"
@@ -43,6 +43,9 @@ build: $(BUILT) ## compile TypeScript into dist/
 
 generate: $(INSTALLED) ## write the TypeScript types of the kinds from crds/
 	@tsc -p tsconfig.json --noCheck && node dist/hack/generate-types.js
+
+api-server: $(BUILT) ## a real kube-apiserver on loopback to try the operator and an agent on; Ctrl-C ends it
+	@node dist/hack/api-server.js
 
 bench: $(BUILT) ## measure what docs/performance.md states
 	@node dist/bench/main.js

@@ -1,9 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { RequestContext } from '@kubernetes/client-node';
-import { ApiException, KubeConfig } from '@kubernetes/client-node';
+import type { ApiConstructor, ApiType, RequestContext } from '@kubernetes/client-node';
+import {
+  ApiException,
+  KubeConfig,
+  ResponseContext,
+  ServerConfiguration,
+  createConfiguration,
+  wrapHttpLibrary,
+} from '@kubernetes/client-node';
 import type { Dispatcher, buildConnector } from 'undici';
 
-import { Agent } from 'undici';
+import { Agent, request } from 'undici';
 
 type BuildOptions = buildConnector.BuildOptions;
 type DispatcherOptions = ReturnType<KubeConfig['createDispatcherOptions']>;
@@ -57,6 +64,8 @@ export class Cluster extends KubeConfig {
         options,
         dispatcher: new Agent({
           connect: { ...('connect' in options ? options.connect : {}), timeout: REQUEST_TIMEOUT_MS } as BuildOptions,
+          // Over HTTP/2 all watches and writes would share one connection, and its fate.
+          allowH2: false,
           headersTimeout: REQUEST_TIMEOUT_MS,
           // Between two parts of a body; a watch is silent longer, and has a timer of its own.
           bodyTimeout: 60_000,
@@ -67,10 +76,39 @@ export class Cluster extends KubeConfig {
     context.setDispatcher(this.#pool.dispatcher);
   }
 
+  /** As client-node's own, but sent by undici's `request`, which costs half of its `fetch`. */
+  override makeApiClient<T extends ApiType>(apiClientType: ApiConstructor<T>): T {
+    const { server } = this.getCurrentCluster()!;
+    return new apiClientType(
+      createConfiguration({
+        baseServer: new ServerConfiguration(server, {}),
+        authMethods: { default: this },
+        httpApi: wrapHttpLibrary({ send }),
+        middleware: [],
+      }),
+    );
+  }
+
   /** Ends all connections. */
   async close(): Promise<void> {
     await this.#pool?.dispatcher.destroy();
   }
+}
+
+async function send(context: RequestContext): Promise<ResponseContext> {
+  const dispatcher = context.getDispatcher();
+  const { statusCode, headers, body } = await request(context.getUrl(), {
+    method: context.getHttpMethod() as Dispatcher.HttpMethod,
+    headers: { ...context.getHeaders(), 'user-agent': 'deeprt' },
+    body: (context.getBody() as string | undefined) ?? null,
+    ...(dispatcher === undefined ? {} : { dispatcher: dispatcher as Dispatcher }),
+  });
+  const text = await body.text();
+  return new ResponseContext(statusCode, headers as Record<string, string>, {
+    text: () => Promise.resolve(text),
+    binary: () => Promise.resolve(Buffer.from(text)),
+    stream: () => null,
+  });
 }
 
 /** The HTTP status of a failed request; undefined when there was no answer at all. */

@@ -1,8 +1,8 @@
-import { reasonOf } from '../kube/cluster.js';
+import { reasonOf, statusOf } from '../kube/cluster.js';
 import { keyOf } from '../kube/informer.js';
 import type { Term } from '../kube/leader.js';
 import type { Objects } from '../kube/objects.js';
-import { WorkQueue } from '../kube/work-queue.js';
+import { WorkQueue, work } from '../kube/work-queue.js';
 import type { Decision, Verdict } from './admission/admit.js';
 import { decide } from './admission/admit.js';
 import type { Device } from './admission/device.js';
@@ -21,7 +21,7 @@ const WORLD = '';
 /** Changes of the world come in bursts; one decision answers a burst. */
 const WORLD_DELAY_MS = 50;
 const LONGEST_CATCH_UP_MS = 10_000;
-const CONCURRENT_WRITES = 16;
+const CONCURRENT_HOLDS = 16;
 
 /** Leadership was lost; whatever was about to be written must not be. */
 export class NotLeading extends Error {}
@@ -41,6 +41,9 @@ export class Decider {
   readonly #metrics: OperatorMetrics;
   readonly #publish: (key: string) => void;
   readonly #queue = new WorkQueue<string>();
+  /** Tenants that are to get the finalizer first. */
+  readonly #holding = new WorkQueue<string>();
+  readonly #held = new Set<string | undefined>();
   /** Generations that were decided on, so that a mere change of status asks for no decision. */
   readonly #decided = new Map<string, string>();
   readonly #unmeasured = new Map<string, Device>();
@@ -64,16 +67,19 @@ export class Decider {
   }
 
   get backlog(): number {
-    return this.#queue.depth;
+    return this.#queue.depth + this.#holding.depth;
   }
 
   tenantChanged(key: string, tenant: TenantObject, gone: boolean): void {
     if (gone || tenant.metadata.deletionTimestamp !== undefined) {
       this.#decided.delete(key);
+      if (gone) this.#held.delete(tenant.metadata.uid);
       if (this.verdicts.delete(key)) this.#queue.addAfter(WORLD, 0);
       return;
     }
-    if (this.#decided.get(key) !== version(tenant)) this.#queue.add(key);
+    if (this.#decided.get(key) === version(tenant)) return;
+    if (this.#isHeld(tenant)) this.#queue.add(key);
+    else this.#holding.add(key);
   }
 
   worldChanged(): void {
@@ -86,15 +92,28 @@ export class Decider {
 
   /** Decides until the term ends. */
   async run(): Promise<void> {
-    this.#term.signal.addEventListener('abort', () => this.#queue.close());
+    this.#term.signal.addEventListener('abort', () => {
+      this.#queue.close();
+      this.#holding.close();
+    });
     await this.records.load();
     await this.#catchUp();
+    const holding = work(
+      this.#holding,
+      CONCURRENT_HOLDS,
+      (key) => this.#hold(key),
+      (key, error) => {
+        if (statusOf(error) !== 409 && !(error instanceof NotLeading))
+          this.#log.info({ tenant: key, error: reasonOf(error) }, 'finalizer not set; trying again');
+      },
+    );
     // Everybody is decided once: whoever has a place keeps it.
     this.#queue.add(WORLD);
     for (let keys = await this.#queue.takeAll(); keys.length > 0; keys = await this.#queue.takeAll()) {
       await this.#decideOn(keys);
       for (const key of keys) this.#queue.done(key);
     }
+    await holding;
   }
 
   /**
@@ -104,7 +123,7 @@ export class Decider {
   async #catchUp(): Promise<void> {
     for (const key of this.records.tenants()) {
       const [namespace, name] = key.split('/') as [string, string];
-      const known = (): boolean => this.#view.tenants.get(name, namespace) !== undefined;
+      const known = (): boolean => this.#tenant(key) !== undefined;
       if (known() || (await this.#tenants.get(name, namespace)) === undefined) continue;
       for (const deadline = Date.now() + LONGEST_CATCH_UP_MS; !known() && Date.now() < deadline;)
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -130,9 +149,14 @@ export class Decider {
     const finished = this.#metrics.reconciles.startTimer();
     await this.records.refresh();
     const world = keys.includes(WORLD);
-    const unheld = await this.#holdTenants(world ? undefined : keys);
-    const requests = this.#view.requests(unheld);
-    const versions = new Map(this.#view.tenants.list().map((tenant) => [keyOf(tenant), version(tenant)]));
+    const promisedTenants = this.records.tenants();
+    const tenants = this.#view.tenants.list().filter((tenant) => {
+      const counts = this.#isHeld(tenant) || promisedTenants.has(keyOf(tenant));
+      if (!counts) this.#holding.add(keyOf(tenant));
+      return counts;
+    });
+    const requests = this.#view.requests(tenants);
+    const versions = new Map(tenants.map((tenant) => [keyOf(tenant), version(tenant)]));
     const measured = this.#view.devices();
     const promised = this.records.promised(measured, requests);
     const gone = new Set(this.records.nodes().filter((node) => this.#view.nodes.get(node) === undefined));
@@ -175,35 +199,28 @@ export class Decider {
       this.#metrics.admittedUtilization.set({ node: device.node, device: `${device.device}` }, utilization);
   }
 
-  /** Puts the finalizer on tenants that lack it. Returns those that could not get it: they are not decided on yet. */
-  async #holdTenants(keys: readonly string[] | undefined): Promise<Set<string>> {
-    const due = (keys ?? this.#view.tenants.list().map(keyOf)).flatMap((key) => {
-      const [namespace, name] = key.split('/') as [string, string];
-      const tenant = this.#view.tenants.get(name, namespace);
-      const { finalizers = [], deletionTimestamp } = tenant?.metadata ?? {};
-      return tenant === undefined || deletionTimestamp !== undefined || finalizers.includes(FINALIZER) ? [] : [tenant];
-    });
-    const unheld = new Set<string>();
-    const promised = due.length === 0 ? unheld : this.records.tenants();
-    for (let i = 0; i < due.length; i += CONCURRENT_WRITES)
-      await Promise.all(
-        due.slice(i, i + CONCURRENT_WRITES).map(async (tenant) => {
-          const { resourceVersion, finalizers = [] } = tenant.metadata;
-          try {
-            this.#mayWrite();
-            await this.#tenants.merge(tenant.metadata, {
-              metadata: { resourceVersion, finalizers: [...finalizers, FINALIZER] },
-            });
-          } catch (error) {
-            if (error instanceof NotLeading) throw error;
-            const key = keyOf(tenant);
-            if (!promised.has(key)) unheld.add(key);
-            this.#log.info({ tenant: key, error: reasonOf(error) }, 'finalizer not set; trying again');
-            this.#queue.addRateLimited(key);
-          }
-        }),
-      );
-    return unheld;
+  /** Puts the finalizer on a tenant; only then is it decided on. */
+  async #hold(key: string): Promise<void> {
+    const tenant = this.#tenant(key);
+    if (tenant === undefined || tenant.metadata.deletionTimestamp !== undefined) return;
+    if (!this.#isHeld(tenant)) {
+      const { resourceVersion, finalizers = [] } = tenant.metadata;
+      this.#mayWrite();
+      await this.#tenants.merge(tenant.metadata, {
+        metadata: { resourceVersion, finalizers: [...finalizers, FINALIZER] },
+      });
+      this.#held.add(tenant.metadata.uid); // the local copy learns of it later
+    }
+    this.#queue.add(key);
+  }
+
+  #isHeld({ metadata: { uid, finalizers } }: TenantObject): boolean {
+    return finalizers?.includes(FINALIZER) === true || this.#held.has(uid);
+  }
+
+  #tenant(key: string): TenantObject | undefined {
+    const [namespace, name] = key.split('/') as [string, string];
+    return this.#view.tenants.get(name, namespace);
   }
 
   /** Measured devices, and those with promises whose profile is missing, as long as their node exists. */

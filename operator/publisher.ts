@@ -21,6 +21,8 @@ export const FIELD_MANAGER = 'deeprt-operator';
 const WORKERS = 16;
 const NETWORK_WORKERS = 2;
 const EVENT_WORKERS = 2;
+const EVENT_POLL_MS = 50;
+const MOST_EVENT_WAIT_MS = 2000;
 /** Figures that nobody waits for are written at most this often per tenant. */
 const LAZY_MS = 10_000;
 const WITHDRAW_POLL_MS = 200;
@@ -241,6 +243,9 @@ export class Publisher {
 
   /** Events are news, not records: one that cannot be written is let go. */
   async #record(about: KubeObject, happening: Happening): Promise<void> {
+    // Statuses come first, but not for ever.
+    for (let waitedMs = 0; this.#tenants.depth > 0 && waitedMs < MOST_EVENT_WAIT_MS; waitedMs += EVENT_POLL_MS)
+      await new Promise((resolve) => setTimeout(resolve, EVENT_POLL_MS));
     try {
       await this.#api.events.record(about, happening);
     } catch (error) {

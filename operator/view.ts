@@ -156,12 +156,11 @@ export class ClusterView {
   }
 
   /** What tenants ask for, the most important first, then the oldest. */
-  requests(except: ReadonlySet<string> = new Set()): TenantRequest[] {
+  requests(tenants: readonly TenantObject[]): TenantRequest[] {
     const classes = new Map(this.priorities.list().map((each) => [each.metadata.name, each]));
     const ordinary = [...classes.values()].find(({ globalDefault }) => globalDefault === true);
-    return this.tenants
-      .list()
-      .filter((tenant) => tenant.metadata.deletionTimestamp === undefined && !except.has(keyOf(tenant)))
+    return tenants
+      .filter((tenant) => tenant.metadata.deletionTimestamp === undefined)
       .map((tenant) => ({
         tenant,
         request: this.#request(tenant, tenant.spec.priorityClassName, classes, ordinary),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const network = echoNetwork();
   await writeFile(join(cluster.api.dir, 'echo.onnx'), network);
   await cluster.model('echo', createHash('sha256').update(network).digest('hex'), { source: 'file:echo.onnx' });
-  for (const node of ['edge-1', 'edge-2', 'recorded']) await cluster.node(node);
+  for (const node of ['edge-1', 'edge-2']) await cluster.node(node);
   const rights = await cluster.file(
     'operator',
     await cluster.api.kubeconfigFor(await cluster.token('deeprt-operator')),
@@ -202,15 +202,32 @@ describe('an agent', () => {
   });
 });
 
+test('an agent takes over a measurement that was recorded on the same device, and serves by it', async () => {
+  await profiled('edge-1');
+  const recorded = await readFile(join(agents[0]!.state, 'profiles', 'edge-1-0.yaml'), 'utf8');
+  const state = join(cluster.api.dir, 'state-recorded');
+  await mkdir(join(state, 'profiles'), { recursive: true });
+  await writeFile(join(state, 'profiles', 'recorded-0.yaml'), recorded.replaceAll('edge-1', 'recorded'));
+  await cluster.node('recorded', { labels: { site: 'attic' } });
+  const agent = await cluster.agent('recorded');
+  expect(await agent.logged(({ msg }) => msg === 'profile ready')).toMatchObject({ measured: false, categories: 1 });
+  await cluster.tenant('attic', { jitter: '50ms', placement: { nodeSelector: { site: 'attic' } } });
+  await served('attic');
+  expect(await camera(agent.url, 'attic', 20, 50)).toEqual({ answered: 20, late: 0, refused: 0, failed: [] });
+  // An orderly end answers what was accepted and leaves nothing running.
+  expect((await agent.kill('SIGTERM')).code).toBe(0);
+  await cluster.api.must('DELETE', '/api/v1/nodes/recorded');
+  await cluster.condition('attic', 'Admitted', 'False', 'NodeLost');
+  await cluster.deleteTenant('attic');
+});
+
 describe('without the API server', () => {
   test('agents go on serving for a minute and across a restart, and everything converges afterwards', async () => {
-    await cluster.profile('recorded');
     for (const [i, name] of ['north', 'south'].entries())
       await cluster.tenant(name, {
         jitter: '50ms',
-        placement: { strategy: i === 0 ? 'Pack' : 'Spread', tolerations: [] },
+        placement: { strategy: i === 0 ? 'Pack' : 'Spread' },
       });
-    await cluster.node('recorded', { spec: { unschedulable: true } });
     await served('north');
     await served('south');
     const urlOf = async (name: string): Promise<string> => {

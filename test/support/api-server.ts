@@ -46,7 +46,7 @@ export class ApiServer {
   static async start(): Promise<ApiServer> {
     const tools = kubeTools();
     const dir = await mkdtemp(join(tmpdir(), 'deeprt-kube-'));
-    const [etcd, peer, api] = (await Promise.all([freePort(), freePort(), freePort()])) as [number, number, number];
+    const [etcd, peer, api] = await Promise.all([freePort(), freePort(), freePort()]);
     const server = new ApiServer(dir, tools, { etcd, peer, api });
     try {
       await server.#startEtcd();
@@ -268,18 +268,18 @@ export async function until(
   child?: ChildProcess,
   timeoutMs = START_TIMEOUT_MS,
 ): Promise<void> {
-  let last: unknown;
+  let last: Error | undefined;
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline;) {
     try {
       if (await holds()) return;
       last = undefined;
     } catch (error) {
-      last = error;
+      last = error as Error;
     }
     if (child !== undefined && child.exitCode !== null) throw new Error(`waited for ${what}, but its process ended`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`waited in vain for ${what}${last === undefined ? '' : `: ${String(last)}`}`);
+  throw new Error(`waited in vain for ${what}${last === undefined ? '' : `: ${last.message}`}`);
 }
 
 async function freePort(): Promise<number> {
