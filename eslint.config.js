@@ -5,18 +5,22 @@ import tseslint from 'typescript-eslint';
 const mayImport = {
   sched: [],
   api: [],
-  agent: ['sched', 'api'],
-  operator: ['sched', 'api'],
-  cli: ['sched', 'api', 'agent', 'operator'],
+  kube: [],
+  agent: ['sched', 'api', 'kube'],
+  'operator/admission': ['sched', 'api'],
+  operator: ['sched', 'api', 'kube'],
+  cli: ['sched', 'api', 'kube', 'agent', 'operator'],
 };
-const rooms = ['sched', 'api', 'agent', 'operator', 'cli', 'bench', 'test', 'hack'];
+const rooms = ['sched', 'api', 'kube', 'agent', 'operator', 'cli', 'bench', 'test', 'hack'];
 
 const houseRules = Object.entries(mayImport).map(([room, allowed]) => {
-  const forbidden = rooms.filter((other) => other !== room && !allowed.includes(other));
+  const [own] = room.split('/');
+  const forbidden = rooms.filter((other) => other !== own && !allowed.includes(other));
+  const inner = Object.keys(mayImport).filter((other) => other.startsWith(`${room}/`));
   return {
     files: [`${room}/**/*.ts`],
     // A test may build its inputs with anything that test/ offers.
-    ignores: ['**/*.test.ts'],
+    ignores: ['**/*.test.ts', ...inner.map((other) => `${other}/**`)],
     rules: {
       'no-restricted-imports': [
         'error',
@@ -26,6 +30,12 @@ const houseRules = Object.entries(mayImport).map(([room, allowed]) => {
               regex: `^(\\.\\./)+(${forbidden.join('|')})/`,
               message: `${room}/ may import only ${['itself', ...allowed].join(', ')} (docs/architecture.md).`,
             },
+            ...(room === 'kube'
+              ? []
+              : [{ regex: '^@kubernetes/', message: 'Only kube/ talks to the API server (docs/architecture.md).' }]),
+            ...(room === 'operator/admission'
+              ? [{ regex: '^\\.\\./[a-z-]+\\.js$', message: 'A decision is pure: it knows no reconciler.' }]
+              : []),
             ...(room === 'sched'
               ? [{ regex: '^node:', message: 'sched/ is pure: no clock, no I/O (docs/architecture.md).' }]
               : []),

@@ -101,7 +101,7 @@ async function send(context: RequestContext): Promise<ResponseContext> {
     method: context.getHttpMethod() as Dispatcher.HttpMethod,
     headers: { ...context.getHeaders(), 'user-agent': 'deeprt' },
     body: (context.getBody() as string | undefined) ?? null,
-    ...(dispatcher === undefined ? {} : { dispatcher: dispatcher as Dispatcher }),
+    ...(dispatcher === undefined ? {} : { dispatcher: dispatcher }),
   });
   const text = await body.text();
   return new ResponseContext(statusCode, headers as Record<string, string>, {

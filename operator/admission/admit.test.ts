@@ -1,50 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
-import { parseManifests } from '../../api/manifests.js';
-import { modelManifest, tenantManifest } from '../../test/support/workspace.js';
+import { device, models, tenant } from '../../test/support/admission.js';
 import type { Decision, Snapshot, Verdict } from './admit.js';
 import { decide } from './admit.js';
-import type { Device } from './device.js';
-import { deviceOf } from './device.js';
 import { placedOn } from './device-plan.js';
-import { planOf, scheduleOf } from './schedule.js';
 import { requestOf, tenantKey } from './request.js';
+import { planOf, scheduleOf } from './schedule.js';
 
-const resource = <K extends 'InferenceTenant' | 'InferenceModel' | 'GPUProfile'>(object: object): ResourceOf<K> => {
-  const { manifests, problems } = parseManifests('test', stringify(object));
-  if (problems.length > 0) throw new Error(JSON.stringify(problems));
-  return manifests[0]!.resource as ResourceOf<K>;
-};
-const tenant = (name: string, spec: object = {}): ResourceOf<'InferenceTenant'> =>
-  resource(tenantManifest(name, { jitter: '5ms', ...spec }));
-const model = resource<'InferenceModel'>(
-  modelManifest('echo', 'a'.repeat(64), {
-    shapes: [
-      [3, 16, 16],
-      [3, 8, 8],
-    ],
-  }),
-);
-const models = new Map([['echo', model]]);
-
-/** A device on which a batch of n takes 2 + n ms, `slow` times as much. */
-const device = (node: string, slow = 1, shapes = [[3, 8, 8]]): Device =>
-  deviceOf(
-    resource<'GPUProfile'>({
-      apiVersion: 'deeprt.dev/v1alpha1',
-      kind: 'GPUProfile',
-      metadata: { name: `${node}-0` },
-      spec: { nodeName: node, device: 0 },
-      status: {
-        categories: shapes.map((shape) => ({
-          model: 'echo',
-          shape,
-          batches: [1, 2, 4, 8].map((size) => ({ size, wcetUs: slow * (2000 + 1000 * size) })),
-        })),
-      },
-    }),
-  );
 const edge = device('edge-1');
 const snapshot = (tenants: ResourceOf<'InferenceTenant'>[], more: Partial<Snapshot> = {}): Snapshot => ({
   models,

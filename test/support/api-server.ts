@@ -55,7 +55,7 @@ export class ApiServer {
       await writeFile(join(dir, 'sa.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
       await writeFile(join(dir, 'tokens.csv'), `${server.#token},admin,admin,system:masters\n`);
       await server.up();
-      await writeFile(server.kubeconfig, await server.kubeconfigFor(server.#token));
+      await writeFile(server.kubeconfig, await server.kubeconfigFor());
       for (const kind of ['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'])
         await server.applyFile(join(ROOT, 'crds', `${kind}.deeprt.dev.yaml`));
       await until(async () => {
@@ -107,13 +107,32 @@ export class ApiServer {
     this.#client = undefined;
   }
 
+  /** Where the API server listens on loopback. */
+  get port(): number {
+    return this.#ports.api;
+  }
+
+  /** Has etcd forget all history, so that whoever resumes a watch is told 410 Gone. */
+  async compact(): Promise<void> {
+    const post = async (path: string, body: object): Promise<{ header: { revision: string } }> =>
+      (await (
+        await fetch(`http://127.0.0.1:${this.#ports.etcd}/v3/kv/${path}`, {
+          method: 'POST',
+          body: JSON.stringify(body),
+        })
+      ).json()) as { header: { revision: string } };
+    const { header } = await post('range', { key: Buffer.from('x').toString('base64') });
+    await post('compaction', { revision: header.revision, physical: true });
+  }
+
   async stop(): Promise<void> {
     await this.down();
     await end(this.#etcd);
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  async kubeconfigFor(token: string): Promise<string> {
+  /** A kubeconfig for whoever has this token; through another port where one is named. */
+  async kubeconfigFor(token = this.#token, port = this.#ports.api): Promise<string> {
     const ca = await readFile(join(this.dir, 'certs', 'apiserver.crt'));
     return stringify({
       apiVersion: 'v1',
@@ -123,7 +142,7 @@ export class ApiServer {
         {
           name: 'test',
           cluster: {
-            server: `https://127.0.0.1:${this.#ports.api}`,
+            server: `https://127.0.0.1:${port}`,
             'certificate-authority-data': ca.toString('base64'),
           },
         },

@@ -118,7 +118,7 @@ export class TestCluster {
       kind: 'Node',
       metadata: { name, labels: more.labels ?? {} } as { name: string },
       ...(more.spec === undefined ? {} : { spec: more.spec }),
-    } as Parameters<ApiServer['apply']>[0]);
+    });
     await this.api.must(
       'PATCH',
       `/api/v1/nodes/${name}/status`,

@@ -1,0 +1,303 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { recheck } from '../../agent/recheck.js';
+import type { ResourceOf } from '../../api/manifests.js';
+import { device, models, tenant } from '../../test/support/admission.js';
+import type { Decision, Snapshot } from './admit.js';
+import { decide } from './admit.js';
+import type { DevicePlan } from './device-plan.js';
+import { placedOn } from './device-plan.js';
+import type { NodeInfo } from './node.js';
+import { evicts, objection } from './node.js';
+import { requestOf, tenantKey } from './request.js';
+import { scheduleOf } from './schedule.js';
+
+type Tenant = ResourceOf<'InferenceTenant'>;
+
+const ready = (name: string, more: Partial<NodeInfo> = {}): NodeInfo => ({
+  name,
+  labels: {},
+  taints: [],
+  state: 'Ready',
+  ...more,
+});
+const nodes = (...all: NodeInfo[]): Map<string, NodeInfo> => new Map(all.map((node) => [node.name, node]));
+const [one, two] = [device('edge-1'), device('edge-2')];
+const snapshot = (
+  tenants: readonly Tenant[],
+  more: Partial<Snapshot> = {},
+  priorities: readonly number[] = [],
+): Snapshot => ({
+  models,
+  devices: [one, two],
+  requests: tenants
+    .map((each, i) => requestOf(each, { priority: priorities[i] ?? 0, preempts: true }))
+    .sort((a, b) => b.priority - a.priority),
+  ...more,
+});
+const placedAt = ({ plans }: Pick<Decision, 'plans'>, node: string): string[] =>
+  plans
+    .filter((plan) => plan.device.node === node)
+    .flatMap(placedOn)
+    .map(({ request }) => request.name);
+const reasonOf = ({ verdicts }: Decision, name: string): string | undefined =>
+  verdicts.find((each) => each.name === name)?.reason;
+const heavy = { streams: 12, framesPerSecond: 30, deadline: '100ms' };
+
+describe('nodes', () => {
+  const request = requestOf(
+    tenant('a', {
+      placement: {
+        nodeSelector: { site: 'north' },
+        tolerations: [
+          { key: 'gpu', operator: 'Exists', effect: 'NoSchedule' },
+          { key: 'zone', value: 'wet' },
+        ],
+      },
+    }),
+  );
+  const labels = { site: 'north' };
+  test.each<[string, Partial<NodeInfo>, string | undefined]>([
+    ['a good one', {}, undefined],
+    ['one not ready', { state: 'NotReady' }, 'NodeNotReady'],
+    ['a lost one', { state: 'Lost' }, 'NodeNotReady'],
+    ['a cordoned one', { state: 'Cordoned' }, 'NodeCordoned'],
+    ['one elsewhere', { labels: { site: 'south' } }, 'NodeSelectorMismatch'],
+    ['a tolerated taint', { taints: [{ key: 'gpu', value: 'x', effect: 'NoSchedule' }] }, undefined],
+    ['a tolerated value', { taints: [{ key: 'zone', value: 'wet', effect: 'NoExecute' }] }, undefined],
+    ['another effect', { taints: [{ key: 'gpu', effect: 'NoExecute' }] }, 'TaintNotTolerated'],
+    ['another value', { taints: [{ key: 'zone', value: 'dry', effect: 'NoSchedule' }] }, 'TaintNotTolerated'],
+    ['a mere preference', { taints: [{ key: 'spot', effect: 'PreferNoSchedule' }] }, undefined],
+    [
+      'what readiness says already',
+      { taints: [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }] },
+      undefined,
+    ],
+  ])('%s', (_what, more, reason) => {
+    expect(objection(ready('n', { labels, ...more }), request)?.reason).toBe(reason);
+  });
+
+  test('drive out whom they keep only by a NoExecute taint', () => {
+    const taint = (key: string, effect: string): NodeInfo => ready('n', { taints: [{ key, effect }] });
+    expect(evicts(taint('fire', 'NoExecute'), request)).toBe(true);
+    expect(evicts(taint('fire', 'NoSchedule'), request)).toBe(false);
+    expect(evicts(taint('node.kubernetes.io/unreachable', 'NoExecute'), request)).toBe(false);
+    expect(evicts(ready('n', { state: 'Cordoned' }), request)).toBe(false);
+    const before = decide(snapshot([tenant('a')], { devices: [one] }));
+    const after = decide(
+      snapshot([tenant('a')], {
+        promised: before.plans,
+        nodes: nodes(taint('fire', 'NoExecute')),
+        devices: [one, two],
+      }),
+    );
+    expect(placedAt(after, 'edge-1')).toEqual(['a']); // the taint is of another node
+    const driven = decide(
+      snapshot([tenant('a')], {
+        promised: before.plans,
+        nodes: nodes({ ...taint('fire', 'NoExecute'), name: 'edge-1' }),
+      }),
+    );
+    expect(placedAt(driven, 'edge-2')).toEqual(['a']);
+  });
+
+  test('with several devices count once in the message, by the device that came closest', () => {
+    const second = { ...device('edge-1', 3), device: 1 };
+    const decision = decide(snapshot([tenant('x', { streams: 300 })], { devices: [one, second, two] }));
+    expect(decision.verdicts[0]!.message).toMatch(/^0\/2 nodes admit: 2 UtilizationExceeded/);
+  });
+
+  test('that run out of memory refuse a further model, not a further tenant', () => {
+    const small = {
+      ...device('edge-1', 1, [
+        [3, 8, 8],
+        [3, 16, 16],
+      ]),
+      memoryBytes: 100,
+      memoryOf: new Map([
+        ['echo@3x8x8', 60],
+        ['echo@3x16x16', 60],
+      ]),
+    };
+    const decision = decide(
+      snapshot([tenant('a'), tenant('b'), tenant('c', { inputShape: [3, 16, 16] })], { devices: [small] }),
+    );
+    expect(['a', 'b', 'c'].map((name) => reasonOf(decision, name))).toEqual([
+      'Admitted',
+      'Admitted',
+      'InsufficientMemory',
+    ]);
+  });
+});
+
+describe('a lost node', () => {
+  test('keeps the place of whoever fits nowhere else, and everything when it is back', () => {
+    const both = [tenant('big', heavy), tenant('small')];
+    const before = decide(snapshot(both, { devices: [one] }));
+    const slow = device('edge-2', 3);
+    const lost = decide(
+      snapshot(both, {
+        devices: [one, slow],
+        promised: before.plans,
+        nodes: nodes(ready('edge-1', { state: 'Lost' })),
+      }),
+    );
+    expect([placedAt(lost, 'edge-1'), placedAt(lost, 'edge-2')]).toEqual([['big'], ['small']]);
+    expect(lost.verdicts.map(({ name, admitted, reason }) => [name, admitted, reason])).toEqual([
+      ['big', false, 'NodeLost'],
+      ['small', true, 'Admitted'],
+    ]);
+    const back = decide(snapshot(both, { devices: [one, slow], promised: lost.plans }));
+    expect([placedAt(back, 'edge-1'), placedAt(back, 'edge-2')]).toEqual([['big'], ['small']]);
+  });
+
+  test('moves only the streams of a split tenant that it served', () => {
+    const wide = tenant('wide', { ...heavy, streams: 30, placement: { allowSplit: true } });
+    const before = decide(snapshot([wide]));
+    expect(before.plans.flatMap(placedOn)).toHaveLength(2);
+    const third = device('edge-3');
+    const after = decide(
+      snapshot([wide], {
+        devices: [one, two, third],
+        promised: before.plans,
+        nodes: nodes(ready('edge-2', { state: 'Lost' })),
+      }),
+    );
+    const streams = (decision: Decision, node: string): number[] =>
+      decision.plans
+        .filter((plan) => plan.device.node === node)
+        .flatMap(placedOn)
+        .map((placed) => placed.streams);
+    expect(streams(after, 'edge-1')).toEqual(streams(before, 'edge-1'));
+    expect(streams(after, 'edge-3')).toEqual(streams(before, 'edge-2'));
+    expect(streams(after, 'edge-2')).toEqual([]);
+  });
+
+  test('that is deleted has its tenants told so where they fit nowhere else', () => {
+    const before = decide(snapshot([tenant('big', heavy)], { devices: [one] }));
+    const after = decide(snapshot([tenant('big', heavy)], { devices: [device('edge-2', 3)], promised: before.plans }));
+    expect(after.verdicts[0]).toMatchObject({ admitted: false, reason: 'NodeLost' });
+    expect(after.verdicts[0]!.message).toMatch(/^edge-1 is gone; edge-2: /);
+  });
+});
+
+describe('records', () => {
+  test('of a crash between two nodes are put right: the newer promise counts, the streams are not doubled', () => {
+    const old = decide(snapshot([tenant('a')], { devices: [one] }));
+    const moved = decide(snapshot([tenant('a')], { devices: [two] }));
+    const newer: DevicePlan = {
+      ...moved.plans[0]!,
+      categories: moved.plans[0]!.categories.map((category) => ({
+        ...category,
+        placed: category.placed.map((placed) => ({ ...placed, request: { ...placed.request, generation: 1 } })),
+      })),
+    };
+    const after = decide(snapshot([tenant('a')], { promised: [old.plans[0]!, newer] }));
+    expect([placedAt(after, 'edge-1'), placedAt(after, 'edge-2')]).toEqual([[], ['a']]);
+    expect(after.verdicts[0]).toMatchObject({ admitted: true, placements: [{ node: 'edge-2' }] });
+  });
+
+  test('stand while the device’s profile is missing, and take nobody new', () => {
+    const before = decide(snapshot([tenant('a')], { devices: [one] }));
+    const unmeasured = { ...one, tables: new Map() };
+    const after = decide(snapshot([tenant('a'), tenant('b')], { devices: [unmeasured], promised: before.plans }));
+    expect(placedAt(after, 'edge-1')).toEqual(['a']);
+    expect(reasonOf(after, 'b')).toBe('ProfilePending');
+    const measured = decide(snapshot([tenant('a'), tenant('b')], { devices: [one], promised: after.plans }));
+    expect(placedAt(measured, 'edge-1')).toEqual(['a', 'b']);
+  });
+});
+
+describe('preemption', () => {
+  test('takes one victim rather than several, the least important rather than others, and nobody in vain', () => {
+    const tenants = [
+      tenant('small', { streams: 1 }),
+      tenant('big', { ...heavy, streams: 10 }),
+      tenant('better', { ...heavy, streams: 4 }),
+    ];
+    const before = decide(snapshot(tenants, { devices: [one] }, [0, 0, 10]));
+    expect(placedAt(before, 'edge-1')).toHaveLength(3);
+    const urgent = tenant('urgent', { ...heavy, streams: 10 });
+    const after = decide(snapshot([...tenants, urgent], { devices: [one], promised: before.plans }, [0, 0, 10, 1000]));
+    expect(placedAt(after, 'edge-1').sort()).toEqual(['better', 'small', 'urgent']);
+    expect(reasonOf(after, 'big')).toBe('Preempted');
+
+    const giant = tenant('giant', { ...heavy, streams: 300 });
+    const vain = decide(snapshot([...tenants, giant], { devices: [one], promised: before.plans }, [0, 0, 10, 1000]));
+    expect(vain.plans[0]).toBe(before.plans[0]);
+    const equal = decide(snapshot([...tenants, urgent], { devices: [one], promised: before.plans }, [0, 0, 10, 0]));
+    expect(equal.plans[0]).toBe(before.plans[0]);
+  });
+
+  test('lets its victim find another node in the same decision', () => {
+    const before = decide(snapshot([tenant('a', heavy)], { devices: [one] }));
+    const urgent = tenant('urgent', { ...heavy, placement: { nodeSelector: { site: 'north' } } });
+    const after = decide(
+      snapshot(
+        [tenant('a', heavy), urgent],
+        {
+          promised: before.plans,
+          nodes: nodes(ready('edge-1', { labels: { site: 'north' } }), ready('edge-2')),
+        },
+        [0, 5],
+      ),
+    );
+    expect([placedAt(after, 'edge-1'), placedAt(after, 'edge-2')]).toEqual([['urgent'], ['a']]);
+    expect(reasonOf(after, 'a')).toBe('Admitted');
+  });
+});
+
+describe('whatever comes', () => {
+  const anything = fc.record({
+    streams: fc.integer({ min: 1, max: 10 }),
+    framesPerSecond: fc.constantFrom(5, 15, 30),
+    deadlineMs: fc.constantFrom(60, 100, 300),
+    priority: fc.constantFrom(0, 0, 10, 100),
+    strategy: fc.constantFrom('Pack' as const, 'Spread' as const),
+    allowSplit: fc.boolean(),
+    bestEffort: fc.constantFrom(false, false, false, true),
+  });
+  const profile = (slow: number): object => ({
+    ingestUs: 0,
+    categories: [
+      {
+        model: 'echo',
+        shape: [3, 8, 8],
+        batches: [1, 2, 4, 8].map((size) => ({ size, wcetUs: slow * (2000 + 1000 * size) })),
+      },
+    ],
+  });
+
+  test('no device is over-promised, nobody is half placed, and only more important tenants push others out', () => {
+    fc.assert(
+      fc.property(fc.array(anything, { minLength: 1, maxLength: 14 }), fc.nat(14), (list, cut) => {
+        const all = list.map(({ priority: _p, deadlineMs, strategy, allowSplit, bestEffort, ...spec }, i) =>
+          tenant(`t${i}`, {
+            ...spec,
+            deadline: `${deadlineMs}ms`,
+            ...(bestEffort ? { class: 'BestEffort' } : {}),
+            placement: { strategy, allowSplit },
+          }),
+        );
+        const priorities = list.map(({ priority }) => priority);
+        const early = decide(snapshot(all.slice(0, cut), {}, priorities.slice(0, cut)));
+        const late = decide(snapshot(all, { promised: early.plans }, priorities));
+        for (const plan of late.plans) expect(recheck(scheduleOf(plan), profile(1))).toBeUndefined();
+        const streams = new Map<string, number>();
+        for (const { request, streams: count } of late.plans.flatMap(placedOn))
+          streams.set(tenantKey(request), (streams.get(tenantKey(request)) ?? 0) + count);
+        for (const [i, each] of all.entries()) {
+          const placed = streams.get(tenantKey(each.metadata));
+          if (placed !== undefined) expect(placed).toBe(list[i]!.streams);
+        }
+        const had = new Set(early.plans.flatMap(placedOn).map(({ request }) => request.name));
+        const newcomers = Math.max(-1, ...priorities.slice(cut));
+        for (const name of had) {
+          const i = Number(name.slice(1));
+          if (!streams.has(`default/${name}`)) expect(priorities[i]!).toBeLessThan(newcomers);
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+});

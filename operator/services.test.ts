@@ -1,0 +1,46 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { serviceName, slicesOf } from './services.js';
+import type { TenantObject } from './view.js';
+
+test('a Service has a valid DNS label of a name, another for every tenant', () => {
+  const tenant = fc.stringMatching(/^[a-z0-9]([-a-z0-9.]{0,120}[a-z0-9])?$/);
+  fc.assert(
+    fc.property(tenant, tenant, (a, b) => {
+      expect(serviceName(a)).toMatch(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
+      if (a !== b) expect(serviceName(a)).not.toBe(serviceName(b));
+    }),
+  );
+  expect(serviceName('gate')).toBe('deeprt-gate');
+});
+
+test('a tenant on several nodes has one slice per port and family of addresses', () => {
+  const tenant = { metadata: { name: 'gate', namespace: 'default', uid: 'u' } } as TenantObject;
+  const at = (node: string, endpoint?: string): object => ({
+    node,
+    device: 0,
+    streams: 1,
+    category: 'c',
+    ...(endpoint === undefined ? {} : { endpoint }),
+  });
+  const placements = [
+    at('a', '10.0.0.1:8080'),
+    at('b', '10.0.0.2:8080'),
+    at('c', '[2001:db8::1]:8080'),
+    at('d', '10.0.0.4:9090'),
+    at('e'),
+  ] as never;
+  const slices = slicesOf(tenant, { placements });
+  expect(
+    slices.map(({ metadata, addressType, endpoints, ports }) => [
+      metadata.name,
+      addressType,
+      ports[0]!.port,
+      endpoints.map(({ nodeName, addresses, conditions }) => `${nodeName} ${addresses[0]} ${conditions.ready}`),
+    ]),
+  ).toEqual([
+    ['deeprt-gate-ipv4-8080', 'IPv4', 8080, ['a 10.0.0.1 false', 'b 10.0.0.2 false']],
+    ['deeprt-gate-ipv6-8080', 'IPv6', 8080, ['c 2001:db8::1 false']],
+    ['deeprt-gate-ipv4-9090', 'IPv4', 9090, ['d 10.0.0.4 false']],
+  ]);
+});

@@ -1,0 +1,146 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Verdict } from './admission/admit.js';
+import type { Condition, NodeReport, TenantStatus } from './tenant-status.js';
+import { isUrgent, tenantStatus } from './tenant-status.js';
+import type { TenantObject } from './view.js';
+
+const tenant = {
+  metadata: { name: 'gate', namespace: 'default', generation: 3 },
+  spec: { modelRef: { name: 'echo' }, inputShape: [3, 8, 8], period: '40ms', deadline: '100ms' },
+} as TenantObject;
+const placement = {
+  node: 'edge-1',
+  device: 0,
+  streams: 2,
+  category: 'echo@3x8x8',
+  windowUs: 1,
+  windowOffsetUs: 0,
+  relativeDeadlineUs: 2,
+};
+const admitted: Verdict = {
+  namespace: 'default',
+  name: 'gate',
+  admitted: true,
+  reason: 'Admitted',
+  message: 'streams: 2 on edge-1',
+  utilization: 0.25,
+  placements: [placement],
+};
+const refused: Verdict = {
+  ...admitted,
+  admitted: false,
+  reason: 'UtilizationExceeded',
+  message: 'full',
+  utilization: 0,
+  placements: [],
+};
+const good = { status: 'True' as const, message: '' };
+const serving: NodeReport = {
+  current: true,
+  applied: good,
+  deviceReady: good,
+  silent: false,
+  endpoint: '10.0.0.1:80',
+  misses: 4,
+};
+
+const statusOf = (
+  verdict: Verdict,
+  report: Partial<NodeReport> = {},
+  previous?: TenantStatus,
+  now = 'now',
+): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now);
+const told = (status: TenantStatus, type: string): [Condition['status'], string] => {
+  const { status: value, reason } = status.conditions!.find((each) => each.type === type)!;
+  return [value, reason];
+};
+
+describe('the status of a tenant', () => {
+  test('of one that is served says so in every condition, for this generation', () => {
+    const status = statusOf(admitted);
+    for (const [type, reason] of [
+      ['Admitted', 'Admitted'],
+      ['Programmed', 'Programmed'],
+      ['Ready', 'Serving'],
+    ] as const)
+      expect(told(status, type)).toEqual(['True', reason]);
+    expect(status).toMatchObject({
+      observedGeneration: 3,
+      framesPerSecond: 25,
+      utilization: '0.250',
+      misses: 4,
+      placements: [{ endpoint: '10.0.0.1:80' }],
+    });
+    expect(status.conditions!.every(({ observedGeneration }) => observedGeneration === 3)).toBe(true);
+  });
+
+  test.each<[string, Partial<NodeReport>, [string, string], [string, string]]>([
+    [
+      'an agent that was never heard of',
+      { silent: undefined, current: false, applied: undefined },
+      ['False', 'AgentPending'],
+      ['False', 'NotProgrammed'],
+    ],
+    [
+      'an agent that has an older schedule',
+      { current: false },
+      ['False', 'SchedulePending'],
+      ['False', 'NotProgrammed'],
+    ],
+    [
+      'an agent that refused the schedule',
+      { applied: { status: 'False', message: 'no' } },
+      ['False', 'ScheduleRefused'],
+      ['False', 'NotProgrammed'],
+    ],
+    ['an agent that fell silent', { silent: true }, ['Unknown', 'AgentSilent'], ['Unknown', 'NotProgrammed']],
+    [
+      'a device that is lost',
+      { deviceReady: { status: 'False', message: 'gone' } },
+      ['True', 'Programmed'],
+      ['False', 'DeviceNotReady'],
+    ],
+  ])('%s shows', (_what, report, programmed, ready) => {
+    const status = statusOf(admitted, report);
+    expect(told(status, 'Admitted')).toEqual(['True', 'Admitted']);
+    expect(told(status, 'Programmed')).toEqual(programmed);
+    expect(told(status, 'Ready')).toEqual(ready);
+  });
+
+  test('stays Programmed while others come and go on its node, but not when it moves itself', () => {
+    const before = statusOf(admitted);
+    expect(told(statusOf(admitted, { current: false }, before), 'Programmed')).toEqual(['True', 'Programmed']);
+    const moved = { ...admitted, placements: [{ ...placement, node: 'edge-2' }] };
+    expect(told(statusOf(moved, { current: false }, before), 'Programmed')).toEqual(['False', 'SchedulePending']);
+  });
+
+  test('changes a transition time with the status only', () => {
+    const first = statusOf(admitted, {}, undefined, 'monday');
+    const second = statusOf({ ...admitted, message: 'streams: 2 on edge-1, elsewise' }, {}, first, 'tuesday');
+    expect(second.conditions!.map(({ lastTransitionTime }) => lastTransitionTime)).toEqual(Array(4).fill('monday'));
+    const third = statusOf(refused, {}, second, 'wednesday');
+    expect(third.conditions!.map(({ lastTransitionTime }) => lastTransitionTime)).toEqual([
+      ...Array<string>(3).fill('wednesday'),
+      'monday',
+    ]);
+  });
+
+  test('remembers what a tenant that waits was driven out by', () => {
+    const preempted = statusOf({ ...refused, reason: 'Preempted' }, {}, statusOf(admitted));
+    expect(told(statusOf(refused, {}, preempted), 'Admitted')).toEqual(['False', 'Preempted']);
+    expect(told(statusOf({ ...refused, reason: 'ModelNotFound' }, {}, preempted), 'Admitted')).toEqual([
+      'False',
+      'ModelNotFound',
+    ]);
+    expect(told(statusOf(admitted, {}, preempted), 'Admitted')).toEqual(['True', 'Admitted']);
+  });
+
+  test('is urgent when a condition or place changes, not when a figure does', () => {
+    const before = statusOf(admitted);
+    expect(isUrgent(undefined, before)).toBe(true);
+    expect(isUrgent(before, statusOf(admitted, { misses: 9 }))).toBe(false);
+    expect(isUrgent(before, statusOf({ ...admitted, utilization: 0.5 }))).toBe(false);
+    expect(isUrgent(before, statusOf(admitted, { endpoint: '10.0.0.2:80' }))).toBe(true);
+    expect(isUrgent(before, statusOf(refused))).toBe(true);
+  });
+});
