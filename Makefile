@@ -30,6 +30,7 @@ demo: $(BUILT) ## the main job on this machine: real models, real frames, admiss
 	@node dist/hack/demo.js
 
 test: $(BUILT) lint ## lint, then every test
+	@hack/kube.sh >/dev/null
 	@NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest $(JEST)
 
 lint: $(INSTALLED) ## formatter, linter and the import rule of the house

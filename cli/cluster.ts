@@ -141,6 +141,10 @@ export function addClusterCommands(program: Command): void {
         log: 'text' | 'json';
       }) => {
         const log = newLogger(options.log);
+        if (options.advertise === undefined && WILDCARDS.has(options.listen.host))
+          throw new BadInput(
+            `--listen ${addressText(options.listen)} tells nobody where this node is; give an address and port that cameras reach it at with --advertise`,
+          );
         const cluster = connect(options.kubeconfig);
         await mkdir(options.state, { recursive: true });
         const device = deviceOptions(options);
@@ -175,5 +179,7 @@ export function addClusterCommands(program: Command): void {
       },
     );
 }
+
+const WILDCARDS = new Set(['0.0.0.0', '::']);
 
 const addressText = ({ host, port }: Address): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);

@@ -276,7 +276,7 @@ function happenings(before: TenantStatus | undefined, after: TenantStatus): Happ
     if (action === undefined || (old?.status === status && old.reason === reason)) continue;
     // Not yet being served is no news; no longer being served is.
     if (type !== 'Admitted' && status !== 'True' && old?.status !== 'True') continue;
-    const good = status === 'True' && (type !== 'Admitted' || reason === 'Admitted');
+    const good = status === 'True' ? type !== 'Admitted' || reason === 'Admitted' : reason === 'ProfilePending';
     all.push({ type: good ? 'Normal' : 'Warning', reason, action, note: message });
   }
   const nodes = (status: TenantStatus | undefined): string =>

@@ -29,6 +29,7 @@ test('a tenant on several nodes has one slice per port and family of addresses',
     at('c', '[2001:db8::1]:8080'),
     at('d', '10.0.0.4:9090'),
     at('e'),
+    at('f', '127.0.0.1:8080'),
   ] as never;
   const slices = slicesOf(tenant, { placements });
   expect(

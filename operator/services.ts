@@ -66,6 +66,7 @@ export function slicesOf(tenant: TenantObject, { placements, conditions }: Tenan
     const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]+)$/.exec(endpoint ?? '');
     if (match === null) continue;
     const [, v6, other] = match;
+    if (v6 === '::1' || other?.startsWith('127.') === true) continue; // an EndpointSlice takes no loopback addresses
     const port = Number(match[3]);
     const type = v6 !== undefined ? 'IPv6' : /^[0-9.]+$/.test(other!) ? 'IPv4' : 'FQDN';
     const key = `${type.toLowerCase()}-${port}`;

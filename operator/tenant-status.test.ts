@@ -119,10 +119,7 @@ describe('the status of a tenant', () => {
     const second = statusOf({ ...admitted, message: 'streams: 2 on edge-1, elsewise' }, {}, first, 'tuesday');
     expect(second.conditions!.map(({ lastTransitionTime }) => lastTransitionTime)).toEqual(Array(4).fill('monday'));
     const third = statusOf(refused, {}, second, 'wednesday');
-    expect(third.conditions!.map(({ lastTransitionTime }) => lastTransitionTime)).toEqual([
-      ...Array<string>(3).fill('wednesday'),
-      'monday',
-    ]);
+    expect(third.conditions!.map(({ lastTransitionTime }) => lastTransitionTime)).toEqual(Array(3).fill('wednesday'));
   });
 
   test('remembers what a tenant that waits was driven out by', () => {

@@ -69,7 +69,9 @@ export function tenantStatus(
       admitted,
       condition('Programmed', programmed.status, programmed.reason, programmed.message),
       condition('Ready', ready.status, ready.reason, ready.message),
-      condition('Degraded', 'False', 'FullShape', 'frames are computed at the shape that was asked for'),
+      ...(placements.length === 0
+        ? []
+        : [condition('Degraded', 'False', 'FullShape', 'frames are computed at the shape that was asked for')]),
     ],
     placements,
     framesPerSecond: framesPerSecond(spec),

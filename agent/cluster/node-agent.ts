@@ -52,6 +52,8 @@ export class NodeAgent {
   readonly #profileApi: Objects<Profile & KubeObject>;
   readonly #scheduleApi: Objects<Schedule>;
   #ownedBy: object[] | undefined;
+  /** The device's profile over the API server's whole catalogue; what was stored may know fewer models. */
+  #complete: Profile | undefined;
   #published: Profile | undefined;
   /** The schedule that is served, and the profile it was checked against. */
   #serving: { spec: Schedule['spec']; profile: Profile } | undefined;
@@ -131,9 +133,7 @@ export class NodeAgent {
   async #bringModels(): Promise<void> {
     const models = this.#models.list();
     this.#queue.add('profile');
-    const before = this.#keeper.profile;
-    const profile = await this.#keeper.bring(models, () => this.#options.modelDir);
-    if (profile === before) return;
+    this.#complete = await this.#keeper.bring(models, () => this.#options.modelDir);
     this.#queue.add('profile');
     this.#queue.add('schedule');
   }
@@ -141,7 +141,7 @@ export class NodeAgent {
   /** Publishes what the device was measured to do; while that is not known yet, at least that there is a device. */
   async #publishProfile(): Promise<void> {
     const { node } = this.#options;
-    const profile = this.#keeper.profile;
+    const profile = this.#complete;
     const name = `${node}-0`;
     if (profile === undefined && this.#published === undefined && (await this.#profileApi.get(name)) !== undefined)
       return; // an earlier measurement stands until there is a newer one

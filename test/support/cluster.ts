@@ -32,9 +32,7 @@ export class TestCluster {
   }
 
   static async start(): Promise<TestCluster> {
-    const api = await ApiServer.start();
-    await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
-    return new TestCluster(api);
+    return new TestCluster(await ApiServer.start());
   }
 
   /** Ends everything that was started. */
@@ -45,7 +43,7 @@ export class TestCluster {
 
   /** Installs what deploy/ has; operators and agents can then run as who they are in the field. */
   async deploy(): Promise<void> {
-    for (const file of ['operator', 'agent']) await this.api.applyFile(join(ROOT, 'deploy', `${file}.yaml`));
+    for (const file of ['agent', 'operator']) await this.api.applyFile(join(ROOT, 'deploy', `${file}.yaml`));
   }
 
   /** A token of a service account, bound to a node where one is named. */
@@ -90,6 +88,7 @@ export class TestCluster {
 
   /** A further operator; resolves once it follows the cluster. */
   async operator(...args: string[]): Promise<Process> {
+    await this.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
     const process = this.spawn('operator', '--namespace', NAMESPACE, '--listen', '127.0.0.1:0', ...QUICK, ...args);
     await process.logged(({ msg }) => msg === 'following the cluster');
     return process;
