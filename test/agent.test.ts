@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
 import { inferJson } from './support/cli.js';
 import type { RunningAgent, Schedule } from './support/cluster.js';
@@ -27,6 +27,13 @@ beforeAll(async () => {
   agents = [await cluster.agent('edge-1'), await cluster.agent('edge-2')];
 }, 120_000);
 afterAll(() => cluster.stop());
+afterEach(() =>
+  until(async () => {
+    const broken = await cluster.brokenPromises();
+    if (broken.length > 0) throw new Error(broken.join('; '));
+    return true;
+  }, 'all promises to hold'),
+);
 
 const profiled = (node: string): Promise<void> =>
   until(async () => {
