@@ -169,8 +169,8 @@ export class Decider {
       ...(world ? {} : { due: new Set(keys) }),
     });
     await this.records.write(decision.plans, (node) => this.#ownerOf(node));
-    for (const node of gone) await this.records.drop(node);
     this.#conclude(decision, versions);
+    for (const node of gone) await this.records.drop(node);
     // Whatever shrank made room for those who wait.
     const before = new Map(promised.map((plan) => [deviceKey(plan.device), plan.utilization]));
     const shrank = decision.plans.some((plan) => plan.utilization < (before.get(deviceKey(plan.device)) ?? 0) - 1e-9);

@@ -212,10 +212,8 @@ export class ClusterView {
   #heard(node: string, { status }: ScheduleObject): void {
     const reportedAt = status?.reportedAt;
     if (reportedAt === undefined || this.#reports.get(node)?.reportedAt === reportedAt) return;
-    const first = !this.#reports.has(node);
-    // After a start the first report seen may be old: it is believed for as long as it may be silent, no longer.
-    const seenMs = first ? Math.min(Date.now(), Date.parse(reportedAt)) : Date.now();
-    this.#reports.set(node, { reportedAt, seenMs });
+    // By this clock, not by the node's, which may be wrong.
+    this.#reports.set(node, { reportedAt, seenMs: Date.now() });
   }
 
   #stateOf(node: NodeObject): NodeInfo['state'] {
