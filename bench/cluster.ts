@@ -6,8 +6,9 @@ import { TENANTS } from '../kube/kinds.js';
 import { Objects } from '../kube/objects.js';
 import type { TenantObject } from '../operator/view.js';
 import { tenantManifest } from '../test/support/workspace.js';
+import type { ApiServer } from '../test/support/api-server.js';
 import { until } from '../test/support/api-server.js';
-import { TestCluster } from '../test/support/cluster.js';
+import { TestCluster, tenantPath } from '../test/support/cluster.js';
 import type { Figure } from './figure.js';
 
 const NODES = 50;
@@ -25,7 +26,10 @@ export async function benchCluster(): Promise<Figure[]> {
       await cluster.profile(`edge-${i}`, { slow: 1 + (i % 5) / 4 });
     }
     const operator = await cluster.operator();
-    await operator.logged(({ msg }) => msg === 'leading');
+    // An API server sets up a kind's storage at its first use: that is over before the clock starts.
+    await cluster.tenant('first');
+    await cluster.admitted('first');
+    await until(async () => (await cluster.schedule(`edge-${NODES - 1}`)) !== undefined, 'all nodes to have a record');
 
     const appliedMs = new Map<string, number>();
     const admittedMs = new Map<string, number>();
@@ -33,7 +37,8 @@ export async function benchCluster(): Promise<Figure[]> {
     const informer = new Informer(new Objects<TenantObject>(connection, TENANTS).listWatch(), {
       changed: (_key, { metadata: { name }, status }) => {
         const admitted = status?.conditions?.find(({ type }) => type === 'Admitted');
-        if (admitted?.status === 'True' && !admittedMs.has(name)) admittedMs.set(name, performance.now());
+        if (admitted?.status === 'True' && appliedMs.has(name) && !admittedMs.has(name))
+          admittedMs.set(name, performance.now());
       },
     });
     informer.start();
@@ -54,7 +59,6 @@ export async function benchCluster(): Promise<Figure[]> {
       }
     };
     await Promise.all(Array.from({ length: APPLIERS }, applier));
-    const appliedAllMs = performance.now();
     await until(() => admittedMs.size === TENANT_COUNT, 'all tenants to be admitted', undefined, 120_000);
     const seconds = (Math.max(...admittedMs.values()) - startMs) / 1000;
     const latencies = [...admittedMs].map(([name, ms]) => ms - appliedMs.get(name)!).sort((a, b) => a - b);
@@ -62,8 +66,11 @@ export async function benchCluster(): Promise<Figure[]> {
     const peak = /VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${operator.pid}/status`, 'utf8'))![1]!;
     const broken = await cluster.brokenPromises();
     if (broken.length > 0) throw new Error(broken.join('\n'));
+    const status = (await cluster.getTenant('t0'))!.status!;
     await informer.stop();
     await connection.close();
+    await operator.kill('SIGTERM');
+    const bare = await bareWrites(cluster, status);
     const perSecond = TENANT_COUNT / seconds;
     return [
       {
@@ -74,11 +81,7 @@ export async function benchCluster(): Promise<Figure[]> {
         met: perSecond >= 200,
       },
       { name: 'the same against kueue’s published 42 a second', value: perSecond / KUEUE_PER_SECOND, unit: 'x' },
-      {
-        name: 'share of that time that the API server took to create them',
-        value: (appliedAllMs - startMs) / 1000 / seconds,
-        unit: '',
-      },
+      { name: 'the same against the bare writes it takes, without an operator', value: perSecond / bare, unit: 'x' },
       { name: 'from apply to Admitted, p50', value: at(0.5), unit: 'ms' },
       { name: 'from apply to Admitted, p99', value: at(0.99), unit: 'ms', aim: '<= 2000 ms', met: at(0.99) <= 2000 },
       { name: 'operator memory at its highest', value: Number(peak) / 1024, unit: 'MiB' },
@@ -86,4 +89,27 @@ export async function benchCluster(): Promise<Figure[]> {
   } finally {
     await cluster.stop();
   }
+}
+
+/** Tenants a second for which the API server alone can do what each takes at least: create, finalizer, status. */
+async function bareWrites(cluster: TestCluster, status: object): Promise<number> {
+  let next = 0;
+  const startMs = performance.now();
+  const writer = async (): Promise<void> => {
+    for (let i = next++; i < TENANT_COUNT; i = next++) {
+      const manifest = tenantManifest(`bare${i}`, { jitter: '5ms' }) as Parameters<ApiServer['apply']>[0];
+      const path = tenantPath(`bare${i}`);
+      await cluster.api.must('POST', path.replace(/\/[^/]+$/, ''), manifest);
+      await cluster.api.must('PATCH', path, { metadata: { finalizers: ['deeprt.dev/withdraw'] } });
+      const { apiVersion, kind, metadata } = manifest;
+      await cluster.api.must(
+        'PATCH',
+        `${path}/status?fieldManager=bench&force=true`,
+        { apiVersion, kind, metadata, status },
+        { type: 'application/apply-patch+yaml' },
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: APPLIERS }, writer));
+  return (1000 * TENANT_COUNT) / (performance.now() - startMs);
 }

@@ -108,25 +108,23 @@ export class Objects<T extends KubeObject> {
   }
 
   /** Server-side apply (KEP-555): the manager owns exactly the fields of `object`. */
-  async apply(object: T, fieldManager: string): Promise<T> {
-    const { name, namespace } = object.metadata;
-    const body = { apiVersion: this.apiVersion, kind: this.ref.kind, ...object };
-    const options = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
-    const request = { ...this.ref, name, body, fieldManager, force: true };
-    return (await (namespace === undefined
-      ? this.#api.patchClusterCustomObject(request, options)
-      : this.#api.patchNamespacedCustomObject({ ...request, namespace }, options))) as T;
+  apply(object: T, fieldManager: string): Promise<T> {
+    return this.#apply(object, fieldManager, '');
   }
 
   /** The same for the status subresource. */
-  async applyStatus(object: T, fieldManager: string): Promise<T> {
+  applyStatus(object: T, fieldManager: string): Promise<T> {
+    return this.#apply(object, fieldManager, 'Status');
+  }
+
+  async #apply(object: T, fieldManager: string, part: '' | 'Status'): Promise<T> {
     const { name, namespace } = object.metadata;
     const body = { apiVersion: this.apiVersion, kind: this.ref.kind, ...object };
     const options = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
     const request = { ...this.ref, name, body, fieldManager, force: true };
     return (await (namespace === undefined
-      ? this.#api.patchClusterCustomObjectStatus(request, options)
-      : this.#api.patchNamespacedCustomObjectStatus({ ...request, namespace }, options))) as T;
+      ? this.#api[`patchClusterCustomObject${part}`](request, options)
+      : this.#api[`patchNamespacedCustomObject${part}`]({ ...request, namespace }, options))) as T;
   }
 
   /** Says whether there was one. */
