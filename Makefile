@@ -49,7 +49,7 @@ api-server: $(BUILT) ## a real kube-apiserver on loopback to try the operator an
 	@node dist/hack/api-server.js
 
 bench: $(BUILT) ## measure what docs/performance.md states
-	@node dist/bench/main.js
+	@node dist/bench/main.js $(ONLY)
 
 clean: ## remove what the other targets built in this tree
 	@rm -rf dist node_modules coverage

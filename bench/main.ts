@@ -1,11 +1,29 @@
-/** `make bench`: measures what docs/performance.md states, in one run, and says which aims are met. */
+/**
+ * `make bench`: measures what docs/performance.md states, in one run, and says which aims are met.
+ * `make bench ONLY="sched cluster"` measures some of it.
+ */
 import { table } from '../cli/table.js';
 import { benchAgent } from './agent.js';
 import { benchCluster } from './cluster.js';
+import type { Figure } from './figure.js';
 import { benchIngest } from './ingest.js';
 import { benchSched } from './sched.js';
 
-const figures = [...benchSched(), ...(await benchAgent()), ...(await benchIngest()), ...(await benchCluster())];
+const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
+  sched: benchSched,
+  agent: benchAgent,
+  ingest: benchIngest,
+  cluster: benchCluster,
+};
+const only = process.argv.slice(2);
+const unknown = only.filter((name) => !(name in benches));
+if (unknown.length > 0) {
+  console.error(`there is no bench "${unknown.join(', ')}"; there are ${Object.keys(benches).join(', ')}`);
+  process.exit(2);
+}
+const figures: Figure[] = [];
+for (const [name, bench] of Object.entries(benches))
+  if (only.length === 0 || only.includes(name)) figures.push(...(await bench()));
 const rows = figures.map(({ name, value, unit, aim, met }) => [
   name,
   `${value.toPrecision(3)} ${unit}`,
