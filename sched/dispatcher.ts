@@ -1,12 +1,16 @@
 import TinyQueue from 'tinyqueue';
-import type { Job, ReadyJobs } from './ready.js';
-import { EdfReady } from './ready.js';
+import { Adaptation } from './adaptation.js';
+import type { FrameTerms, Job, ReadyJobs } from './ready.js';
+import { EdfReady, FIRM } from './ready.js';
+import { rescue } from './rescue.js';
 import type { WcetTable } from './wcet.js';
 
 /** A real-time category as programmed into a device. */
 export interface DispatchCategory {
   readonly name: string;
   readonly wcet: WcetTable;
+  /** E at the smaller shapes that frames may be degraded to, largest first. */
+  readonly smaller?: readonly WcetTable[];
   readonly windowUs: number;
   /** Windows are [offset + k·W, offset + (k+1)·W). */
   readonly offsetUs: number;
@@ -27,13 +31,22 @@ export interface DispatchConfig {
   readonly bestEffortUs: number;
   /** Safe early release (docs/theory.md, Theorem 2). */
   readonly earlyRelease: boolean;
+  /** Degrade while behind, and run no job that is too late at the cost of one that is not. For admitted sets only. */
+  readonly adaptation?: boolean;
 }
 
 /** What the device should do now. */
-export type Decision<F> = { readonly run: Job<F> } | { readonly waitUntilUs: number };
+export type Decision<F> = ({ readonly run: Job<F> } | { readonly waitUntilUs: number }) & {
+  /** Frames given up: too late for tenants who do not want late answers, or far too late for anybody. */
+  readonly dropped?: readonly F[];
+};
+
+/** A late frame is given up when its answer is overdue by this long. */
+const LONGEST_LATENESS_US = 2_000_000;
 
 interface OpenWindow<F> extends DispatchCategory {
   frames: F[];
+  terms: FrameTerms[];
   /** End of the window that holds `frames`. */
   endUs: number;
 }
@@ -52,7 +65,11 @@ export class Dispatcher<F> {
   /** Windows that hold frames, by their end. An empty window makes no job, so it needs no event. */
   #open = new TinyQueue<OpenWindow<F>>([], byEnd);
   #nowUs = -Infinity;
-  #running: Job<F> | undefined;
+  #running: { job: Job<F>; sinceUs: number } | undefined;
+  #adaptation: Adaptation | undefined;
+  #ladders = new Map<string, readonly WcetTable[]>();
+  /** Jobs that are late already, and wait for time that nobody else wants. */
+  #late: Job<F>[] = [];
 
   constructor(config: DispatchConfig, ready: ReadyJobs<F> = new EdfReady<F>()) {
     this.#config = config;
@@ -62,11 +79,19 @@ export class Dispatcher<F> {
 
   /** The job on the device, if any. */
   get running(): Job<F> | undefined {
-    return this.#running;
+    return this.#running?.job;
+  }
+
+  /** The Adaptation Module's view of a category: its penalty in microseconds and the rung its jobs run at. */
+  adapted(category: string): { penaltyUs: number; rung: number } {
+    return {
+      penaltyUs: this.#adaptation?.penaltyUs(category) ?? 0,
+      rung: this.#adaptation?.strain(category).rung ?? 0,
+    };
   }
 
   /** A frame has arrived. Returns false when its category is not (or no longer) programmed. */
-  arrive(category: string, frame: F, atUs: number): boolean {
+  arrive(category: string, frame: F, atUs: number, terms: FrameTerms = FIRM): boolean {
     this.#advance(atUs);
     const bestEffort = this.#bestEffort.get(category);
     if (bestEffort !== undefined) {
@@ -80,12 +105,16 @@ export class Dispatcher<F> {
       this.#open.push(window);
     }
     window.frames.push(frame);
+    window.terms.push(terms);
     return true;
   }
 
   /** The run that `next` asked for has ended. */
   finish(nowUs: number): void {
     if (this.#running === undefined) throw new Error('no job is running');
+    const { job, sinceUs } = this.#running;
+    if (this.#categories.has(job.category))
+      this.#adaptation?.ended(job.category, { ...job, actualUs: nowUs - sinceUs });
     this.#running = undefined;
     this.#advance(nowUs);
   }
@@ -94,14 +123,33 @@ export class Dispatcher<F> {
   next(nowUs: number): Decision<F> {
     this.#advance(nowUs);
     if (this.#running !== undefined) return { waitUntilUs: Infinity };
-    const job = this.#ready.take(nowUs) ?? this.#earlyJob(nowUs) ?? this.#bestEffortJob(nowUs);
+    const dropped: F[] = [];
+    const told = (): { dropped?: readonly F[] } => (dropped.length === 0 ? {} : { dropped });
+    const promised = this.#promisedJob(nowUs, dropped);
+    if (promised === undefined && this.#ready.empty) this.#adaptation?.idle();
+    const job = promised ?? this.#earlyJob(nowUs) ?? this.#lateJob(nowUs, dropped) ?? this.#bestEffortJob(nowUs);
     if (job !== undefined) {
-      this.#running = job;
-      return { run: job };
+      this.#running = { job, sinceUs: nowUs };
+      return { run: job, ...told() };
     }
     const waitUntilUs = Math.min(this.#open.peek()?.endUs ?? Infinity, this.#ready.wakeUs(nowUs));
-    // Best-effort frames that this gap could not hold get another chance in the next one.
-    return { waitUntilUs: this.#bestEffortWaits() ? Math.min(waitUntilUs, this.gapEndUs(nowUs)) : waitUntilUs };
+    // Late and best-effort frames that this gap could not hold get another chance in the next one.
+    const more = this.#bestEffortWaits() || this.#late.length > 0;
+    return { waitUntilUs: more ? Math.min(waitUntilUs, this.gapEndUs(nowUs)) : waitUntilUs, ...told() };
+  }
+
+  /** The released job to run, at the shape and with the frames that the device's being behind allows. */
+  #promisedJob(nowUs: number, dropped: F[]): Job<F> | undefined {
+    for (;;) {
+      const job = this.#ready.take(nowUs);
+      const ladder = this.#adaptation === undefined || job === undefined ? undefined : this.#ladders.get(job.category);
+      if (job === undefined || ladder === undefined) return job;
+      const outcome = rescue(job, ladder, this.#adaptation!.strain(job.category), nowUs);
+      if (outcome.back !== undefined) this.#ready.push(outcome.back);
+      if (outcome.late !== undefined) this.#late.push({ ...outcome.late, kind: 'late' });
+      dropped.push(...outcome.dropped);
+      if (outcome.run !== undefined) return outcome.run;
+    }
   }
 
   /**
@@ -151,10 +199,22 @@ export class Dispatcher<F> {
       const kept = old !== undefined && old.windowUs === category.windowUs;
       // A window that is re-cut, or new, starts here, so that no two of its ends are closer than W.
       const offsetUs = kept ? old.offsetUs : before.size > 0 ? nowUs : category.offsetUs;
-      const window = { ...category, offsetUs, frames: kept ? old.frames : [], endUs: kept ? old.endUs : 0 };
+      const window = {
+        ...category,
+        offsetUs,
+        frames: kept ? old.frames : [],
+        terms: kept ? old.terms : [],
+        endUs: kept ? old.endUs : 0,
+      };
       this.#categories.set(category.name, window);
       if (window.frames.length > 0) this.#open.push(window);
     }
+    this.#ladders = new Map(config.realTime.map(({ name, wcet, smaller = [] }) => [name, [wcet, ...smaller]]));
+    if (config.adaptation === true)
+      this.#adaptation = new Adaptation(
+        new Map([...this.#ladders].map(([name, ladder]) => [name, ladder.length - 1])),
+        this.#adaptation,
+      );
     this.#bestEffort = new Map(
       config.bestEffort.map(({ name, wcet }) => [name, { wcet, frames: beforeBestEffort.get(name)?.frames ?? [] }]),
     );
@@ -179,11 +239,14 @@ export class Dispatcher<F> {
       category: window.name,
       kind: 'window',
       frames: window.frames,
+      terms: window.terms,
+      rung: 0,
       releaseUs,
       deadlineUs,
-      wcetUs: window.wcet.at(window.frames.length),
+      ...planned(window.wcet.at(window.frames.length)),
     });
     window.frames = [];
+    window.terms = [];
   }
 
   /**
@@ -193,19 +256,44 @@ export class Dispatcher<F> {
   #earlyJob(nowUs: number): Job<F> | undefined {
     if (!this.#config.earlyRelease || !this.#ready.empty) return undefined;
     const window = this.#open.peek();
-    if (window === undefined) return undefined;
+    // What a strained category really takes is not known.
+    if (window === undefined || this.adapted(window.name).rung > 0) return undefined;
     const count = window.wcet.largestWithin(this.gapEndUs(nowUs) - nowUs, window.frames.length);
     if (count === 0) return undefined;
     const frames = window.frames.splice(0, count);
+    const terms = window.terms.splice(0, count);
     if (window.frames.length === 0) this.#open.pop();
     return {
       category: window.name,
       kind: 'early',
       frames,
+      terms,
+      rung: 0,
       releaseUs: nowUs,
       deadlineUs: window.endUs + window.relativeDeadlineUs,
-      wcetUs: window.wcet.at(count),
+      ...planned(window.wcet.at(count)),
     };
+  }
+
+  /** A late job, if admission's allowance for best effort or the gap holds it; what is far too late is given up. */
+  #lateJob(nowUs: number, dropped: F[]): Job<F> | undefined {
+    if (this.#late.length === 0 || !this.#ready.empty) return undefined;
+    const hopeless = this.#late.filter((job) => nowUs - job.deadlineUs > LONGEST_LATENESS_US);
+    if (hopeless.length > 0) {
+      this.#late = this.#late.filter((job) => !hopeless.includes(job));
+      dropped.push(...hopeless.flatMap(({ frames }) => frames));
+    }
+    const budgetUs = Math.max(this.#config.bestEffortUs, this.gapEndUs(nowUs) - nowUs);
+    for (const [i, job] of this.#late.entries()) {
+      const ladder = this.#ladders.get(job.category);
+      const count = ladder?.[0]!.largestWithin(budgetUs, job.frames.length) ?? 0;
+      if (count === 0) continue;
+      const [frames, terms] = [job.frames.slice(0, count), job.terms.slice(0, count)];
+      if (count === job.frames.length) this.#late.splice(i, 1);
+      else this.#late[i] = { ...job, frames: job.frames.slice(count), terms: job.terms.slice(count) };
+      return { ...job, frames, terms, rung: 0, ...planned(ladder![0]!.at(count)) };
+    }
+    return undefined;
   }
 
   /** Best effort: the longest-waiting category's frames, as many as admission's allowance or the gap holds. */
@@ -226,9 +314,11 @@ export class Dispatcher<F> {
         category: name,
         kind: 'bestEffort',
         frames,
+        terms: frames.map(() => FIRM),
+        rung: 0,
         releaseUs: nowUs,
         deadlineUs: Infinity,
-        wcetUs: waiting.wcet.at(count),
+        ...planned(waiting.wcet.at(count)),
       };
     }
     return undefined;
@@ -248,6 +338,8 @@ export class Dispatcher<F> {
     return endUs;
   }
 }
+
+const planned = (wcetUs: number): { wcetUs: number; budgetUs: number } => ({ wcetUs, budgetUs: wcetUs });
 
 /** Dmin: from the start of a window to the deadline of its job. */
 function deadlineSpanUs({ windowUs, relativeDeadlineUs }: DispatchCategory): number {

@@ -1,16 +1,35 @@
 import TinyQueue from 'tinyqueue';
 
+/** What a frame's tenant allows while the device is behind. */
+export interface FrameTerms {
+  /** The last rung of the category's ladder of shapes that may be used; 0: the full shape only. */
+  readonly deepest: number;
+  /** The frame's own deadline, absolute; its job's may be earlier. */
+  readonly dueUs: number;
+  /** Whether an answer after the deadline is still wanted. */
+  readonly late: 'serve' | 'drop';
+}
+
+/** Of a tenant that allows nothing and waits for ever. */
+export const FIRM: FrameTerms = { deepest: 0, dueUs: Infinity, late: 'serve' };
+
 /** One batch: the frames of one category from one window (or an early or best-effort part of them). */
 export interface Job<F> {
   readonly category: string;
-  readonly kind: 'window' | 'early' | 'bestEffort';
+  readonly kind: 'window' | 'early' | 'bestEffort' | 'late';
   readonly frames: readonly F[];
+  /** In the order of the frames. */
+  readonly terms: readonly FrameTerms[];
+  /** The shape it runs at: 0 the full one, each further one the next smaller. */
+  readonly rung: number;
   /** The window's end; for early and best-effort jobs the instant of the decision. */
   readonly releaseUs: number;
   /** Absolute; Infinity for best effort. */
   readonly deadlineUs: number;
-  /** E of this batch. */
+  /** E of this batch at its shape. */
   readonly wcetUs: number;
+  /** What admission counted it with: E at the full shape, or its share when a job was split. */
+  readonly budgetUs: number;
 }
 
 /** Which of the released jobs runs next. */

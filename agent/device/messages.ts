@@ -1,3 +1,4 @@
+import type { Job } from '../../sched/ready.js';
 import type { WcetPoint } from '../../sched/wcet.js';
 
 /** What the main thread and a device's thread say to each other. Frames' bytes travel in shared memory. */
@@ -89,7 +90,7 @@ export interface BatchDone {
 export interface JobDone {
   readonly kind: 'job';
   readonly category: string;
-  readonly jobKind: 'window' | 'early' | 'bestEffort';
+  readonly jobKind: Job<unknown>['kind'];
   readonly frames: number;
   readonly releaseUs: number;
   readonly startUs: number;
