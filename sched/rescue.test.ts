@@ -50,8 +50,9 @@ describe('a job about to start', () => {
     const { run, back } = rescue(jobOf(terms, 9000), LADDER, { rung: 1, pace: 1 }, 0);
     expect(run).toMatchObject({ frames: [0, 2, 3], rung: 1, wcetUs: 4500, budgetUs: 6000 });
     expect(back).toMatchObject({ frames: [1], budgetUs: 3000 });
-    // With one frame of each, two runs would take longer than one at the full shape.
-    const pair = rescue(jobOf([{ deepest: 1 }, {}], 9000), LADDER, { rung: 1, pace: 1 }, 0);
+    // Where a run costs much by itself, two runs would take longer than one at the full shape.
+    const fixedCosts = [affine(3000, 1000), affine(1500, 500)];
+    const pair = rescue(jobOf([{ deepest: 1 }, {}], 9000), fixedCosts, { rung: 1, pace: 1 }, 0);
     expect(pair).toMatchObject({ run: { frames: [0, 1], rung: 0 } });
     expect(pair.back).toBeUndefined();
   });
