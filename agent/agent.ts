@@ -1,9 +1,11 @@
 import type { ResourceOf } from '../api/manifests.js';
+import { WcetTable } from '../sched/wcet.js';
 import { nowUs } from './clock.js';
-import { Device } from './device/device.js';
 import type { FramePool } from './device/frame-pool.js';
-import type { BatchDone, DeviceOptions, JobDone, LoadedModel, OutputTensor, Program } from './device/messages.js';
+import type { BatchDone, DeviceOptions, JobDone, OutputTensor, Program, Rung } from './device/messages.js';
+import type { DeviceLost } from './device/device.js';
 import { frameBytes } from './device/frames.js';
+import { SupervisedDevice } from './device/supervisor.js';
 import { imageInput } from './ingest/image.js';
 import { AgentMetrics } from './metrics.js';
 import type { Outcome, TenantTerms } from './tenant.js';
@@ -25,6 +27,8 @@ export interface Answer {
   readonly startUs: number;
   readonly endUs: number;
   readonly batch: number;
+  /** Channels, height and width that it was computed at; smaller than asked for when degraded. */
+  readonly shape: readonly number[];
   /**
    * To be called once the outputs are no longer needed. The memory of a batch is given back at once when all of its
    * frames are done: left to the garbage collector, megabytes a second of it would make for long pauses.
@@ -32,8 +36,22 @@ export interface Answer {
   readonly release: () => void;
 }
 
+/** What somebody beside the frames wants to hear of. */
+export type Change =
+  | { readonly kind: 'deviceLost'; readonly error: string }
+  | { readonly kind: 'deviceRecovered'; readonly tookMs: number }
+  | { readonly kind: 'modelQuarantined'; readonly model: string; readonly reason: string }
+  | { readonly kind: 'degraded'; readonly tenant: string; readonly shape: readonly number[] };
+
 /** Why a frame was not answered. */
 export class FrameFailure extends Error {}
+
+/** The device is behind, the frame could not meet its deadline any more, and its tenant wants no late answer. */
+export class FrameDropped extends FrameFailure {
+  constructor() {
+    super('the device is behind: this frame could not meet its deadline any more, and was given up');
+  }
+}
 
 interface Flight {
   readonly tenant: ServedTenant;
@@ -71,37 +89,50 @@ export class Agent {
   readonly #pools = new Map<string, FramePool>();
   readonly #models = new Map<string, ResourceOf<'InferenceModel'>>();
   readonly #outputs = new Map<string, TenantTerms['outputs']>();
-  #device!: Device;
+  readonly #layouts = new Map<string, 'NCHW' | 'NHWC'>();
+  #device!: SupervisedDevice;
   #lastId = 0;
-  #failure: Error | undefined;
+  /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
+  onChange: (change: Change) => void = () => undefined;
 
-  private constructor(metrics: AgentMetrics) {
+  /** Told of each job that has run. */
+  onJob: ((job: JobDone) => void) | undefined;
+  readonly #adaptation: boolean;
+
+  private constructor(metrics: AgentMetrics, adaptation: boolean) {
     this.metrics = metrics;
+    this.#adaptation = adaptation;
   }
 
-  static async start(options: DeviceOptions, metrics = new AgentMetrics()): Promise<Agent> {
-    const agent = new Agent(metrics);
-    agent.#device = await Device.start(options, {
+  /** @param adaptation whether the Adaptation Module is at work; without it, to compare with */
+  static async start(options: DeviceOptions, metrics = new AgentMetrics(), adaptation = true): Promise<Agent> {
+    const agent = new Agent(metrics, adaptation);
+    agent.#device = await SupervisedDevice.start(options, {
       batchDone: (done) => agent.#batchDone(done),
-      dropped: (ids) => ids.forEach((id) => agent.#land(id)?.reject(new FrameFailure('the tenant was withdrawn'))),
+      dropped: (ids, why) => {
+        for (const id of ids)
+          agent.#land(id)?.reject(why === 'late' ? new FrameDropped() : new FrameFailure('the tenant was withdrawn'));
+      },
       jobDone: (done) => agent.#jobDone(done),
       lost: (error) => agent.#lost(error),
+      recovered: (tookMs) => agent.onChange({ kind: 'deviceRecovered', tookMs }),
+      quarantined: (model, reason) => agent.onChange({ kind: 'modelQuarantined', model, reason }),
     });
     return agent;
   }
 
-  get device(): Device {
+  get device(): SupervisedDevice {
     return this.#device;
   }
 
   /** Whether frames can be served. */
   get ready(): boolean {
-    return this.#failure === undefined;
+    return this.#device.failure === undefined;
   }
 
   /** Why frames cannot be served; undefined when they can. */
   get failure(): string | undefined {
-    return this.#failure?.message;
+    return this.#device.failure;
   }
 
   /** All tenants being served. */
@@ -121,14 +152,14 @@ export class Agent {
 
   /** Brings a model onto the device. */
   async load(model: ResourceOf<'InferenceModel'>, path: string): Promise<void> {
-    const loaded: LoadedModel = {
+    await this.#device.load({
       name: model.metadata.name,
       path,
       inputName: model.spec.input.name,
       elementType: model.spec.input.elementType ?? 'float32',
       layout: model.spec.input.layout ?? 'NCHW',
-    };
-    await this.#device.load(loaded);
+      resizes: model.spec.shapes.length > 1,
+    });
     this.#models.set(model.metadata.name, model);
   }
 
@@ -144,25 +175,31 @@ export class Agent {
     const served = new Map<string, TenantTerms>();
     const program: Program = {
       bestEffortUs: schedule.bestEffortUs ?? 0,
+      adaptation: this.#adaptation,
       categories: schedule.categories.map((category) => {
         const model = this.#models.get(category.model);
-        const measured = profile.categories?.find(
-          ({ model: name, shape }) => name === category.model && shape.join() === category.shape.join(),
-        );
-        if (model === undefined || measured === undefined)
+        const shapes = model === undefined ? [] : ladderOf(category.shape, model.spec.shapes, profile, category.model);
+        if (model === undefined || shapes.length === 0)
           throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
-        const dims = networkDims(category.shape, model.spec.input.layout ?? 'NCHW');
+        const layout = model.spec.input.layout ?? 'NCHW';
+        const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
+        const { dims } = ladder[0]!;
         const elementType = model.spec.input.elementType ?? 'float32';
+        this.#layouts.set(category.name, layout);
         for (const tenant of category.tenants)
           served.set(`${tenant.namespace}.${tenant.name}`, {
             namespace: tenant.namespace,
             name: tenant.name,
             class: category.class,
             category: category.name,
+            model: category.model,
             streams: tenant.streams,
             periodUs: tenant.periodUs,
             jitterUs: tenant.jitterUs,
             deadlineUs: tenant.deadlineUs ?? Infinity,
+            deepest: deepestFor(tenant.minShape, shapes),
+            late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
+            shape: category.shape,
             input: { name: model.spec.input.name, dims, elementType },
             image: imageInput(model, category.shape),
             outputs: this.#outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
@@ -171,9 +208,8 @@ export class Agent {
         return {
           name: category.name,
           model: category.model,
-          dims,
           class: category.class,
-          points: measured.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })),
+          ladder,
           overheadUs,
           windowUs: category.windowUs ?? 0,
           windowOffsetUs: category.windowOffsetUs ?? 0,
@@ -188,6 +224,12 @@ export class Agent {
         this.#former.set(path, tenant);
       }
     await this.#device.program(program);
+    const programmed = new Set(program.categories.map(({ name }) => name));
+    for (const [name, pool] of this.#pools)
+      if (!programmed.has(name)) {
+        this.#pools.delete(name);
+        this.#device.retirePool(pool);
+      }
     for (const [path, terms] of served) {
       const known = this.#tenants.get(path) ?? this.#former.get(path);
       this.#former.delete(path);
@@ -200,7 +242,7 @@ export class Agent {
   takeSlot(tenant: ServedTenant): Slot | undefined {
     const pool = this.#pools.get(tenant.terms.category);
     const index = pool?.take();
-    return pool === undefined || index === undefined ? undefined : { pool, index, bytes: pool.bytes(index) };
+    return pool === undefined || index === undefined ? undefined : { pool, index, bytes: pool.stage(index) };
   }
 
   giveSlot({ pool, index }: Slot): void {
@@ -209,16 +251,27 @@ export class Agent {
 
   /** Submits a frame; its slot is taken care of from here on. */
   async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number): Promise<Answer> {
-    if (this.#failure !== undefined) {
+    const { category, model, deepest, late, deadlineUs } = tenant.terms;
+    const objection =
+      this.failure === undefined ? this.#device.objection(model) : `the device is being replaced: ${this.failure}`;
+    if (objection !== undefined) {
       this.giveSlot(slot);
-      throw new FrameFailure(`the device is lost: ${this.#failure.message}`);
+      throw new FrameFailure(objection);
+    }
+    try {
+      slot.pool.publish(slot.index);
+    } catch (error) {
+      this.giveSlot(slot);
+      throw new FrameFailure(`no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
     }
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#flights.set(id, { tenant, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
-      this.metrics.queueDepth.inc({ category: tenant.terms.category });
-      const enteredUs = this.#device.submit(id, tenant.terms.category, slot.pool, slot.index);
-      this.metrics.ingest.observe((enteredUs - arrivedUs) / 1e6);
+      this.metrics.queueDepth.inc({ category });
+      const atUs = nowUs();
+      const terms = { deepest, late, dueUs: arrivedUs + deadlineUs };
+      this.#device.submit({ id, category, pool: slot.pool.id, slot: slot.index, atUs, terms });
+      this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
     });
   }
 
@@ -227,7 +280,7 @@ export class Agent {
     const { namespace, name } = tenant.terms;
     tenant.outcomes[outcome]++;
     this.metrics.frames.inc({ namespace, tenant: name, outcome });
-    if (outcome === 'late') this.metrics.misses.inc({ namespace, tenant: name });
+    if (outcome === 'late' || outcome === 'dropped') this.metrics.misses.inc({ namespace, tenant: name });
     if (latencyUs === undefined) return;
     tenant.latencyUs.record(Math.max(1, latencyUs));
     tenant.batchSum += batch;
@@ -252,8 +305,9 @@ export class Agent {
     const wanted = Math.max(LEAST_SLOTS, Math.min(MOST_WAITING, Math.ceil(2 * longestUs * perUs) + 4 * streams));
     const slots = Math.max(1, Math.min(wanted, Math.floor(POOL_BYTES / slotBytes)));
     const known = this.#pools.get(category.name);
-    if (known === undefined || known.slotBytes !== slotBytes || known.slots < slots)
-      this.#pools.set(category.name, this.#device.newPool(slotBytes, slots));
+    if (known !== undefined && known.slotBytes === slotBytes && known.slots >= slots) return;
+    if (known !== undefined) this.#device.retirePool(known);
+    this.#pools.set(category.name, this.#device.newPool(slotBytes, slots));
   }
 
   #land(id: number): Flight | undefined {
@@ -265,7 +319,8 @@ export class Agent {
     return flight;
   }
 
-  #batchDone({ ids, outputs, startUs, endUs, error }: BatchDone): void {
+  #batchDone({ category, ids, outputs, dims, startUs, endUs, error }: BatchDone): void {
+    const shape = this.#layouts.get(category) === 'NHWC' ? [dims[2]!, dims[0]!, dims[1]!] : dims;
     let left = ids.length;
     const releaseOne = (): void => {
       if (--left === 0) for (const { data } of outputs) if (!data.buffer.detached) data.buffer.transfer(0);
@@ -279,11 +334,24 @@ export class Agent {
       const flight = this.#land(id);
       if (flight === undefined) release();
       else if (error !== undefined) flight.reject(new FrameFailure(`the model failed on this batch: ${error}`));
-      else flight.resolve({ outputs, index, startUs, endUs, arrivedUs: flight.arrivedUs, batch: ids.length, release });
+      else {
+        this.#noteShape(flight.tenant, shape);
+        const { arrivedUs } = flight;
+        flight.resolve({ outputs, index, startUs, endUs, arrivedUs, batch: ids.length, shape, release });
+      }
     });
   }
 
-  #jobDone({ category, jobKind, frames, startUs, endUs, wcetUs, lateStartUs }: JobDone): void {
+  #noteShape(tenant: ServedTenant, shape: readonly number[]): void {
+    if (shape.join() === tenant.terms.shape.join()) return;
+    const { namespace, name } = tenant.terms;
+    this.metrics.degraded.inc({ namespace, tenant: name });
+    if (tenant.noteDegraded(shape, Date.now()))
+      this.onChange({ kind: 'degraded', tenant: `${namespace}/${name}`, shape });
+  }
+
+  #jobDone(job: JobDone): void {
+    const { category, jobKind, frames, startUs, endUs, wcetUs, lateStartUs, penaltyUs, nextRung } = job;
     const labels = { category, kind: jobKind };
     this.books.jobs++;
     this.books.busyUs += endUs - startUs;
@@ -294,14 +362,61 @@ export class Agent {
       this.books.overruns++;
       this.metrics.overruns.inc({ category });
     }
+    this.metrics.penalty.set({ category }, penaltyUs / 1e6);
+    this.metrics.rung.set({ category }, nextRung);
+    this.onJob?.(job);
     if (lateStartUs !== undefined) this.metrics.lateness.observe(Math.max(0, lateStartUs) / 1e6);
   }
 
-  #lost(error: Error): void {
-    this.#failure = error;
+  #lost({ message, fault }: DeviceLost): void {
+    this.metrics.deviceLosses.inc({ device: '0', fault });
     for (const id of [...this.#flights.keys()])
-      this.#land(id)?.reject(new FrameFailure(`the device is lost: ${error.message}`));
+      this.#land(id)?.reject(new FrameFailure(`the device was lost with this frame: ${message}`));
+    this.onChange({ kind: 'deviceLost', error: message });
   }
+}
+
+interface MeasuredShape {
+  readonly shape: readonly number[];
+  readonly points: Rung['points'];
+}
+
+/**
+ * The shape asked for and those of the model that a category may be degraded to, largest first, with what they were
+ * measured to take. A smaller shape that is not faster is no help and left out. Empty when not measured.
+ */
+function ladderOf(
+  asked: readonly number[],
+  shapes: readonly (readonly number[])[],
+  { categories = [] }: ProfileStatus,
+  model: string,
+): MeasuredShape[] {
+  const within = (shape: readonly number[]): boolean =>
+    shape[0] === asked[0] && shape[1]! <= asked[1]! && shape[2]! <= asked[2]! && shape.join() !== asked.join();
+  const bySize = shapes.filter(within).sort((a, b) => b[1]! * b[2]! - a[1]! * a[2]!);
+  const ladder: MeasuredShape[] = [];
+  for (const shape of [asked, ...bySize]) {
+    const measured = categories.find((each) => each.model === model && each.shape.join() === shape.join());
+    if (measured === undefined) {
+      if (ladder.length === 0) return [];
+      continue;
+    }
+    const resizeUs = ladder.length === 0 ? 0 : (measured.resizeUs ?? 0);
+    const points = measured.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs: wcetUs + size * resizeUs }));
+    const before = ladder.at(-1);
+    const [shorter, table] = [before && new WcetTable(before.points), new WcetTable(points)];
+    const helps = (batch: number): boolean => shorter === undefined || table.at(batch) < shorter.at(batch);
+    if (before === undefined || (helps(1) && helps(before.points.at(-1)!.batch))) ladder.push({ shape, points });
+  }
+  return ladder;
+}
+
+/** The last rung of the ladder that a tenant allows. */
+function deepestFor(minShape: readonly number[] | undefined, ladder: readonly MeasuredShape[]): number {
+  if (minShape === undefined) return 0;
+  const allowed = ladder.map(({ shape }) => shape[1]! >= minShape[1]! && shape[2]! >= minShape[2]!);
+  const first = allowed.indexOf(false);
+  return Math.max(0, (first === -1 ? ladder.length : first) - 1);
 }
 
 /** A frame's axes in the network's own order. */

@@ -5,10 +5,11 @@ export class AgentMetrics {
   readonly registry = new Registry();
 
   readonly frames = this.#counter('deeprt_frames_total', 'Frames by outcome.', ['namespace', 'tenant', 'outcome']);
-  readonly misses = this.#counter('deeprt_deadline_misses_total', 'Frames answered after their deadline.', [
-    'namespace',
-    'tenant',
-  ]);
+  readonly misses = this.#counter(
+    'deeprt_deadline_misses_total',
+    'Frames answered after their deadline, or given up because of it.',
+    ['namespace', 'tenant'],
+  );
   readonly latency = this.#histogram(
     'deeprt_frame_latency_seconds',
     'From the arrival of a frame to its answer.',
@@ -34,6 +35,22 @@ export class AgentMetrics {
     [1, 2, 4, 8, 16, 32, 64, 128, 256],
   );
   readonly overruns = this.#counter('deeprt_overruns_total', 'Jobs that took longer than their WCET.', ['category']);
+  readonly degraded = this.#counter('deeprt_degraded_frames_total', 'Frames computed at a smaller shape.', [
+    'namespace',
+    'tenant',
+  ]);
+  readonly penalty = this.#gauge('deeprt_penalty_seconds', 'Excess of a category that is not paid off yet.', [
+    'category',
+  ]);
+  readonly rung = this.#gauge(
+    'deeprt_degradation_rung',
+    'How many shapes below the full one a category is to be computed at.',
+    ['category'],
+  );
+  readonly deviceLosses = this.#counter('deeprt_device_losses_total', 'Times that a device had to be replaced.', [
+    'device',
+    'fault',
+  ]);
   readonly busy = this.#counter('deeprt_device_busy_seconds_total', 'Time the device spent on jobs.', ['device']);
   readonly lateness = this.#histogram(
     'deeprt_dispatch_lateness_seconds',

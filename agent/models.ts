@@ -15,6 +15,10 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
+/** A model that could not be had is tried again after this long, then ever more rarely: what was missing may have come. */
+const FIRST_RETRY_MS = 30_000;
+const LONGEST_RETRY_MS = 600_000;
+
 export interface ModelKeeperOptions {
   readonly node: string;
   readonly device: DeviceOptions;
@@ -28,8 +32,11 @@ export class ModelKeeper {
   readonly #agent: Agent;
   readonly #options: ModelKeeperOptions;
   readonly #loaded = new Map<string, string>();
-  readonly #unavailable = new Map<string, string>();
+  readonly #failures = new Map<string, { message: string; retryAtMs: number }>();
+  readonly #backoffMs = new Map<string, number>();
   #profile: Profile | undefined;
+  /** The models that the device refused when the profile was made. */
+  #refused = '';
 
   constructor(agent: Agent, options: ModelKeeperOptions) {
     this.#agent = agent;
@@ -43,7 +50,18 @@ export class ModelKeeper {
 
   /** Why models cannot be served, by model. */
   get unavailable(): ReadonlyMap<string, string> {
-    return this.#unavailable;
+    const all = new Map([...this.#failures].map(([model, { message }]) => [model, message]));
+    for (const model of this.#loaded.keys()) {
+      const objection = this.#agent.device.objection(model);
+      if (objection !== undefined) all.set(model, objection);
+    }
+    return all;
+  }
+
+  /** How long until a model that could not be had is tried again by `bring`; undefined when there is none. */
+  get retryInMs(): number | undefined {
+    const due = [...this.#failures.values()].map(({ retryAtMs }) => retryAtMs);
+    return due.length === 0 ? undefined : Math.max(0, Math.min(...due) - Date.now());
   }
 
   /**
@@ -57,10 +75,12 @@ export class ModelKeeper {
     const left = [...this.#loaded.keys()].filter((name) => !models.some(({ metadata }) => metadata.name === name));
     for (const name of left) {
       this.#loaded.delete(name);
-      this.#unavailable.delete(name);
+      this.#failures.delete(name);
     }
-    if (!changed && left.length === 0 && this.#profile !== undefined) return this.#profile;
+    const refused = [...this.unavailable.keys()].sort().join();
+    if (!changed && left.length === 0 && refused === this.#refused && this.#profile !== undefined) return this.#profile;
     this.#profile = await this.#measure(models);
+    this.#refused = [...this.unavailable.keys()].sort().join();
     return this.#profile;
   }
 
@@ -69,15 +89,16 @@ export class ModelKeeper {
     for (const model of models) {
       const { name } = model.metadata;
       const version = JSON.stringify(model.spec);
-      if (this.#loaded.get(name) === version) continue;
+      if (this.#loaded.get(name) !== version) this.#backoffMs.delete(name);
+      else if (!this.#retryIsDue(name)) continue;
       changed = true;
       try {
         const path = await modelFile(model, baseDirOf(model), this.#options.stateDir);
         await this.#agent.load(model, path);
-        this.#unavailable.delete(name);
+        this.#failures.delete(name);
         this.#options.log.info({ model: name, path }, 'model loaded');
       } catch (error) {
-        this.#unavailable.set(name, (error as Error).message);
+        this.#fail(name, (error as Error).message);
         this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
       }
       this.#loaded.set(name, version);
@@ -85,17 +106,32 @@ export class ModelKeeper {
     return changed;
   }
 
+  #retryIsDue(model: string): boolean {
+    const failure = this.#failures.get(model);
+    // What takes the device down is not tried again before it changes.
+    return (
+      failure !== undefined && failure.retryAtMs <= Date.now() && this.#agent.device.objection(model) === undefined
+    );
+  }
+
+  #fail(model: string, message: string): void {
+    const retryMs = this.#backoffMs.get(model) ?? FIRST_RETRY_MS;
+    this.#backoffMs.set(model, Math.min(2 * retryMs, LONGEST_RETRY_MS));
+    this.#failures.set(model, { message, retryAtMs: Date.now() + retryMs });
+  }
+
   async #measure(models: readonly Model[]): Promise<Profile> {
     const { device, node, stateDir, log, progress } = this.#options;
-    const available = models.filter(({ metadata }) => !this.#unavailable.has(metadata.name));
+    const available = models.filter(({ metadata }) => !this.unavailable.has(metadata.name));
     const stored = await readProfile(stateDir, `${node}-0`);
     const { profile, failures, measured } = await profileNode(this.#agent, device, node, available, stored, progress);
     for (const [model, error] of failures) {
-      this.#unavailable.set(model, error);
+      this.#fail(model, error);
       log.error({ model, error }, 'model cannot be measured');
     }
+    const { unavailable } = this;
     const told = models.map(({ metadata: { name }, spec: { sha256 } }) => {
-      const message = this.#unavailable.get(name);
+      const message = unavailable.get(name);
       return { name, sha256, ready: message === undefined, ...(message === undefined ? {} : { message }) };
     });
     const complete = { ...profile, status: { ...profile.status, models: told } };

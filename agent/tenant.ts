@@ -4,7 +4,7 @@ import { Policer } from '../sched/policer.js';
 import type { ImageInput } from './ingest/image.js';
 import type { ExpectedInput } from './ingest/oip.js';
 
-export type Outcome = 'onTime' | 'late' | 'refused' | 'invalid' | 'failed' | 'gone';
+export type Outcome = 'onTime' | 'late' | 'dropped' | 'refused' | 'invalid' | 'failed' | 'gone';
 
 /** What a tenant is served with. */
 export interface TenantTerms {
@@ -13,6 +13,13 @@ export interface TenantTerms {
   readonly class: 'RealTime' | 'BestEffort';
   /** The schedule's category its frames go to. */
   readonly category: string;
+  readonly model: string;
+  /** Channels, height and width. */
+  readonly shape: readonly number[];
+  /** The last rung of the category's ladder of shapes that it allows. */
+  readonly deepest: number;
+  /** Whether it wants answers after the deadline. */
+  readonly late: 'serve' | 'drop';
   readonly streams: number;
   readonly periodUs: number;
   readonly jitterUs: number;
@@ -23,15 +30,32 @@ export interface TenantTerms {
   readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
 }
 
+/** A tenant counts as degraded until this long after its last degraded frame, so that its condition does not flap. */
+const DEGRADED_FOR_MS = 10_000;
+
+export interface Degradation {
+  readonly shape: readonly number[];
+  readonly sinceMs: number;
+}
+
 /** A tenant on this node: its terms, its policing, its books. */
 export class ServedTenant {
   terms: TenantTerms;
   /** Frames by outcome since the agent started. */
-  readonly outcomes: Record<Outcome, number> = { onTime: 0, late: 0, refused: 0, invalid: 0, failed: 0, gone: 0 };
+  readonly outcomes: Record<Outcome, number> = {
+    onTime: 0,
+    late: 0,
+    dropped: 0,
+    refused: 0,
+    invalid: 0,
+    failed: 0,
+    gone: 0,
+  };
   /** Latency of answered frames, in microseconds. */
   readonly latencyUs: RecordableHistogram = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
   /** Sum over answered frames of the size of their batch. */
   batchSum = 0;
+  #degradation: (Degradation & { lastMs: number }) | undefined;
   #arrivals: Policer;
   #entries: Policer;
 
@@ -59,6 +83,25 @@ export class ServedTenant {
    */
   enter(atUs: number): boolean {
     return this.#entries.offer(atUs).accepted;
+  }
+
+  /** A frame was computed at a smaller shape. Returns whether that is news. */
+  noteDegraded(shape: readonly number[], nowMs: number): boolean {
+    const before = this.degradation(nowMs);
+    this.#degradation = { shape, sinceMs: before?.sinceMs ?? nowMs, lastMs: nowMs };
+    return before === undefined;
+  }
+
+  /** Since when and at which shape its frames are computed; undefined when all of late were at the full one. */
+  degradation(nowMs: number): Degradation | undefined {
+    return this.#degradation !== undefined && nowMs - this.#degradation.lastMs < DEGRADED_FOR_MS
+      ? this.#degradation
+      : undefined;
+  }
+
+  /** Frames that missed their deadline: answered late, or given up. */
+  get misses(): number {
+    return this.outcomes.late + this.outcomes.dropped;
   }
 
   get answered(): number {

@@ -106,6 +106,7 @@ function tenants(count: number): TenantRequest[] {
       periodUs,
       jitterUs: Math.floor(periodUs / 10),
       deadlineUs: 50_000 + 10_000 * Math.floor(random() * 45),
+      lateFrames: 'Serve' as const,
       strategy: 'Pack' as const,
       allowSplit: false,
       nodeSelector: {},

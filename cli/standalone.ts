@@ -6,6 +6,7 @@ import { Counter, Histogram } from 'prom-client';
 import { stringify } from 'yaml';
 import { Agent } from '../agent/agent.js';
 import type { DeviceOptions } from '../agent/device/messages.js';
+import { logChange } from '../agent/changes.js';
 import { ModelKeeper } from '../agent/models.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import { AgentMetrics } from '../agent/metrics.js';
@@ -51,6 +52,8 @@ export class Standalone {
   readonly #keeper: ModelKeeper;
   #device: Device | undefined;
   #plans: readonly DevicePlan[] | undefined;
+  /** Of models that could not be had. */
+  #retry: NodeJS.Timeout | undefined;
   decision: Decision = { plans: [], verdicts: [] };
 
   /** Reconciliation runs one at a time; a change meanwhile makes one more. */
@@ -61,6 +64,10 @@ export class Standalone {
     this.#node = options.node ?? hostname().toLowerCase();
     this.agent = agent;
     this.#server = new IngestServer(agent);
+    agent.onChange = (change) => {
+      logChange(options.log, change);
+      if (change.kind === 'modelQuarantined') void this.refresh();
+    };
     const { device, stateDir, log } = options;
     this.#keeper = new ModelKeeper(agent, {
       node: this.#node,
@@ -154,6 +161,7 @@ export class Standalone {
 
   /** Takes no more frames, answers those accepted, ends. */
   async stop(): Promise<void> {
+    clearTimeout(this.#retry);
     await this.#server.drain();
     await this.agent.stop();
   }
@@ -186,6 +194,9 @@ export class Standalone {
   async #measure({ models, baseDirs }: Catalogue): Promise<Device> {
     const before = this.#keeper.profile;
     const profile = await this.#keeper.bring([...models.values()], ({ metadata }) => baseDirs.get(metadata.name)!);
+    clearTimeout(this.#retry);
+    const { retryInMs } = this.#keeper;
+    if (retryInMs !== undefined) this.#retry = setTimeout(() => void this.refresh(), retryInMs).unref();
     if (profile !== before || this.#device === undefined) this.#device = deviceOf(profile);
     return this.#device;
   }

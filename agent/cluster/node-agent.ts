@@ -7,7 +7,8 @@ import { MODELS, PROFILES, SCHEDULES } from '../../kube/kinds.js';
 import type { KubeObject } from '../../kube/objects.js';
 import { Nodes, Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
-import type { Agent } from '../agent.js';
+import type { Agent, Change } from '../agent.js';
+import { logChange } from '../changes.js';
 import type { Logger, ModelKeeper } from '../models.js';
 import type { Profile } from '../profile/profiler.js';
 import { recheck } from '../recheck.js';
@@ -70,6 +71,7 @@ export class NodeAgent {
       (kind: string) =>
       (error: string, retryMs: number): void =>
         log.warn({ kind, error, retryMs }, 'watch ended; starting it again');
+    agent.onChange = (change) => this.#hear(change);
     this.#nodes = new Nodes(cluster);
     this.#profileApi = new Objects(cluster, PROFILES);
     this.#scheduleApi = new Objects(cluster, SCHEDULES);
@@ -117,6 +119,12 @@ export class NodeAgent {
     await Promise.all([this.#models.stop(), this.#schedules.stop()]);
   }
 
+  #hear(change: Change): void {
+    logChange(this.#options.log, change);
+    this.#queue.add('report');
+    if (change.kind === 'modelQuarantined') this.#queue.add('models');
+  }
+
   async #perform(task: Task): Promise<void> {
     switch (task) {
       case 'models':
@@ -136,6 +144,8 @@ export class NodeAgent {
     this.#complete = await this.#keeper.bring(models, () => this.#options.modelDir);
     this.#queue.add('profile');
     this.#queue.add('schedule');
+    const { retryInMs } = this.#keeper;
+    if (retryInMs !== undefined) this.#queue.addAfter('models', retryInMs);
   }
 
   /** Publishes what the device was measured to do; while that is not known yet, at least that there is a device. */

@@ -1,77 +1,128 @@
-import { Worker } from 'node:worker_threads';
+import type { ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { nowUs } from '../clock.js';
-import type { Bell } from '../dispatch/wait.js';
-import { newBell, ring } from '../dispatch/wait.js';
-import { FramePool } from './frame-pool.js';
+import type { FramePool } from './frame-pool.js';
 import type {
   BatchDone,
   DeviceOptions,
+  Dropped,
+  FrameMessage,
   FromDevice,
   JobDone,
   LoadedModel,
+  Measure,
   Measured,
-  ModelInput,
   Program,
   ToDevice,
 } from './messages.js';
+import type { Launch } from './process.js';
+import { Outbox } from './outbox.js';
+import type { Activity } from './recorder.js';
+import { Recorder } from './recorder.js';
 
 /** What a device tells while it serves. */
 export interface DeviceListener {
   /** A batch has run, or failed; its frames' slots are free again. */
   batchDone(done: BatchDone): void;
-  /** Frames whose category was withdrawn before they ran. */
-  dropped(ids: readonly number[]): void;
+  /** Frames that were given up before they ran. */
+  dropped(ids: readonly number[], why: Dropped['why']): void;
   jobDone(done: JobDone): void;
-  /** The device's thread is gone. */
-  lost(error: Error): void;
+  /** The device's process is gone. */
+  lost(error: DeviceLost): void;
+}
+
+/** The device's process ended, or had to be ended. */
+export class DeviceLost extends Error {
+  /** The model that the device was busy with, where that is to blame. */
+  readonly culprit: string | undefined;
+  readonly fault: 'hang' | 'crash';
+
+  constructor(message: string, fault: 'hang' | 'crash', culprit?: string) {
+    super(message);
+    this.fault = fault;
+    this.culprit = culprit;
+  }
 }
 
 type Request = ToDevice extends infer M ? (M extends { request: number } ? Omit<M, 'request'> : never) : never;
 
-/** The main thread's handle of one device and its thread. */
+const WATCH_MS = 100;
+const STOP_MS = 5000;
+/** Signals with which native code ends when it goes wrong. */
+const FAULTS = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']);
+
+/** The agent's handle of one device and its process. */
 export class Device {
-  readonly #worker: Worker;
-  readonly #bell: Bell;
+  readonly #child: ChildProcess;
+  readonly #recorder: Recorder;
+  readonly #outbox: Outbox;
   readonly #listener: DeviceListener;
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly #watch: NodeJS.Timeout;
   #lastRequest = 0;
-  #lastPool = 0;
-  #stopped = false;
+  #hung: Activity | undefined;
+  #gone = false;
+  #stopping = false;
 
-  private constructor(worker: Worker, bell: Bell, listener: DeviceListener) {
-    this.#worker = worker;
-    this.#bell = bell;
+  private constructor(child: ChildProcess, recorder: Recorder, outbox: Outbox, listener: DeviceListener) {
+    this.#child = child;
+    this.#recorder = recorder;
+    this.#outbox = outbox;
     this.#listener = listener;
+    this.#watch = setInterval(() => this.#endHang(), WATCH_MS);
+    this.#watch.unref();
   }
 
-  /** Starts a device's thread. */
+  /**
+   * Starts a device's process.
+   *
+   * @throws DeviceLost when it ends before it is ready
+   */
   static async start(options: DeviceOptions, listener: DeviceListener): Promise<Device> {
-    const bell = newBell();
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { options, bell } });
-    const device = new Device(worker, bell, listener);
+    const recorder = Recorder.create();
+    const outbox = Outbox.create();
+    const child = fork(new URL('./process.js', import.meta.url), {
+      serialization: 'advanced',
+      // Standard output is the agent's own.
+      stdio: ['ignore', 2, 2, 'ipc'],
+      execArgv: [],
+    });
+    const device = new Device(child, recorder, outbox, listener);
     await new Promise<void>((resolve, reject) => {
-      worker.on('message', (message: FromDevice) => {
+      child.on('message', (message: FromDevice) => {
         if (message.kind === 'ready') resolve();
         else device.#hear(message);
       });
-      worker.on('error', (error) => {
-        reject(error as Error);
-        device.#lose(error as Error);
+      child.on('error', (error) => {
+        reject(error);
+        device.#lose(new DeviceLost(`the device's process failed: ${error.message}`, 'crash'));
       });
-      worker.on('exit', (code) => {
-        if (!device.#stopped) device.#lose(new Error(`the device's thread ended with code ${code}`));
+      child.on('exit', (code, signal) => {
+        const error = device.#obituary(code, signal);
+        reject(error);
+        device.#lose(error);
       });
+      child.send({ options, recorder: recorder.path, outbox: outbox.path } satisfies Launch);
     });
     return device;
+  }
+
+  /** The process that the device runs in. */
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   async load(model: LoadedModel): Promise<void> {
     await this.#ask({ kind: 'load', model });
   }
 
-  /** One run of a batch; resolves to its duration and what came out. */
-  async measure(input: ModelInput, batch: number): Promise<Measured> {
-    return (await this.#ask({ kind: 'measure', input, batch })) as Measured;
+  /**
+   * One run of a batch; resolves to its duration and what came out.
+   *
+   * @throws Error when it is to use slack and there is none that holds it
+   */
+  async measure(measure: Omit<Measure, 'kind' | 'request'>): Promise<Measured> {
+    return (await this.#ask({ kind: 'measure', ...measure })) as Measured;
   }
 
   /** How late the device's thread wakes up for an instant `afterUs` from now, in microseconds. */
@@ -79,40 +130,54 @@ export class Device {
     return (await this.#ask({ kind: 'wake', afterUs })) as number;
   }
 
+  /** A message's way to the device's thread and back, in microseconds. */
+  async roundTrip(): Promise<number> {
+    const sinceUs = nowUs();
+    await this.#ask({ kind: 'ping' });
+    return nowUs() - sinceUs;
+  }
+
   /** Programs another schedule; resolves when the dispatcher has taken it over. */
   async program(program: Program): Promise<void> {
     await this.#ask({ kind: 'program', program });
   }
 
-  newPool(slotBytes: number, slots: number): FramePool {
-    const pool = new FramePool(++this.#lastPool, slotBytes, slots);
-    this.#tell({ kind: 'pool', pool: pool.id, memory: pool.memory, slotBytes });
-    return pool;
+  share({ id, path, slotBytes }: FramePool): void {
+    this.#tell({ kind: 'pool', pool: id, path, slotBytes });
   }
 
-  /** Hands a filled slot over; its window is the one open now. Returns that instant. */
-  submit(id: number, category: string, pool: FramePool, slot: number): number {
-    const atUs = nowUs();
-    this.#tell({ kind: 'frame', id, category, pool: pool.id, slot, atUs });
-    return atUs;
+  unshare(pool: number): void {
+    this.#tell({ kind: 'poolGone', pool });
+  }
+
+  submit(frame: Omit<FrameMessage, 'kind'>): void {
+    this.#tell({ kind: 'frame', ...frame });
+  }
+
+  /** Ends the process without asking it. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
   }
 
   async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
+    if (this.#gone) return;
+    this.#stopping = true;
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#tell({ kind: 'stop' });
+    const timer = setTimeout(() => this.kill(), STOP_MS);
     await ended;
+    clearTimeout(timer);
   }
 
   #tell(message: ToDevice): void {
-    this.#worker.postMessage(message);
-    ring(this.#bell);
+    // A channel that breaks is followed by the process's end, which is dealt with.
+    if (this.#child.connected) this.#child.send(message, () => undefined);
   }
 
   #ask(question: Request): Promise<unknown> {
     const request = ++this.#lastRequest;
     return new Promise((resolve, reject) => {
+      if (this.#gone) return reject(new DeviceLost('the device is gone', 'crash'));
       this.#waiting.set(request, { resolve, reject });
       this.#tell({ ...question, request });
     });
@@ -127,10 +192,11 @@ export class Device {
         this.#settle(message.request)?.reject(new Error(message.error));
         return;
       case 'dropped':
-        this.#listener.dropped(message.ids);
+        this.#listener.dropped(message.ids, message.why);
         return;
       case 'done':
-        if (message.ids.length > 0) this.#listener.batchDone(message);
+        this.#listener.batchDone({ ...message, outputs: this.#outbox.unpack(message.outputs) });
+        if (message.outputs.offset !== undefined) this.#tell({ kind: 'taken' });
         return;
       case 'job':
         this.#listener.jobDone(message);
@@ -143,9 +209,40 @@ export class Device {
     return waiting;
   }
 
-  #lose(error: Error): void {
+  #endHang(): void {
+    const activity = this.#recorder.read();
+    if (activity === undefined || nowUs() - activity.sinceUs <= activity.limitUs) return;
+    this.#hung = activity;
+    this.kill();
+  }
+
+  #obituary(code: number | null, signal: string | null): DeviceLost {
+    if (this.#hung !== undefined) {
+      const { what, model, limitUs } = this.#hung;
+      return new DeviceLost(
+        `the device hung: a ${what} of model "${model}" took longer than ${Math.round(limitUs / 1000)}ms`,
+        'hang',
+        model,
+      );
+    }
+    const activity = this.#recorder.read();
+    const busy = activity === undefined ? '' : ` during a ${activity.what} of model "${activity.model}"`;
+    const faulted = signal === null || FAULTS.has(signal);
+    return new DeviceLost(
+      `the device's process ended with ${signal ?? `code ${code}`}${busy}`,
+      'crash',
+      faulted ? activity?.model : undefined,
+    );
+  }
+
+  #lose(error: DeviceLost): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    clearInterval(this.#watch);
+    this.#recorder.close();
+    this.#outbox.close();
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
-    this.#listener.lost(error);
+    if (!this.#stopping) this.#listener.lost(error);
   }
 }

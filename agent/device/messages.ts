@@ -1,7 +1,8 @@
-import type { Job } from '../../sched/ready.js';
+import type { FrameTerms, Job } from '../../sched/ready.js';
 import type { WcetPoint } from '../../sched/wcet.js';
+import type { PackedOutputs } from './outbox.js';
 
-/** What the main thread and a device's thread say to each other. Frames' bytes travel in shared memory. */
+/** What the agent and a device's process say to each other. Frames' bytes travel in shared memory. */
 
 export type Provider = 'cpu' | 'webgpu' | 'cuda';
 export type ElementType = 'float32' | 'uint8';
@@ -10,6 +11,8 @@ export interface DeviceOptions {
   readonly provider: Provider;
   /** Threads that one run may use (CPU provider). */
   readonly threads: number;
+  /** Loaded into the device's process before anything else; tests put faults into devices with it. */
+  readonly preload?: string;
 }
 
 /** A model as the device's thread needs it. */
@@ -19,6 +22,8 @@ export interface LoadedModel {
   readonly inputName: string;
   readonly elementType: ElementType;
   readonly layout: 'NCHW' | 'NHWC';
+  /** Whether its frames may have to be made smaller. */
+  readonly resizes: boolean;
 }
 
 /** One (model, input shape) that frames can be sent to. `dims` are a frame's axes in the network's own order. */
@@ -27,10 +32,19 @@ export interface ModelInput {
   readonly dims: readonly number[];
 }
 
-export interface ProgramCategory extends ModelInput {
-  readonly name: string;
-  readonly class: 'RealTime' | 'BestEffort';
+/** A shape that a category's frames can be computed at. */
+export interface Rung {
+  readonly dims: readonly number[];
+  /** E(n), without the dispatcher's overhead but with that of making the frames smaller. */
   readonly points: readonly WcetPoint[];
+}
+
+export interface ProgramCategory {
+  readonly name: string;
+  readonly model: string;
+  readonly class: 'RealTime' | 'BestEffort';
+  /** The shape asked for first, then those that frames may be degraded to, largest first. */
+  readonly ladder: readonly Rung[];
   readonly overheadUs: number;
   readonly windowUs: number;
   readonly windowOffsetUs: number;
@@ -41,6 +55,8 @@ export interface ProgramCategory extends ModelInput {
 export interface Program {
   readonly categories: readonly ProgramCategory[];
   readonly bestEffortUs: number;
+  /** Whether the Adaptation Module is at work. */
+  readonly adaptation: boolean;
 }
 
 export interface OutputTensor {
@@ -58,12 +74,27 @@ export interface OutputTensor {
 
 export type ToDevice =
   | { readonly kind: 'load'; readonly request: number; readonly model: LoadedModel }
-  | { readonly kind: 'pool'; readonly pool: number; readonly memory: SharedArrayBuffer; readonly slotBytes: number }
+  | { readonly kind: 'pool'; readonly pool: number; readonly path: string; readonly slotBytes: number }
+  | { readonly kind: 'poolGone'; readonly pool: number }
   | { readonly kind: 'program'; readonly request: number; readonly program: Program }
-  | { readonly kind: 'measure'; readonly request: number; readonly input: ModelInput; readonly batch: number }
+  | Measure
   | { readonly kind: 'wake'; readonly request: number; readonly afterUs: number }
+  | { readonly kind: 'ping'; readonly request: number }
+  /** Outputs were read from the outbox. */
+  | { readonly kind: 'taken' }
   | FrameMessage
   | { readonly kind: 'stop' };
+
+export interface Measure {
+  readonly kind: 'measure';
+  readonly request: number;
+  readonly input: ModelInput;
+  readonly batch: number;
+  /** Measure not the run but making its frames from frames of these dimensions. */
+  readonly from?: readonly number[] | undefined;
+  /** Takes at most about this long, in microseconds; refuse rather than take time that somebody was promised. */
+  readonly slackUs?: number | undefined;
+}
 
 export interface FrameMessage {
   readonly kind: 'frame';
@@ -73,6 +104,7 @@ export interface FrameMessage {
   readonly slot: number;
   /** When it was ready for its window. */
   readonly atUs: number;
+  readonly terms: FrameTerms;
 }
 
 /** A run of one batch; a job above the largest measured batch has several. */
@@ -83,6 +115,8 @@ export interface BatchDone {
   readonly startUs: number;
   readonly endUs: number;
   readonly outputs: readonly OutputTensor[];
+  /** Of a frame as it was computed. */
+  readonly dims: readonly number[];
   readonly error?: string;
 }
 
@@ -96,6 +130,11 @@ export interface JobDone {
   readonly startUs: number;
   readonly endUs: number;
   readonly wcetUs: number;
+  /** The rung that it ran at. */
+  readonly rung: number;
+  /** After it: what its category has yet to pay off, and the rung that the next one is to run at. */
+  readonly penaltyUs: number;
+  readonly nextRung: number;
   /** How long after the instant it was meant to start the device was still idle; absent when it was not. */
   readonly lateStartUs?: number;
 }
@@ -104,9 +143,17 @@ export type FromDevice =
   | { readonly kind: 'ready' }
   | { readonly kind: 'answer'; readonly request: number; readonly value: unknown }
   | { readonly kind: 'refused'; readonly request: number; readonly error: string }
-  | { readonly kind: 'dropped'; readonly ids: readonly number[] }
-  | BatchDone
+  | Dropped
+  | (Omit<BatchDone, 'outputs'> & { readonly outputs: PackedOutputs })
   | JobDone;
+
+/** Frames that will not be run. */
+export interface Dropped {
+  readonly kind: 'dropped';
+  readonly ids: readonly number[];
+  /** Their category is gone, or they were too late for their tenants. */
+  readonly why: 'withdrawn' | 'late';
+}
 
 /** What one measured run took. */
 export interface Measured {

@@ -55,18 +55,25 @@ export class Session {
     return `model "${this.#model.name}": frames of ${dims.join('x')} do not fit its input [${input.shape.join(', ')}] (spec.shapes, spec.input.layout)`;
   }
 
-  /** Runs one batch; each frame is a view of its bytes. */
-  async run(frames: readonly Uint8Array[], dims: readonly number[]): Promise<OutputTensor[]> {
-    const { elementType, inputName } = this.#model;
+  /**
+   * A batch as the network takes it, in memory that the next one uses again.
+   *
+   * @param fill writes frame `i`
+   */
+  pack(count: number, dims: readonly number[], fill: (into: Uint8Array, i: number) => void): ort.Tensor {
+    const { elementType } = this.#model;
     const bytes = frameBytes(dims, elementType);
-    if (this.#batch.byteLength < bytes * frames.length) this.#batch = new ArrayBuffer(bytes * frames.length);
-    const packed = new Uint8Array(this.#batch, 0, bytes * frames.length);
-    frames.forEach((frame, i) => packed.set(frame, i * bytes));
-    const shape = [frames.length, ...dims];
-    const input =
-      elementType === 'float32'
-        ? new ort.Tensor('float32', new Float32Array(this.#batch, 0, packed.byteLength / 4), shape)
-        : new ort.Tensor('uint8', packed, shape);
+    if (this.#batch.byteLength < bytes * count) this.#batch = new ArrayBuffer(bytes * count);
+    for (let i = 0; i < count; i++) fill(new Uint8Array(this.#batch, i * bytes, bytes), i);
+    const shape = [count, ...dims];
+    return elementType === 'float32'
+      ? new ort.Tensor('float32', new Float32Array(this.#batch, 0, (bytes * count) / 4), shape)
+      : new ort.Tensor('uint8', new Uint8Array(this.#batch, 0, bytes * count), shape);
+  }
+
+  /** Runs one batch. */
+  async run(input: ort.Tensor): Promise<OutputTensor[]> {
+    const { inputName } = this.#model;
     const results = await this.#session.run({ [inputName]: input });
     return Object.entries(results).map(([name, tensor]) => ({
       name,

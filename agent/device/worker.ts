@@ -1,9 +1,10 @@
 /**
- * A device's thread. It alone owns the ONNX Runtime sessions, because `session.run` blocks the thread that calls it,
+ * A device's thread, in the device's process. It alone owns the ONNX Runtime sessions, because `session.run` blocks the thread that calls it,
  * and it alone decides what runs, so that nothing stands between a decision and its run.
  */
+import { closeSync, openSync, readSync } from 'node:fs';
 import { setPriority } from 'node:os';
-import type { MessagePort, Transferable } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Job } from '../../sched/ready.js';
 import { nowUs } from '../clock.js';
@@ -11,50 +12,92 @@ import type { Control } from '../dispatch/loop.js';
 import { dispatchLoop } from '../dispatch/loop.js';
 import type { Bell } from '../dispatch/wait.js';
 import { waitUntil } from '../dispatch/wait.js';
-import type { DeviceOptions, FrameMessage, FromDevice, Measured, OutputTensor, ToDevice } from './messages.js';
-import { frameBytes } from './frames.js';
+import type { FrameMessage, FromDevice, Measure, Measured, OutputTensor, Rung } from './messages.js';
+import { Outbox } from './outbox.js';
+import type { Launch } from './process.js';
+import type { Activity } from './recorder.js';
+import { Recorder } from './recorder.js';
+import { Resizer } from './resizer.js';
 import { Session } from './sessions.js';
 
 const THREAD_PRIORITY = -10;
 
+/** A run that takes this many times its WCET hangs, but not before this long. */
+const HANG_FACTOR = 10;
+const SHORTEST_HANG_US = 1_000_000;
+/** Longer than any network should take to load or to run once for a measurement. */
+const LOAD_LIMIT_US = 600_000_000;
+const MEASUREMENT_LIMIT_US = 120_000_000;
+
+interface OpenModel {
+  readonly session: Session;
+  readonly resizer: Resizer | undefined;
+}
+
 const port = parentPort as MessagePort;
-const { options, bell } = workerData as { options: DeviceOptions; bell: Bell };
-const sessions = new Map<string, { session: Session; elementType: 'float32' | 'uint8' }>();
-const pools = new Map<number, { bytes: Uint8Array; slotBytes: number }>();
-const dimsOf = new Map<string, { model: string; dims: readonly number[]; largestBatch: number }>();
+const { options, recorder: recorderPath, outbox: outboxPath, bell } = workerData as Launch & { bell: Bell };
+if (options.preload !== undefined) await import(options.preload);
+const recorder = Recorder.open(recorderPath);
+const outbox = Outbox.open(outboxPath);
+const models = new Map<string, OpenModel>();
+const pools = new Map<number, { fd: number; slotBytes: number }>();
+const categories = new Map<string, { model: string; ladder: readonly (Rung & { largestBatch: number })[] }>();
 /** The last measurement of each batch, which says how long the next may take. */
 const lastMeasuredUs = new Map<string, number>();
 
-function post(message: FromDevice, transfer: readonly Transferable[] = []): void {
-  port.postMessage(message, transfer);
+function post(message: FromDevice): void {
+  port.postMessage(message);
 }
 
-const buffersOf = (outputs: readonly OutputTensor[]): ArrayBuffer[] => [
-  ...new Set(outputs.map(({ data }) => data.buffer)),
-];
+/** Frees outputs at once: left to the garbage collector, megabytes a second of them would make for long pauses. */
+function free(outputs: readonly OutputTensor[]): void {
+  for (const { data } of outputs) if (!data.buffer.detached) data.buffer.transfer(0);
+}
 
-function openSession(model: string): { session: Session; elementType: 'float32' | 'uint8' } {
-  const open = sessions.get(model);
-  if (open === undefined) throw new Error(`model "${model}" is not loaded on this device`);
+function openModel(name: string): OpenModel {
+  const open = models.get(name);
+  if (open === undefined) throw new Error(`model "${name}" is not loaded on this device`);
   return open;
 }
 
+/** Does what may hang or crash the device, with its name in the flight recorder. */
+async function recorded<T>(activity: Omit<Activity, 'sinceUs'>, act: () => Promise<T>): Promise<T> {
+  recorder.note({ ...activity, sinceUs: nowUs() });
+  try {
+    return await act();
+  } finally {
+    recorder.note(undefined);
+  }
+}
+
+function readSlot({ pool, slot }: FrameMessage, into: Uint8Array): void {
+  const { fd, slotBytes } = pools.get(pool)!;
+  for (let read = 0; read < into.byteLength;) {
+    const more = readSync(fd, into, read, into.byteLength - read, slot * slotBytes + read);
+    if (more === 0) throw new Error('the frame is not in shared memory');
+    read += more;
+  }
+}
+
 async function execute(job: Job<FrameMessage>, startUs: number): Promise<void> {
-  const { model, dims, largestBatch } = dimsOf.get(job.category)!;
-  const bytes = frameBytes(dims, openSession(model).elementType);
+  const { model, ladder } = categories.get(job.category)!;
+  const { dims, largestBatch } = ladder[job.rung]!;
+  const limitUs = Math.max(SHORTEST_HANG_US, HANG_FACTOR * job.wcetUs);
   let fromUs = startUs;
   for (let first = 0; first < job.frames.length; first += largestBatch) {
     const frames = job.frames.slice(first, first + largestBatch);
-    const done = { kind: 'done' as const, category: job.category, ids: frames.map(({ id }) => id), startUs: fromUs };
+    const ids = frames.map(({ id }) => id);
+    const done = { kind: 'done' as const, category: job.category, ids, dims, startUs: fromUs };
     try {
-      const views = frames.map(({ pool, slot }) => {
-        const { bytes: memory, slotBytes } = pools.get(pool)!;
-        return memory.subarray(slot * slotBytes, slot * slotBytes + bytes);
+      const outputs = await recorded({ what: 'run', model, limitUs }, async () => {
+        const { session, resizer } = openModel(model);
+        const full = session.pack(frames.length, ladder[0]!.dims, (into, i) => readSlot(frames[i]!, into));
+        return session.run(job.rung === 0 ? full : await resizer!.run(full, dims));
       });
-      const outputs = await openSession(model).session.run(views, dims);
-      post({ ...done, endUs: nowUs(), outputs }, buffersOf(outputs));
+      post({ ...done, endUs: nowUs(), outputs: outbox.pack(outputs) });
+      free(outputs);
     } catch (error) {
-      post({ ...done, endUs: nowUs(), outputs: [], error: (error as Error).message });
+      post({ ...done, endUs: nowUs(), outputs: { tensors: [] }, error: (error as Error).message });
     }
     fromUs = nowUs();
   }
@@ -70,23 +113,31 @@ function sweepCaches(): void {
 }
 
 /** One run of a batch of zeros from cold caches, along the same path that frames take. */
-async function measure({ input, batch }: Extract<ToDevice, { kind: 'measure' }>): Promise<Measured> {
-  const { session, elementType } = openSession(input.model);
+async function measure({ input, batch, from }: Measure): Promise<Measured> {
+  const { session, resizer } = openModel(input.model);
   const objection = session.objection(input.dims);
   if (objection !== undefined) throw new Error(objection);
-  const frames = Array.from({ length: batch }, () => new Uint8Array(frameBytes(input.dims, elementType)));
+  const full = session.pack(batch, from ?? input.dims, (into) => into.fill(0));
   sweepCaches();
   const startUs = nowUs();
-  const outputs = await session.run(frames, input.dims);
-  const shapes = outputs.map(({ name, dims }) => ({ name, dims }));
-  post({ kind: 'done', category: '', ids: [], startUs, endUs: startUs, outputs }, buffersOf(outputs));
-  const us = nowUs() - startUs;
-  lastMeasuredUs.set(measurementKey(input, batch), us);
+  let us: number;
+  let shapes: Measured['outputs'] = [];
+  if (from !== undefined) {
+    (await resizer!.run(full, input.dims)).dispose();
+    us = nowUs() - startUs;
+  } else {
+    const outputs = await session.run(full);
+    shapes = outputs.map(({ name, dims }) => ({ name, dims }));
+    if (outbox.pack(outputs).offset !== undefined) outbox.taken();
+    us = nowUs() - startUs;
+    free(outputs);
+  }
+  lastMeasuredUs.set(measurementKey({ input, batch, from }), us);
   return { us, outputs: shapes, rssBytes: process.memoryUsage.rss() };
 }
 
-const measurementKey = (input: { model: string; dims: readonly number[] }, batch: number): string =>
-  `${input.model}@${input.dims.join('x')}/${batch}`;
+const measurementKey = ({ input, batch, from }: Pick<Measure, 'input' | 'batch' | 'from'>): string =>
+  `${input.model}@${input.dims.join('x')}/${batch}/${from?.join('x') ?? ''}`;
 
 async function control(message: Control): Promise<void> {
   try {
@@ -98,14 +149,19 @@ async function control(message: Control): Promise<void> {
 
 async function answer(message: Control): Promise<unknown> {
   switch (message.kind) {
-    case 'load':
-      sessions.set(message.model.name, {
+    case 'load': {
+      const { name, elementType, layout, resizes } = message.model;
+      const load = async (): Promise<OpenModel> => ({
         session: await Session.open(message.model, options),
-        elementType: message.model.elementType,
+        resizer: resizes ? await Resizer.open(elementType, layout, options) : undefined,
       });
+      models.set(name, await recorded({ what: 'load', model: name, limitUs: LOAD_LIMIT_US }, load));
       return null;
+    }
     case 'measure':
-      return measure(message);
+      return recorded({ what: 'measure', model: message.input.model, limitUs: MEASUREMENT_LIMIT_US }, () =>
+        measure(message),
+      );
     case 'wake': {
       // How late the clock's own wait is.
       const targetUs = nowUs() + message.afterUs;
@@ -121,7 +177,7 @@ function expectedUs(message: Control): number {
     case 'wake':
       return message.afterUs;
     case 'measure':
-      return 1.5 * (lastMeasuredUs.get(measurementKey(message.input, message.batch)) ?? Infinity);
+      return Math.max(1.5 * (lastMeasuredUs.get(measurementKey(message)) ?? 0), message.slackUs ?? 0) || Infinity;
     case 'load':
       return Infinity;
   }
@@ -139,11 +195,22 @@ await dispatchLoop(
   {
     execute,
     control,
-    pool: ({ pool, memory, slotBytes }) => void pools.set(pool, { bytes: new Uint8Array(memory), slotBytes }),
     expectedUs,
-    program: ({ categories }) => {
-      for (const { name, model, dims, points } of categories)
-        dimsOf.set(name, { model, dims, largestBatch: Math.max(...points.map(({ batch }) => batch)) });
+    pool: ({ pool, path, slotBytes }) => void pools.set(pool, { fd: openSync(path, 'r'), slotBytes }),
+    taken: () => outbox.taken(),
+    poolGone: ({ pool }) => {
+      closeSync(pools.get(pool)!.fd);
+      pools.delete(pool);
+    },
+    program: (program) => {
+      for (const { name, model, ladder } of program.categories)
+        categories.set(name, {
+          model,
+          ladder: ladder.map((rung) => ({
+            ...rung,
+            largestBatch: Math.max(...rung.points.map(({ batch }) => batch)),
+          })),
+        });
     },
   },
   post,

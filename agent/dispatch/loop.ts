@@ -14,17 +14,19 @@ const LONGEST_TAKEOVER_US = 2_000_000;
 /** A measurement waits for a gap that holds it, but no longer than this. */
 const LONGEST_MEASUREMENT_WAIT_US = 2_000_000;
 
-const toConfig = ({ categories, bestEffortUs }: Program): DispatchConfig => {
-  const known = categories.map((category) => ({
-    ...category,
-    wcet: new WcetTable(category.points, category.overheadUs),
-  }));
+const toConfig = ({ categories, bestEffortUs, adaptation }: Program): DispatchConfig => {
+  const known = categories.map((category) => {
+    const [wcet, ...smaller] = category.ladder.map(({ points }) => new WcetTable(points, category.overheadUs));
+    return { ...category, wcet: wcet!, smaller };
+  });
   return {
+    adaptation,
     realTime: known
       .filter((category) => category.class === 'RealTime')
-      .map(({ name, wcet, windowUs, windowOffsetUs, relativeDeadlineUs }) => ({
+      .map(({ name, wcet, smaller, windowUs, windowOffsetUs, relativeDeadlineUs }) => ({
         name,
         wcet,
+        smaller,
         windowUs,
         offsetUs: windowOffsetUs,
         relativeDeadlineUs,
@@ -46,6 +48,10 @@ export interface Executor {
   control(message: Control): Promise<void>;
   /** Frames may come from this memory. */
   pool(message: Extract<ToDevice, { kind: 'pool' }>): void;
+  /** Outputs were read from the outbox. */
+  taken(): void;
+  /** No more of them will. */
+  poolGone(message: Extract<ToDevice, { kind: 'poolGone' }>): void;
   /** A schedule is coming: frames of these categories may follow. */
   program(program: Program): void;
   /** A measurement's likely length, Infinity when not known. */
@@ -62,7 +68,7 @@ export async function dispatchLoop(
   executor: Executor,
   post: (message: FromDevice) => void,
 ): Promise<void> {
-  const dispatcher = new Dispatcher<FrameMessage>(toConfig({ categories: [], bestEffortUs: 0 }));
+  const dispatcher = new Dispatcher<FrameMessage>(toConfig({ categories: [], bestEffortUs: 0, adaptation: false }));
   const controls: Control[] = [];
   let pending: { request: number; config: DispatchConfig; sinceUs: number } | undefined;
   let measurementDueUs = 0;
@@ -75,12 +81,19 @@ export async function dispatchLoop(
       const message = received.message as ToDevice;
       if (message.kind === 'stop') return;
       if (message.kind === 'frame') {
-        if (!dispatcher.arrive(message.category, message, message.atUs)) post({ kind: 'dropped', ids: [message.id] });
+        if (!dispatcher.arrive(message.category, message, message.atUs, message.terms))
+          post({ kind: 'dropped', ids: [message.id], why: 'withdrawn' });
       } else if (message.kind === 'program') {
         executor.program(message.program);
         pending = { request: message.request, config: toConfig(message.program), sinceUs: nowUs() };
       } else if (message.kind === 'pool') {
         executor.pool(message);
+      } else if (message.kind === 'poolGone') {
+        executor.poolGone(message);
+      } else if (message.kind === 'taken') {
+        executor.taken();
+      } else if (message.kind === 'ping') {
+        post({ kind: 'answer', request: message.request, value: null });
       } else {
         if (controls.length === 0) measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
         controls.push(message);
@@ -90,7 +103,7 @@ export async function dispatchLoop(
     if (pending !== undefined) {
       const dropped = dispatcher.reconfigure(pending.config, nowUs(), nowUs() - pending.sinceUs > LONGEST_TAKEOVER_US);
       if (dropped !== undefined) {
-        if (dropped.length > 0) post({ kind: 'dropped', ids: dropped.map(({ id }) => id) });
+        if (dropped.length > 0) post({ kind: 'dropped', ids: dropped.map(({ id }) => id), why: 'withdrawn' });
         post({ kind: 'answer', request: pending.request, value: null });
         pending = undefined;
       }
@@ -98,11 +111,14 @@ export async function dispatchLoop(
 
     const startUs = nowUs();
     const decision = dispatcher.next(startUs);
+    if (decision.dropped !== undefined)
+      post({ kind: 'dropped', ids: decision.dropped.map(({ id }) => id), why: 'late' });
     if ('run' in decision) {
       const job = decision.run;
       await executor.execute(job, startUs);
       const endUs = nowUs();
       dispatcher.finish(endUs);
+      const { penaltyUs, rung: nextRung } = dispatcher.adapted(job.category);
       const onTime = plannedUs !== undefined && job.kind === 'window' && job.releaseUs === plannedUs;
       post({
         kind: 'job',
@@ -113,6 +129,9 @@ export async function dispatchLoop(
         startUs,
         endUs,
         wcetUs: job.wcetUs,
+        rung: job.rung,
+        penaltyUs,
+        nextRung,
         ...(onTime ? { lateStartUs: startUs - job.releaseUs } : {}),
       });
       plannedUs = undefined;
@@ -122,9 +141,12 @@ export async function dispatchLoop(
     const control = controls[0];
     if (control !== undefined) {
       const gapUs = dispatcher.gapEndUs(startUs) - startUs;
-      if (executor.expectedUs(control) <= gapUs || startUs > measurementDueUs) {
+      const patient = control.kind === 'measure' && control.slackUs !== undefined;
+      const fits = executor.expectedUs(control) <= gapUs;
+      if (fits || startUs > measurementDueUs) {
         controls.shift();
-        await executor.control(control);
+        if (fits || !patient) await executor.control(control);
+        else post({ kind: 'refused', request: control.request, error: 'no gap between the promised jobs holds it' });
         measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
         continue;
       }

@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
 import type { Agent, Slot } from '../agent.js';
-import { FrameFailure, latencyUs } from '../agent.js';
+import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
 import { nowUs } from '../clock.js';
 import type { ServedTenant } from '../tenant.js';
 import { BadImage, Gate, decodeImage, writePixels } from './image.js';
@@ -121,7 +121,8 @@ export class IngestServer {
     } catch (error) {
       const gone = error instanceof ClientGone;
       const invalid = error instanceof BadRequest || error instanceof BadImage;
-      this.#agent.count(tenant, gone ? 'gone' : invalid ? 'invalid' : 'failed');
+      const dropped = error instanceof FrameDropped;
+      this.#agent.count(tenant, gone ? 'gone' : invalid ? 'invalid' : dropped ? 'dropped' : 'failed');
       if (gone) return;
       if (!invalid && !(error instanceof FrameFailure)) throw error;
       refuse(res, error instanceof BadRequest ? error.status : invalid ? 400 : 503, error.message);
@@ -176,6 +177,7 @@ export class IngestServer {
       executed_us: answer.endUs - answer.startUs,
       latency_us: latencyUs(answer),
       batch_size: answer.batch,
+      ...computedAt(answer.shape, tenant.terms.shape),
       ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
     });
     res.setHeader('Content-Type', binary.length === 0 ? 'application/json' : 'application/octet-stream');
@@ -243,6 +245,19 @@ function readBody(req: Request, limit: number): Promise<Buffer[]> {
       if (!req.complete) reject(new ClientGone());
     });
   });
+}
+
+/**
+ * At which shape an answer was computed. Where an output's own shape or coordinates follow the input's, dividing by the scale
+ * brings them back to the frame's.
+ */
+function computedAt(shape: readonly number[], asked: readonly number[]): Record<string, string | number> {
+  if (shape.join() === asked.join()) return {};
+  return {
+    computed_shape: shape.join('x'),
+    scale_height: shape[1]! / asked[1]!,
+    scale_width: shape[2]! / asked[2]!,
+  };
 }
 
 function unknownTenant(path: string): string {

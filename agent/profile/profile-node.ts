@@ -10,6 +10,7 @@ import {
   catalogue,
   deviceDescription,
   measureCategory,
+  measureChannel,
   measureDispatchOverhead,
   warmUp,
 } from './profiler.js';
@@ -66,6 +67,7 @@ export async function profileNode(
     try {
       progress('dispatcher', 0);
       const dispatchOverheadUs = await measureDispatchOverhead(agent);
+      const channelUs = await measureChannel(agent);
       for (const [index, { model, shape }] of pending.entries()) {
         const name = `${model.metadata.name}@${shape.join('x')}`;
         try {
@@ -76,7 +78,7 @@ export async function profileNode(
           failures.set(model.metadata.name, (error as Error).message);
         }
       }
-      overheads = { dispatchOverheadUs, ingestUs: load.ingestUs() };
+      overheads = { dispatchOverheadUs, ingestUs: load.ingestUs(channelUs) };
     } finally {
       await load.stop();
     }

@@ -19,6 +19,7 @@ const RUNS = 100;
 const LEAST_RUNS = 30;
 const MOST_MS_PER_SIZE = 2000;
 const WARM_UPS = 3;
+const RESIZED_BATCH = 4;
 /** Frames per second that ingest takes in while the device is measured. */
 export const INGEST_FPS = 40;
 const INGEST_WARM_UPS = 20;
@@ -70,7 +71,9 @@ export function deviceDescription({
 export function fingerprint({ spec }: ResourceOf<'InferenceModel'>): string {
   const { sha256, input, maxBatchSize } = spec;
   return createHash('sha256')
-    .update(JSON.stringify([sha256, input.name, input.layout, input.elementType, maxBatchSize, MARGIN, RUNS]))
+    .update(
+      JSON.stringify([sha256, input.name, input.layout, input.elementType, maxBatchSize, MARGIN, RUNS, 'resized']),
+    )
     .digest('hex')
     .slice(0, 16);
 }
@@ -91,7 +94,7 @@ export async function measureCategory(
   for (const [done, size] of sizes.entries()) {
     progress(done / sizes.length);
     for (let i = 0; i < WARM_UPS; i++) {
-      const { outputs, rssBytes: bytes } = await agent.device.measure(input, size);
+      const { outputs, rssBytes: bytes } = await agent.device.measure({ input, batch: size });
       if (baseBytes === 0) baseBytes = bytes;
       rssBytes = Math.max(rssBytes, bytes);
       const wrong = outputs.find(({ dims: out }) => out[0] !== size);
@@ -105,7 +108,7 @@ export async function measureCategory(
     const untilMs = Date.now() + MOST_MS_PER_SIZE;
     let runs = 0;
     for (; runs < RUNS && (runs < LEAST_RUNS || Date.now() < untilMs); runs++)
-      histogram.record(Math.max(1, (await agent.device.measure(input, size)).us));
+      histogram.record(Math.max(1, (await agent.device.measure({ input, batch: size })).us));
     const p99Us = histogram.percentile(99);
     batches.push({ size, p50Us: histogram.percentile(50), p99Us, wcetUs: Math.ceil(p99Us * MARGIN), runs });
   }
@@ -116,8 +119,28 @@ export async function measureCategory(
     fingerprint: fingerprint(model),
     shape: [...shape],
     memoryBytes: Math.max(0, rssBytes - baseBytes),
+    resizeUs: await measureResize(agent, model, shape),
     batches: worthwhile(batches),
   };
+}
+
+/** Per frame, to make it from a frame of the model's largest shape: p99 of some batches, with the WCET's margin. */
+async function measureResize(
+  agent: Agent,
+  { metadata, spec }: ResourceOf<'InferenceModel'>,
+  shape: readonly number[],
+): Promise<number> {
+  const largest = spec.shapes[0]!;
+  if (largest.join() === shape.join() || largest[0] !== shape[0]) return 0;
+  const layout = spec.input.layout ?? 'NCHW';
+  const batch = Math.min(RESIZED_BATCH, spec.maxBatchSize ?? 8);
+  const input = { model: metadata.name, dims: networkDims(shape, layout) };
+  const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
+  for (let i = 0; i < LEAST_RUNS; i++) {
+    const { us } = await agent.device.measure({ input, batch, from: networkDims(largest, layout) });
+    if (i >= WARM_UPS) histogram.record(Math.max(1, us));
+  }
+  return Math.ceil((histogram.percentile(99) * MARGIN) / batch);
 }
 
 /** Runs each measured size once, so that no tenant's frame pays for first-time set-up. */
@@ -129,7 +152,7 @@ export async function warmUp(
   const input = { model: category.model, dims: networkDims(category.shape, model.spec.input.layout ?? 'NCHW') };
   const largest = Math.max(...category.batches.map(({ size }) => size));
   for (const size of batchGrid(largest))
-    agent.describeOutputs(category.model, category.shape, (await agent.device.measure(input, size)).outputs);
+    agent.describeOutputs(category.model, category.shape, (await agent.device.measure({ input, batch: size })).outputs);
 }
 
 /** What an agent spends on frames besides running them, in microseconds. */
@@ -182,10 +205,24 @@ export class IngestLoad {
     await this.#ended;
   }
 
-  /** p99 of what was seen, with the same margin as the WCET, and the time to answer. */
-  ingestUs(): number {
-    return Math.ceil((this.#times.count === 0 ? 0 : this.#times.percentile(99)) * MARGIN) + 1000;
+  /**
+   * p99 of what was seen, with the same margin as the WCET, and the time to answer.
+   *
+   * @param channelUs a message's way to the device and back
+   */
+  ingestUs(channelUs: number): number {
+    return Math.ceil(((this.#times.count === 0 ? 0 : this.#times.percentile(99)) + channelUs) * MARGIN) + 1000;
   }
+}
+
+/** p99 of a message's way to the device's thread and back, in microseconds. */
+export async function measureChannel(agent: Agent): Promise<number> {
+  const times = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
+  for (let i = 0; i < WAKE_SAMPLES; i++) {
+    times.record(Math.max(1, await agent.device.roundTrip()));
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  return times.percentile(99);
 }
 
 /** p99 of the dispatcher's wake-ups and of one turn of its loop, with the WCET's margin. */

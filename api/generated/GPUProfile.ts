@@ -61,6 +61,10 @@ export interface GPUProfile {
       shape: number[];
       memoryBytes?: number;
       /**
+       * Per frame, to make it from a frame of the model's largest shape.
+       */
+      resizeUs?: number;
+      /**
        * E(n) at the measured batch sizes.
        *
        * @minItems 1

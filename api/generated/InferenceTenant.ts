@@ -55,6 +55,10 @@ export interface InferenceTenant {
        */
       minShape: number[];
     };
+    /**
+     * What becomes of a frame that cannot meet its deadline any more because the device is behind. Serve answers it late, when nobody else is kept waiting; Drop refuses it at once.
+     */
+    lateFrames?: 'Serve' | 'Drop';
     priorityClassName?: string;
     placement?: {
       nodeSelector?: {

@@ -45,10 +45,13 @@ export interface NodeSchedule {
           jitterUs: number;
           deadlineUs?: number;
           /**
+           * The smallest shape that its frames may be degraded to; absent, never.
+           *
            * @minItems 3
            * @maxItems 3
            */
           minShape?: number[];
+          lateFrames?: 'Serve' | 'Drop';
         }[];
       }[];
     }[];
@@ -73,6 +76,17 @@ export interface NodeSchedule {
       name: string;
       framesPerSecond?: number;
       misses?: number;
+      /**
+       * Its frames are computed at a smaller shape, because the device is behind.
+       */
+      degraded?: {
+        /**
+         * @minItems 3
+         * @maxItems 3
+         */
+        shape: number[];
+        since: string;
+      };
     }[];
     /**
      * @maxItems 64

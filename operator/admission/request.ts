@@ -15,6 +15,10 @@ export interface TenantRequest {
   readonly jitterUs: number;
   /** Infinity for a best-effort tenant without one. */
   readonly deadlineUs: number;
+  /** The smallest shape it may be degraded to; undefined: never. */
+  readonly minShape?: readonly number[] | undefined;
+  /** What becomes of its frames that are too late. */
+  readonly lateFrames: 'Serve' | 'Drop';
   readonly strategy: 'Pack' | 'Spread';
   readonly allowSplit: boolean;
   readonly nodeSelector: Readonly<Record<string, string>>;
@@ -61,6 +65,8 @@ export function requestOf(
     periodUs,
     jitterUs: spec.jitter === undefined ? Math.floor(periodUs / 10) : parseDurationUs(spec.jitter),
     deadlineUs: spec.deadline === undefined ? Infinity : parseDurationUs(spec.deadline),
+    minShape: spec.degradation?.minShape,
+    lateFrames: spec.lateFrames ?? 'Serve',
     strategy: spec.placement?.strategy ?? 'Pack',
     allowSplit: spec.placement?.allowSplit ?? false,
     nodeSelector: spec.placement?.nodeSelector ?? {},

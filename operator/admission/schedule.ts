@@ -27,6 +27,8 @@ export function scheduleOf({ device, bestEffortUs, categories }: DevicePlan): Sc
         periodUs: request.periodUs,
         jitterUs: request.jitterUs,
         ...(request.deadlineUs === Infinity ? {} : { deadlineUs: request.deadlineUs }),
+        ...(request.minShape === undefined ? {} : { minShape: [...request.minShape] }),
+        ...(request.lateFrames === 'Serve' ? {} : { lateFrames: request.lateFrames }),
       })),
     })),
   };
@@ -59,6 +61,8 @@ export function planOf(
         periodUs: tenant.periodUs,
         jitterUs: tenant.jitterUs,
         deadlineUs: tenant.deadlineUs ?? Infinity,
+        minShape: tenant.minShape,
+        lateFrames: tenant.lateFrames ?? 'Serve',
         strategy: 'Pack',
         allowSplit: false,
         nodeSelector: {},

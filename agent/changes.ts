@@ -1,0 +1,22 @@
+import type { Change } from './agent.js';
+import type { Logger } from './models.js';
+
+/** A line in the log for what happened to the device or to a tenant's frames. */
+export function logChange(log: Logger, change: Change): void {
+  switch (change.kind) {
+    case 'deviceLost':
+      return log.error(
+        { error: change.error },
+        'device lost; its frames are answered with an error, it is being replaced',
+      );
+    case 'deviceRecovered':
+      return log.info({ tookMs: change.tookMs }, 'device replaced; serving again');
+    case 'modelQuarantined':
+      return log.error({ model: change.model, reason: change.reason }, 'model kept off the device');
+    case 'degraded':
+      return log.warn(
+        { tenant: change.tenant, shape: change.shape.join('x') },
+        'the device is behind; frames are computed at a smaller shape',
+      );
+  }
+}

@@ -1,0 +1,102 @@
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { openShared } from './frame-pool.js';
+import type { OutputTensor } from './messages.js';
+
+/** Outputs above this many bytes go through shared memory; smaller ones are cheaper in the message itself. */
+const SMALL_BYTES = 16 * 1024;
+const CAPACITY_BYTES = 256 * 1024 * 1024;
+
+const ARRAYS = {
+  Float32Array,
+  Float64Array,
+  Uint8Array,
+  Int8Array,
+  Uint16Array,
+  Int16Array,
+  Uint32Array,
+  Int32Array,
+  BigInt64Array,
+  BigUint64Array,
+};
+
+/** Outputs on their way from the device's process to the agent. */
+export interface PackedOutputs {
+  readonly tensors: readonly (Omit<OutputTensor, 'data'> & {
+    readonly array: keyof typeof ARRAYS;
+    readonly bytes: number;
+    readonly inline?: Uint8Array;
+  })[];
+  /** Where in the outbox the data of those without any inline begins, one after the other. */
+  readonly offset?: number;
+}
+
+/**
+ * Where a device's process lays large outputs down for the agent. Each side has its own: `pack` and `taken` belong to
+ * the process, `unpack` to the agent.
+ */
+export class Outbox {
+  readonly path: string;
+  readonly #fd: number;
+  #next = 0;
+  #untaken = 0;
+
+  private constructor(fd: number, path: string) {
+    this.#fd = fd;
+    this.path = path;
+  }
+
+  static create(): Outbox {
+    const { fd, path } = openShared();
+    return new Outbox(fd, path);
+  }
+
+  static open(path: string): Outbox {
+    return new Outbox(openSync(path, 'r+'), path);
+  }
+
+  pack(outputs: readonly OutputTensor[]): PackedOutputs {
+    const total = outputs.reduce((sum, { data }) => sum + data.byteLength, 0);
+    const shared = total > SMALL_BYTES && this.#next + total <= CAPACITY_BYTES;
+    const offset = this.#next;
+    const tensors = outputs.map(({ data, ...tensor }) => {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      const described = { ...tensor, array: data.constructor.name as keyof typeof ARRAYS, bytes: bytes.byteLength };
+      if (!shared) return { ...described, inline: bytes };
+      for (let written = 0; written < bytes.byteLength;) {
+        const more = writeSync(this.#fd, bytes, written, bytes.byteLength - written, this.#next);
+        written += more;
+        this.#next += more;
+      }
+      return described;
+    });
+    if (!shared) return { tensors };
+    this.#untaken++;
+    return { tensors, offset };
+  }
+
+  /** The agent has unpacked outputs that had an offset. */
+  taken(): void {
+    if (--this.#untaken === 0) this.#next = 0;
+  }
+
+  /** The outputs, each in memory of its own. */
+  unpack({ tensors, offset = 0 }: PackedOutputs): OutputTensor[] {
+    let position = offset;
+    return tensors.map(({ array, bytes, inline, ...tensor }) => {
+      const memory = new Uint8Array(bytes);
+      if (inline !== undefined) memory.set(inline);
+      else
+        for (let read = 0; read < bytes;) {
+          const more = readSync(this.#fd, memory, read, bytes - read, position);
+          if (more === 0) throw new Error('the outputs are not in shared memory');
+          read += more;
+          position += more;
+        }
+      return { ...tensor, data: new ARRAYS[array](memory.buffer) as OutputTensor['data'] };
+    });
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

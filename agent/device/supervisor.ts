@@ -1,0 +1,224 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { nowUs } from '../clock.js';
+import type { DeviceListener } from './device.js';
+import { Device, DeviceLost } from './device.js';
+import { FramePool } from './frame-pool.js';
+import type { BatchDone, DeviceOptions, LoadedModel, Measure, Measured, Program } from './messages.js';
+
+/** What concerns the frames, and what became of the device. */
+export interface SupervisorListener extends Omit<DeviceListener, 'lost'> {
+  /** The device's process is gone, and frames in flight with it; another one is being started. */
+  lost(error: DeviceLost): void;
+  /** It serves again what was programmed last. */
+  recovered(tookMs: number): void;
+  /** The model is kept off the device, because it took it down too often. */
+  quarantined(model: string, reason: string): void;
+}
+
+/** A model that took the device down this often within the time below is kept off it. */
+const MOST_STRIKES = 3;
+const STRIKES_EXPIRE_US = 600_000_000;
+/** Batches of a model that fail one after the other before the device is taken for faulty. */
+const MOST_FAILURES = 10;
+const FIRST_RETRY_MS = 200;
+const LONGEST_RETRY_MS = 30_000;
+
+/**
+ * A device that is replaced when its process crashes, hangs or fails batch after batch: it remembers what it was told,
+ * and tells it to the next one. A model that is to blame again and again is left out, so that the others can be served.
+ */
+export class SupervisedDevice {
+  readonly #options: DeviceOptions;
+  readonly #listener: SupervisorListener;
+  readonly #models = new Map<string, LoadedModel>();
+  readonly #pools = new Map<number, FramePool>();
+  readonly #strikes = new Map<string, number[]>();
+  readonly #failures = new Map<string, number>();
+  readonly #quarantine = new Map<string, string>();
+  #program: Program | undefined;
+  #device!: Device;
+  #recovery: Promise<void> | undefined;
+  #failure: string | undefined;
+  #lastPool = 0;
+  #stopping = new AbortController();
+
+  private constructor(options: DeviceOptions, listener: SupervisorListener) {
+    this.#options = options;
+    this.#listener = listener;
+  }
+
+  static async start(options: DeviceOptions, listener: SupervisorListener): Promise<SupervisedDevice> {
+    const supervised = new SupervisedDevice(options, listener);
+    supervised.#device = await supervised.#launch();
+    return supervised;
+  }
+
+  /** Why nothing can be served now; undefined when it can. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** The process that the device runs in. */
+  get pid(): number {
+    return this.#device.pid;
+  }
+
+  /** Why the model is kept off the device; undefined when it is not. */
+  objection(model: string): string | undefined {
+    return this.#quarantine.get(model);
+  }
+
+  /** @throws Error when the model cannot be loaded, or takes the device down each time */
+  async load(model: LoadedModel): Promise<void> {
+    // A changed model gets its chance.
+    this.#quarantine.delete(model.name);
+    this.#strikes.delete(model.name);
+    this.#failures.delete(model.name);
+    await this.#attempt(model.name, (device) => device.load(model));
+    this.#models.set(model.name, model);
+  }
+
+  async measure(measure: Omit<Measure, 'kind' | 'request'>): Promise<Measured> {
+    return this.#attempt(measure.input.model, (device) => device.measure(measure));
+  }
+
+  async wakeLateness(afterUs: number): Promise<number> {
+    return this.#attempt(undefined, (device) => device.wakeLateness(afterUs));
+  }
+
+  async roundTrip(): Promise<number> {
+    return this.#attempt(undefined, (device) => device.roundTrip());
+  }
+
+  /** Programs another schedule; resolves when the dispatcher has taken it over. */
+  async program(program: Program): Promise<void> {
+    this.#program = program;
+    await this.#attempt(undefined, (device) => device.program(this.#healthy(program)));
+  }
+
+  newPool(slotBytes: number, slots: number): FramePool {
+    const pool = new FramePool(++this.#lastPool, slotBytes, slots);
+    this.#pools.set(pool.id, pool);
+    this.#device.share(pool);
+    return pool;
+  }
+
+  /** No more frames will come from this memory. */
+  retirePool(pool: FramePool): void {
+    pool.retire(() => {
+      this.#pools.delete(pool.id);
+      this.#device.unshare(pool.id);
+    });
+  }
+
+  submit(frame: Parameters<Device['submit']>[0]): void {
+    this.#device.submit(frame);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#device.stop();
+    await this.#recovery;
+  }
+
+  /** Does it on a device that works; when that is lost meanwhile, on the next. */
+  async #attempt<T>(model: string | undefined, act: (device: Device) => Promise<T>): Promise<T> {
+    for (;;) {
+      await this.#recovery;
+      const objection = model === undefined ? undefined : this.#quarantine.get(model);
+      if (objection !== undefined) throw new Error(objection);
+      try {
+        return await act(this.#device);
+      } catch (error) {
+        if (!(error instanceof DeviceLost) || this.#stopping.signal.aborted) throw error;
+      }
+    }
+  }
+
+  #launch(): Promise<Device> {
+    const listener: DeviceListener = {
+      dropped: (ids, why) => this.#listener.dropped(ids, why),
+      jobDone: (done) => this.#listener.jobDone(done),
+      batchDone: (done) => {
+        this.#listener.batchDone(done);
+        this.#watchFailures(done);
+      },
+      lost: (error) => this.#lost(error),
+    };
+    return Device.start(this.#options, listener);
+  }
+
+  /** A batch may fail for what is in it; one after the other fails for what the device has come to. */
+  #watchFailures({ category, error }: BatchDone): void {
+    const model = this.#program?.categories.find(({ name }) => name === category)?.model;
+    if (model === undefined) return;
+    const failures = error === undefined ? 0 : (this.#failures.get(model) ?? 0) + 1;
+    this.#failures.set(model, failures);
+    if (failures < MOST_FAILURES) return;
+    this.#failures.set(model, 0);
+    this.#strike(model, `${failures} batches of model "${model}" failed one after the other, the last with: ${error}`);
+    this.#device.kill();
+  }
+
+  #strike(model: string, reason: string): void {
+    const recent = (this.#strikes.get(model) ?? []).filter((atUs) => nowUs() - atUs < STRIKES_EXPIRE_US);
+    this.#strikes.set(model, [...recent, nowUs()]);
+    if (recent.length + 1 < MOST_STRIKES || this.#quarantine.has(model)) return;
+    const objection = `model "${model}" took the device down ${MOST_STRIKES} times, so it is kept off it until its InferenceModel changes or the agent is started again; ${reason}`;
+    this.#quarantine.set(model, objection);
+    this.#listener.quarantined(model, objection);
+  }
+
+  #lost(error: DeviceLost): void {
+    if (error.culprit !== undefined) this.#strike(error.culprit, error.message);
+    if (this.#recovery !== undefined) return; // the attempt to recover hears of it, too
+    this.#failure = error.message;
+    this.#listener.lost(error);
+    const sinceMs = Date.now();
+    this.#recovery = this.#recover().then(() => {
+      this.#recovery = undefined;
+      if (this.#stopping.signal.aborted) return;
+      this.#failure = undefined;
+      this.#listener.recovered(Date.now() - sinceMs);
+    });
+  }
+
+  async #recover(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let retryMs = FIRST_RETRY_MS; !signal.aborted; retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)) {
+      try {
+        this.#device = await this.#launch();
+        if (signal.aborted) return await this.#device.stop();
+        await this.#tellAgain(this.#device);
+        return;
+      } catch (error) {
+        this.#failure = (error as Error).message;
+        this.#device.kill();
+        await delay(retryMs, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #tellAgain(device: Device): Promise<void> {
+    for (const pool of this.#pools.values()) device.share(pool);
+    for (const model of this.#models.values())
+      if (!this.#quarantine.has(model.name))
+        await device.load(model).catch((error: unknown) => {
+          if (error instanceof DeviceLost) throw error;
+          const reason = `model "${model.name}" could not be loaded again: ${(error as Error).message}`;
+          this.#quarantine.set(model.name, reason);
+          this.#listener.quarantined(model.name, reason);
+        });
+    if (this.#program === undefined) return;
+    const program = this.#healthy(this.#program);
+    // A first run sets things up, which no frame should pay for.
+    for (const { model, ladder } of program.categories)
+      for (const { dims, points } of ladder)
+        for (const batch of new Set([1, points.at(-1)!.batch])) await device.measure({ input: { model, dims }, batch });
+    await device.program(program);
+  }
+
+  #healthy(program: Program): Program {
+    return { ...program, categories: program.categories.filter(({ model }) => !this.#quarantine.has(model)) };
+  }
+}
