@@ -204,7 +204,7 @@ export class SupervisedDevice {
     for (const model of this.#models.values())
       if (!this.#quarantine.has(model.name))
         await device.load(model).catch((error: unknown) => {
-          if (error instanceof DeviceLost) throw error;
+          unlessLost(error);
           const reason = `model "${model.name}" could not be loaded again: ${(error as Error).message}`;
           this.#quarantine.set(model.name, reason);
           this.#listener.quarantined(model.name, reason);
@@ -214,11 +214,16 @@ export class SupervisedDevice {
     // A first run sets things up, which no frame should pay for.
     for (const { model, ladder } of program.categories)
       for (const { dims, points } of ladder)
-        for (const batch of new Set([1, points.at(-1)!.batch])) await device.measure({ input: { model, dims }, batch });
+        for (const batch of new Set([1, points.at(-1)!.batch]))
+          await device.measure({ input: { model, dims }, batch }).catch(unlessLost);
     await device.program(program);
   }
 
   #healthy(program: Program): Program {
     return { ...program, categories: program.categories.filter(({ model }) => !this.#quarantine.has(model)) };
   }
+}
+
+function unlessLost(error: unknown): void {
+  if (error instanceof DeviceLost) throw error;
 }

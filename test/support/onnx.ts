@@ -24,13 +24,13 @@ function model(graph: onnx.IGraphProto): Uint8Array {
 }
 
 /** out = in, whole frames: any element type and input shape. */
-export function identityNetwork(elementType: 'float32' | 'uint8', shape: readonly Axis[]): Uint8Array {
+export function identityNetwork(elementType: 'float32' | 'uint8', shape: readonly Axis[], input = 'in'): Uint8Array {
   const type = elementType === 'float32' ? FLOAT : UINT8;
   return model({
     name: 'identity',
-    input: [valueInfo('in', type, shape)],
+    input: [valueInfo(input, type, shape)],
     output: [valueInfo('out', type, shape)],
-    node: [{ opType: 'Identity', input: ['in'], output: ['out'] }],
+    node: [{ opType: 'Identity', input: [input], output: ['out'] }],
   });
 }
 

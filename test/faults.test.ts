@@ -1,0 +1,284 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Change } from '../agent/agent.js';
+import { Agent } from '../agent/agent.js';
+import { IngestServer } from '../agent/ingest/server.js';
+import type { ScheduleDevice, ProfileStatus } from '../agent/recheck.js';
+import type { Faults } from './support/faulty-device.js';
+import { faultyDevice } from './support/faulty-device.js';
+import { identityNetwork } from './support/onnx.js';
+import type { Workspace } from './support/workspace.js';
+import { newWorkspace } from './support/workspace.js';
+import type { ResourceOf } from '../api/manifests.js';
+
+/** Real ONNX Runtime in a real device process that is made to go wrong, behind the real door for frames. */
+
+const FRAME = { 16: Array<number>(3 * 16 * 16).fill(0.5), 8: Array<number>(3 * 8 * 8).fill(0.5) };
+const SHAPES = [
+  [3, 16, 16],
+  [3, 8, 8],
+];
+/** E(n) of the 16x16 shape and of the 8x8 one, far above what the networks really take. */
+const FULL = [1, 2, 4].map((size) => ({ size, wcetUs: 2000 + 4000 * size }));
+const SMALL = [1, 2, 4].map((size) => ({ size, wcetUs: 2000 + 1000 * size }));
+
+interface Answered {
+  readonly status: number;
+  readonly error?: string;
+  readonly parameters?: Record<string, unknown>;
+  readonly outputs?: readonly { shape: readonly number[] }[];
+}
+
+let workspace: Workspace;
+let agent: Agent;
+let server: IngestServer;
+let url: string;
+let changes: Change[];
+let cameras: NodeJS.Timeout[] = [];
+
+const faultsFile = (): string => join(workspace.root, 'faults.json');
+const inject = (faults: Faults): Promise<void> => writeFile(faultsFile(), JSON.stringify(faults));
+
+async function infer(tenant: string): Promise<Answered> {
+  const input = {
+    name: tenant === 'other' ? 'second' : 'in',
+    shape: [1, 3, 16, 16],
+    datatype: 'FP32',
+    data: FRAME[16],
+  };
+  const response = await fetch(`${url}/v2/models/default.${tenant}/infer`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ inputs: [input] }),
+  });
+  return { status: response.status, ...((await response.json()) as object) };
+}
+
+/** Sends frames at a steady rate, whether or not answers come, until stopped; resolves to all the answers. */
+function camera(tenant: string, periodMs: number): () => Promise<Answered[]> {
+  const answers: Promise<Answered>[] = [];
+  const timer = setInterval(() => answers.push(infer(tenant)), periodMs);
+  cameras.push(timer);
+  return () => {
+    clearInterval(timer);
+    return Promise.all(answers);
+  };
+}
+
+async function until(what: () => boolean | Promise<boolean>, withinMs = 5000): Promise<number> {
+  const sinceMs = performance.now();
+  while (!(await what())) {
+    if (performance.now() - sinceMs > withinMs) throw new Error(`not within ${withinMs}ms: ${String(what)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return performance.now() - sinceMs;
+}
+
+const isDegraded = ({ parameters }: Answered): boolean => parameters?.['computed_shape'] === '3x8x8';
+const serves = (tenant: string) => async (): Promise<boolean> => (await infer(tenant)).status === 200;
+const ready = async (): Promise<boolean> => (await fetch(`${url}/readyz`)).ok;
+
+function tenantOf(name: string, more: object = {}): ScheduleDevice['categories'][number]['tenants'][number] {
+  return {
+    namespace: 'default',
+    name,
+    streams: 4,
+    periodUs: 50_000,
+    jitterUs: 500_000,
+    deadlineUs: 60_000,
+    ...more,
+  };
+}
+
+function schedule(...tenants: ScheduleDevice['categories'][number]['tenants']): ScheduleDevice {
+  const category = { shape: SHAPES[0]!, class: 'RealTime' as const, windowUs: 20_000, relativeDeadlineUs: 40_000 };
+  return {
+    device: 0,
+    categories: [
+      { ...category, name: 'echo@3x16x16', model: 'echo', tenants },
+      { ...category, name: 'other@3x16x16', model: 'other', tenants: [tenantOf('other')] },
+    ],
+  };
+}
+
+const PROFILE: ProfileStatus = {
+  categories: ['echo', 'other'].flatMap((model) => [
+    { model, shape: SHAPES[0]!, batches: FULL },
+    { model, shape: SHAPES[1]!, batches: SMALL, resizeUs: 100 },
+  ]),
+};
+
+beforeEach(async () => {
+  workspace = await newWorkspace();
+  await inject({});
+  agent = await Agent.start({
+    provider: 'cpu',
+    threads: 1,
+    preload: faultyDevice(faultsFile()),
+  });
+  changes = [];
+  agent.onChange = (change) => changes.push(change);
+  for (const [name, input] of [
+    ['echo', 'in'],
+    ['other', 'second'],
+  ] as const) {
+    const network = identityNetwork('float32', ['n', 3, 'h', 'w'], input);
+    const model = await workspace.model(name, network, { input: { name: input }, shapes: SHAPES });
+    await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, `${name}.onnx`));
+  }
+  server = new IngestServer(agent);
+  const { port } = await server.listen('127.0.0.1', 0);
+  url = `http://127.0.0.1:${port}`;
+});
+
+afterEach(async () => {
+  for (const timer of cameras) clearInterval(timer);
+  cameras = [];
+  await server.drain();
+  await agent.stop();
+  await workspace.dispose();
+});
+
+describe('a device that goes wrong', () => {
+  test('killed 50 times under load: every frame gets an answer, serving resumes, all else is as it was', async () => {
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+    const stops = [camera('gate', 15), camera('other', 15)];
+    for (let i = 0; i < 50; i++) {
+      const before = agent.device.pid;
+      process.kill(before, 'SIGKILL');
+      await until(() => agent.device.pid !== before && agent.ready);
+      await until(serves('gate'));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const answers = (await Promise.all(stops.map((stop) => stop()))).flat();
+    const byStatus = Map.groupBy(answers, ({ status }) => status);
+    expect(answers.length).toBeGreaterThan(500);
+    expect([...byStatus.keys()].filter((status) => ![200, 429, 503].includes(status))).toEqual([]);
+    expect(byStatus.get(200)!.length).toBeGreaterThan(100);
+    expect(byStatus.get(503)!.length).toBeGreaterThan(0);
+    for (const { error } of byStatus.get(503)!) expect(error).toMatch(/device/);
+    expect(agent.inFlight).toBe(0);
+    expect(changes.filter(({ kind }) => kind === 'deviceRecovered')).toHaveLength(50);
+    expect(changes.filter(({ kind }) => kind === 'modelQuarantined')).toEqual([]);
+  }, 300_000);
+
+  test('a hang is ended, told as one, and over within seconds; readiness goes and comes back', async () => {
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+    await inject({ hang: true, input: 'in' });
+    const stuck = infer('gate');
+    await until(async () => !(await ready()));
+    await inject({});
+    expect(await stuck).toMatchObject({ status: 503, error: expect.stringMatching(/hung: a run of model "echo"/) });
+    expect(changes[0]).toMatchObject({ kind: 'deviceLost' });
+    await until(ready);
+    await until(serves('gate'));
+    await until(serves('other'));
+  });
+
+  test('a model that crashes native code each time is kept off the device; the others are served', async () => {
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+    await inject({ crash: 'SIGSEGV', input: 'in' });
+    for (let i = 0; i < 200 && !changes.some(({ kind }) => kind === 'modelQuarantined'); i++) {
+      expect((await infer('gate')).status).not.toBe(200);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(changes.at(-1)).toMatchObject({ kind: 'modelQuarantined', model: 'echo' });
+    await until(serves('other'));
+    expect(await infer('gate')).toMatchObject({
+      status: 503,
+      error: expect.stringMatching(/model "echo" took the device down 3 times.*SIGSEGV/),
+    });
+    // A changed model gets its chance.
+    await inject({});
+    const model = await workspace.model('echo', identityNetwork('float32', ['n', 3, 'h', 'w']), { shapes: SHAPES });
+    await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, 'echo.onnx'));
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+  });
+
+  test('a batch that fails is answered with why; batch after batch has the device replaced, then the model left out', async () => {
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+    await inject({ fail: 'out of memory on the device', input: 'in' });
+    expect(await infer('gate')).toMatchObject({
+      status: 503,
+      error: 'the model failed on this batch: out of memory on the device',
+    });
+    expect((await infer('other')).status).toBe(200);
+    const stop = camera('gate', 25);
+    await until(() => changes.some(({ kind }) => kind === 'modelQuarantined'), 20_000);
+    await stop();
+    expect(changes.filter(({ kind }) => kind === 'deviceLost').length).toBeGreaterThan(0);
+    await until(serves('other'));
+  });
+
+  test('a model whose file is gone when the device is replaced is left out with why', async () => {
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+    await rm(join(workspace.root, 'echo.onnx'));
+    process.kill(agent.device.pid, 'SIGKILL');
+    await until(() => changes.some(({ kind }) => kind === 'modelQuarantined'));
+    await until(serves('other'));
+    expect(await infer('gate')).toMatchObject({
+      status: 503,
+      error: expect.stringMatching(/"echo" could not be loaded again: .*echo\.onnx/),
+    });
+  });
+});
+
+describe('a device that is slower than measured for a while', () => {
+  /** As measured, with some room. */
+  const NORMAL = { nsPerElement: 3500, input: 'in' };
+  const SLOW = { nsPerElement: 14_000, input: 'in' };
+
+  test('frames of tenants who allow it are computed at a smaller shape, and say so; the others never; both recover', async () => {
+    const firm = tenantOf('firm', { streams: 1, periodUs: 100_000 });
+    const flexible = tenantOf('flexible', { minShape: SHAPES[1] });
+    await agent.apply(schedule(flexible, firm), PROFILE);
+    await inject(NORMAL);
+    await until(serves('firm'));
+    const calm = [camera('flexible', 15), camera('firm', 100)];
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const calmly = (await Promise.all(calm.map((stop) => stop()))).flat();
+    // The machine itself may stall a run.
+    expect(calmly.filter(isDegraded).length).toBeLessThan(0.1 * calmly.length);
+
+    await inject(SLOW);
+    const strained = [camera('flexible', 15), camera('firm', 100)] as const;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const [flexibles, firms] = [await strained[0](), await strained[1]()];
+    const degraded = flexibles.filter(isDegraded);
+    expect(degraded.length).toBeGreaterThan(0.2 * flexibles.length);
+    for (const { parameters, outputs } of degraded) {
+      expect(parameters).toMatchObject({ scale_height: 0.5, scale_width: 0.5 });
+      expect(outputs![0]!.shape).toEqual([1, 3, 8, 8]);
+    }
+    for (const { parameters } of firms) expect(parameters).not.toHaveProperty('computed_shape');
+    expect(changes).toContainEqual({ kind: 'degraded', tenant: 'default/flexible', shape: [3, 8, 8] });
+    expect(agent.tenant('default.flexible')!.degradation(Date.now())).toMatchObject({ shape: [3, 8, 8] });
+    expect(agent.tenant('default.firm')!.degradation(Date.now())).toBeUndefined();
+
+    await inject(NORMAL);
+    const after = camera('flexible', 15);
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const last = (await after()).slice(-50);
+    expect(last.filter(({ status }) => status !== 200)).toEqual([]);
+    expect(last.filter(isDegraded).length).toBeLessThan(0.1 * last.length);
+  });
+
+  test('a tenant that wants no late answers is told at once instead', async () => {
+    await agent.apply(schedule(tenantOf('gate', { lateFrames: 'Drop' })), PROFILE);
+    await inject({ nsPerElement: 30_000, input: 'in' });
+    const stop = camera('gate', 15);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const answers = await stop();
+    const dropped = answers.filter(({ status }) => status === 503);
+    expect(dropped.length).toBeGreaterThan(0);
+    for (const { error } of dropped) expect(error).toMatch(/could not meet its deadline any more/);
+    expect(agent.tenant('default.gate')!.outcomes.dropped).toBe(dropped.length);
+  });
+});

@@ -1,0 +1,45 @@
+/**
+ * Loaded into a device's process before anything else (`DeviceOptions.preload`): makes real ONNX Runtime sessions slow,
+ * hang, fail or crash, as the file named in its URL says at each run.
+ */
+import { readFileSync } from 'node:fs';
+import ort from 'onnxruntime-node';
+
+export interface Faults {
+  /** Only sessions whose first input has this name; all where absent. */
+  readonly input?: string;
+  /** Each run takes this many times as long. */
+  readonly slow?: number;
+  /** Each run takes this much longer for every element of its input, in nanoseconds. */
+  readonly nsPerElement?: number;
+  readonly fail?: string;
+  readonly hang?: boolean;
+  /** A signal, as native code that goes wrong raises it. */
+  readonly crash?: NodeJS.Signals;
+}
+
+/** What to preload for faults that this file describes. */
+export const faultyDevice = (faults: string): string => `${import.meta.url}?${encodeURIComponent(faults)}`;
+
+const file = decodeURIComponent(new URL(import.meta.url).search.slice(1));
+const { prototype } = ort.InferenceSession as unknown as {
+  prototype: { run: (this: ort.InferenceSession, ...rest: unknown[]) => Promise<unknown> };
+};
+const { run } = prototype;
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+if (file !== '')
+  prototype.run = async function (...rest) {
+    const faults = JSON.parse(readFileSync(file, 'utf8')) as Faults;
+    if (faults.input !== undefined && this.inputNames[0] !== faults.input) return run.apply(this, rest);
+    if (faults.fail !== undefined) throw new Error(faults.fail);
+    if (faults.hang === true) Atomics.wait(sleeper, 0, 0);
+    if (faults.crash !== undefined) process.kill(process.pid, faults.crash);
+    const sinceMs = performance.now();
+    const outputs = await run.apply(this, rest);
+    const tookMs = performance.now() - sinceMs;
+    const [input] = Object.values(rest[0] as Record<string, ort.Tensor>);
+    const extraMs = tookMs * ((faults.slow ?? 1) - 1) + ((faults.nsPerElement ?? 0) * input!.size) / 1e6;
+    if (extraMs > 0) Atomics.wait(sleeper, 0, 0, extraMs);
+    return outputs;
+  };
