@@ -1,7 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../api/manifests.js';
 import type { Agent } from './agent.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
+import { corrected, measureFactors, withStale } from './profile/correction.js';
+import { DriftEstimate, verdictOn } from './profile/drift.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { readProfile, writeProfile } from './profile/store.js';
@@ -19,6 +22,11 @@ export interface Logger {
 const FIRST_RETRY_MS = 30_000;
 const LONGEST_RETRY_MS = 600_000;
 
+const DRIFT_CHECK_MS = 2000;
+/** Where measuring again found nothing, it is not done again before this long, then ever more rarely. */
+const FIRST_PATIENCE_MS = 10_000;
+const LONGEST_PATIENCE_MS = 600_000;
+
 export interface ModelKeeperOptions {
   readonly node: string;
   readonly device: DeviceOptions;
@@ -34,6 +42,9 @@ export class ModelKeeper {
   readonly #loaded = new Map<string, string>();
   readonly #failures = new Map<string, { message: string; retryAtMs: number }>();
   readonly #backoffMs = new Map<string, number>();
+  readonly #drift: DriftEstimate;
+  #patienceMs = FIRST_PATIENCE_MS;
+  #models: ReadonlyMap<string, Model> = new Map();
   #profile: Profile | undefined;
   /** The models that the device refused when the profile was made. */
   #refused = '';
@@ -41,6 +52,7 @@ export class ModelKeeper {
   constructor(agent: Agent, options: ModelKeeperOptions) {
     this.#agent = agent;
     this.#options = options;
+    this.#drift = new DriftEstimate(agent.metrics.registry);
   }
 
   /** The newest complete measurement. */
@@ -79,9 +91,9 @@ export class ModelKeeper {
     }
     const refused = [...this.unavailable.keys()].sort().join();
     if (!changed && left.length === 0 && refused === this.#refused && this.#profile !== undefined) return this.#profile;
-    this.#profile = await this.#measure(models);
+    this.#take(await this.#measure(models), models);
     this.#refused = [...this.unavailable.keys()].sort().join();
-    return this.#profile;
+    return this.#profile!;
   }
 
   async #load(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
@@ -104,6 +116,77 @@ export class ModelKeeper {
       this.#loaded.set(name, version);
     }
     return changed;
+  }
+
+  /**
+   * Looks again and again whether the device still does what was measured, and corrects the profile when it does not.
+   *
+   * @param changed told of each new profile, and of its having become stale
+   */
+  watchDrift(changed: () => void): { stop: () => Promise<void> } {
+    this.#agent.onJob = (job) => this.#drift.note(job, Date.now());
+    const stop = new AbortController();
+    const running = (async () => {
+      for (let waitMs = DRIFT_CHECK_MS; !stop.signal.aborted;) {
+        await delay(waitMs, undefined, { signal: stop.signal }).catch(() => undefined);
+        waitMs = DRIFT_CHECK_MS;
+        try {
+          if (!stop.signal.aborted && (await this.#checkDrift(changed)) === 'unfounded') {
+            waitMs = this.#patienceMs;
+            this.#patienceMs = Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
+          }
+        } catch (error) {
+          this.#options.log.warn({ error: (error as Error).message }, 'the profile could not be checked');
+        }
+      }
+    })();
+    return {
+      stop: async () => {
+        this.#agent.onJob = undefined;
+        stop.abort();
+        await running;
+      },
+    };
+  }
+
+  async #checkDrift(changed: () => void): Promise<'unfounded' | undefined> {
+    const profile = this.#profile;
+    if (profile?.status === undefined || !this.#agent.ready) return undefined;
+    const drifts = await this.#drift.drifts(Date.now());
+    const strays = [...drifts].filter(([, drift]) => verdictOn(drift) !== undefined);
+    if (strays.length === 0) return undefined;
+    const told = strays.map(([name, { median }]) => `${name} takes ${median.toFixed(2)} times as long as measured`);
+    const { log, stateDir } = this.#options;
+    log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
+    const now = (): string => new Date().toISOString();
+    const stale = withStale(profile, 'True', 'Drift', told.join(', '), now());
+    const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
+    this.#profile = suspect;
+    changed();
+    this.#drift.forget();
+    const factors = await measureFactors(this.#agent, profile.status.categories ?? [], this.#models, () =>
+      this.#drift.drifts(Date.now()),
+    );
+    if (this.#profile !== suspect) return undefined; // models came or went meanwhile
+    const better = corrected(profile, factors, now());
+    const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now());
+    const next = better ?? { ...profile, status: { ...profile.status, conditions: fine } };
+    if (better !== undefined) await writeProfile(stateDir, better);
+    this.#take(next, [...this.#models.values()]);
+    log.info(
+      { factors: Object.fromEntries(factors), corrected: better !== undefined },
+      'the profile was measured again',
+    );
+    changed();
+    if (better === undefined) return 'unfounded';
+    this.#patienceMs = FIRST_PATIENCE_MS;
+    return undefined;
+  }
+
+  #take(profile: Profile, models: readonly Model[]): void {
+    this.#profile = profile;
+    this.#models = new Map(models.map((model) => [model.metadata.name, model]));
+    this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => `${model}@${shape.join('x')}`);
   }
 
   #retryIsDue(model: string): boolean {

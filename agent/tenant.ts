@@ -55,6 +55,8 @@ export class ServedTenant {
   readonly latencyUs: RecordableHistogram = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
   /** Sum over answered frames of the size of their batch. */
   batchSum = 0;
+  /** Frames computed at a smaller shape than asked for. */
+  degradedFrames = 0;
   #degradation: (Degradation & { lastMs: number }) | undefined;
   #arrivals: Policer;
   #entries: Policer;
@@ -87,6 +89,7 @@ export class ServedTenant {
 
   /** A frame was computed at a smaller shape. Returns whether that is news. */
   noteDegraded(shape: readonly number[], nowMs: number): boolean {
+    this.degradedFrames++;
     const before = this.degradation(nowMs);
     this.#degradation = { shape, sinceMs: before?.sinceMs ?? nowMs, lastMs: nowMs };
     return before === undefined;

@@ -10,6 +10,8 @@ export interface TenantReport {
   readonly message: string;
   readonly frames: Readonly<Record<string, number>>;
   readonly misses: number;
+  /** Frames computed at a smaller shape. */
+  readonly degraded: number;
   readonly meanBatch: number | null;
   readonly deadlineMs: number | null;
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number } | null;
@@ -43,7 +45,8 @@ export function reportOf({ agent, decision }: Standalone, servingSinceMs: number
         reason,
         message,
         frames: { ...tenant?.outcomes },
-        misses: tenant?.outcomes.late ?? 0,
+        misses: tenant?.misses ?? 0,
+        degraded: tenant?.degradedFrames ?? 0,
         meanBatch: tenant === undefined || answered === 0 ? null : tenant.batchSum / answered,
         deadlineMs: tenant === undefined || tenant.terms.deadlineUs === Infinity ? null : ms(tenant.terms.deadlineUs),
         latencyMs:
@@ -68,24 +71,28 @@ export function reportOf({ agent, decision }: Standalone, servingSinceMs: number
 export function reportTable({ seconds, tenants, device }: StandaloneReport): string {
   const number = (value: number | null | undefined): string =>
     value === null || value === undefined ? '' : value.toFixed(1);
-  const rows = tenants.map(({ namespace, name, admitted, frames, misses, meanBatch, deadlineMs, latencyMs }) => [
-    `${namespace}/${name}`,
-    admitted ? 'yes' : 'no',
-    String((frames['onTime'] ?? 0) + (frames['late'] ?? 0)),
-    String(misses),
-    String(frames['refused'] ?? 0),
-    String((frames['invalid'] ?? 0) + (frames['failed'] ?? 0) + (frames['gone'] ?? 0)),
-    number(meanBatch),
-    number(latencyMs?.p50),
-    number(latencyMs?.p99),
-    number(latencyMs?.max),
-    number(deadlineMs),
-  ]);
+  const rows = tenants.map(
+    ({ namespace, name, admitted, frames, misses, degraded, meanBatch, deadlineMs, latencyMs }) => [
+      `${namespace}/${name}`,
+      admitted ? 'yes' : 'no',
+      String((frames['onTime'] ?? 0) + (frames['late'] ?? 0)),
+      String(misses),
+      String(degraded),
+      String(frames['refused'] ?? 0),
+      String((frames['invalid'] ?? 0) + (frames['failed'] ?? 0) + (frames['gone'] ?? 0)),
+      number(meanBatch),
+      number(latencyMs?.p50),
+      number(latencyMs?.p99),
+      number(latencyMs?.max),
+      number(deadlineMs),
+    ],
+  );
   const head = [
     'TENANT',
     'ADMITTED',
     'ANSWERED',
     'MISSES',
+    'DEGRADED',
     'REFUSED',
     'FAILED',
     'BATCH',

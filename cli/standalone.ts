@@ -20,6 +20,7 @@ import { deviceOf } from '../operator/admission/device.js';
 import type { DevicePlan } from '../operator/admission/device-plan.js';
 import { requestOf, tenantKey } from '../operator/admission/request.js';
 import { planOf, scheduleOf } from '../operator/admission/schedule.js';
+import type { Profile } from '../agent/profile/profiler.js';
 import type { Catalogue, Files } from './directory.js';
 import { BadInput, catalogueOf, readFiles } from './directory.js';
 import type { Logger } from './log.js';
@@ -50,7 +51,8 @@ export class Standalone {
 
   #files: Files = new Map();
   readonly #keeper: ModelKeeper;
-  #device: Device | undefined;
+  /** The device as placement sees it, and the profile that says so. */
+  #measured: { readonly profile: Profile; readonly device: Device } | undefined;
   #plans: readonly DevicePlan[] | undefined;
   /** Of models that could not be had. */
   #retry: NodeJS.Timeout | undefined;
@@ -114,8 +116,9 @@ export class Standalone {
     return standalone;
   }
 
-  /** Follows the folder until `stop`. */
+  /** Follows the folder, and the device's drift from its profile, until `stop`. */
   watch(): { stop: () => Promise<void> } {
+    const drift = this.#keeper.watchDrift(() => void this.refresh());
     let timer: NodeJS.Timeout | undefined;
     const watcher = watch(this.#options.dir, { depth: 0, ignoreInitial: true });
     watcher.on('all', () => {
@@ -129,6 +132,7 @@ export class Standalone {
       stop: async () => {
         clearTimeout(timer);
         await watcher.close();
+        await drift.stop();
         await this.#reconciling;
       },
     };
@@ -192,13 +196,12 @@ export class Standalone {
   }
 
   async #measure({ models, baseDirs }: Catalogue): Promise<Device> {
-    const before = this.#keeper.profile;
     const profile = await this.#keeper.bring([...models.values()], ({ metadata }) => baseDirs.get(metadata.name)!);
     clearTimeout(this.#retry);
     const { retryInMs } = this.#keeper;
     if (retryInMs !== undefined) this.#retry = setTimeout(() => void this.refresh(), retryInMs).unref();
-    if (profile !== before || this.#device === undefined) this.#device = deviceOf(profile);
-    return this.#device;
+    if (this.#measured?.profile !== profile) this.#measured = { profile, device: deviceOf(profile) };
+    return this.#measured.device;
   }
 
   #announce(before: readonly Verdict[], after: readonly Verdict[]): void {

@@ -186,13 +186,15 @@ export class Publisher {
     const listed = (schedule?.spec.devices ?? []).some(({ categories }) =>
       categories.some(({ tenants }) => tenants.some(({ namespace, name }) => `${namespace}/${name}` === key)),
     );
+    const figures = schedule?.status?.tenants?.find(({ namespace, name }) => `${namespace}/${name}` === key);
     return {
       current: listed && schedule?.status?.observedGeneration === schedule?.metadata.generation,
       applied: told('Applied'),
       deviceReady: told('DeviceReady'),
       silent: this.#view.agentSilent(node),
       endpoint: schedule?.status?.endpoint,
-      misses: schedule?.status?.tenants?.find(({ namespace, name }) => `${namespace}/${name}` === key)?.misses ?? 0,
+      misses: figures?.misses ?? 0,
+      degraded: figures?.degraded,
     };
   }
 
@@ -265,7 +267,12 @@ const withKind = (tenant: TenantObject): KubeObject => ({
   kind: 'InferenceTenant',
 });
 
-const ACTIONS: Readonly<Record<string, string>> = { Admitted: 'Admit', Programmed: 'Program', Ready: 'Serve' };
+const ACTIONS: Readonly<Record<string, string>> = {
+  Admitted: 'Admit',
+  Programmed: 'Program',
+  Ready: 'Serve',
+  Degraded: 'Degrade',
+};
 
 /** What of a change of status is worth an Event: every decision, and every coming and going of service. */
 function happenings(before: TenantStatus | undefined, after: TenantStatus): Happening[] {
@@ -276,7 +283,12 @@ function happenings(before: TenantStatus | undefined, after: TenantStatus): Happ
     if (action === undefined || (old?.status === status && old.reason === reason)) continue;
     // Not yet being served is no news; no longer being served is.
     if (type !== 'Admitted' && status !== 'True' && old?.status !== 'True') continue;
-    const good = status === 'True' ? type !== 'Admitted' || reason === 'Admitted' : reason === 'ProfilePending';
+    const good =
+      type === 'Degraded'
+        ? status !== 'True'
+        : status === 'True'
+          ? type !== 'Admitted' || reason === 'Admitted'
+          : reason === 'ProfilePending';
     all.push({ type: good ? 'Normal' : 'Warning', reason, action, note: message });
   }
   const nodes = (status: TenantStatus | undefined): string =>

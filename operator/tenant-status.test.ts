@@ -42,6 +42,7 @@ const serving: NodeReport = {
   silent: false,
   endpoint: '10.0.0.1:80',
   misses: 4,
+  degraded: undefined,
 };
 
 const statusOf = (
@@ -136,8 +137,19 @@ describe('the status of a tenant', () => {
     const before = statusOf(admitted);
     expect(isUrgent(undefined, before)).toBe(true);
     expect(isUrgent(before, statusOf(admitted, { misses: 9 }))).toBe(false);
+    const degraded = { shape: [3, 4, 4], since: '2026-01-01T00:00:00.000Z' };
+    expect(isUrgent(before, statusOf(admitted, { degraded }))).toBe(true);
     expect(isUrgent(before, statusOf({ ...admitted, utilization: 0.5 }))).toBe(false);
     expect(isUrgent(before, statusOf(admitted, { endpoint: '10.0.0.2:80' }))).toBe(true);
     expect(isUrgent(before, statusOf(refused))).toBe(true);
+  });
+
+  test('tells where, since when and at which shape frames are computed while its device is behind', () => {
+    expect(told(statusOf(admitted), 'Degraded')).toEqual(['False', 'FullShape']);
+    const status = statusOf(admitted, { degraded: { shape: [3, 4, 4], since: '2026-01-01T00:00:00.000Z' } });
+    expect(told(status, 'Degraded')).toEqual(['True', 'Overrun']);
+    expect(status.conditions!.find(({ type }) => type === 'Degraded')!.message).toMatch(
+      /edge-1 computes at 3x4x4 since 2026-01-01/,
+    );
   });
 });

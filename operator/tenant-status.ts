@@ -15,6 +15,8 @@ export interface NodeReport {
   readonly silent: boolean | undefined;
   readonly endpoint: string | undefined;
   readonly misses: number;
+  /** That its frames are computed at a smaller shape there, and since when. */
+  readonly degraded: { readonly shape: readonly number[]; readonly since: string } | undefined;
 }
 
 /** The Reasons with which an admitted tenant's waiting goes on are told by what happened to it. */
@@ -62,6 +64,7 @@ export function tenantStatus(
   const moved = places(previous?.placements) !== places(placements);
   const programmed = programmedOf(reports, before('Programmed')?.status === 'True' && !moved);
   const ready = readyOf(reports, programmed.status);
+  const degraded = degradedOf(reports);
 
   return {
     observedGeneration: generation,
@@ -69,9 +72,7 @@ export function tenantStatus(
       admitted,
       condition('Programmed', programmed.status, programmed.reason, programmed.message),
       condition('Ready', ready.status, ready.reason, ready.message),
-      ...(placements.length === 0
-        ? []
-        : [condition('Degraded', 'False', 'FullShape', 'frames are computed at the shape that was asked for')]),
+      ...(placements.length === 0 ? [] : [condition('Degraded', degraded.status, degraded.reason, degraded.message)]),
     ],
     placements,
     framesPerSecond: framesPerSecond(spec),
@@ -119,6 +120,19 @@ function readyOf(reports: readonly (NodeReport & { node: string })[], programmed
   if (down !== undefined)
     return { status: 'False', reason: 'DeviceNotReady', message: `${down.node}: ${down.deviceReady?.message ?? ''}` };
   return { status: 'True', reason: 'Serving', message: 'frames are answered' };
+}
+
+function degradedOf(reports: readonly (NodeReport & { node: string })[]): Told {
+  const told = reports.flatMap(({ node, degraded }) =>
+    degraded === undefined ? [] : [`${node} computes at ${degraded.shape.join('x')} since ${degraded.since}`],
+  );
+  return told.length === 0
+    ? { status: 'False', reason: 'FullShape', message: 'frames are computed at the shape that was asked for' }
+    : {
+        status: 'True',
+        reason: 'Overrun',
+        message: `${told.join(', ')}: runs take longer than measured, and this tenant allows a smaller shape (spec.degradation)`,
+      };
 }
 
 function framesPerSecond({ period, framesPerSecond: fps }: TenantObject['spec']): number {

@@ -108,6 +108,11 @@ export class NodeAgent {
     this.#schedules.start();
     stop.addEventListener('abort', () => this.#queue.close());
     if (stop.aborted) this.#queue.close();
+    const drift = this.#keeper.watchDrift(() => {
+      if (this.#complete !== undefined) this.#complete = this.#keeper.profile;
+      this.#queue.add('profile');
+      this.#queue.add('schedule');
+    });
     // The first list of models is in: an empty catalogue is one, too.
     void this.#models.synced().then(() => this.#queue.add('models'));
     await work(
@@ -116,7 +121,7 @@ export class NodeAgent {
       (task) => this.#perform(task),
       (task, error) => this.#options.log.warn({ task, error: reasonOf(error) }, 'failed; trying again'),
     );
-    await Promise.all([this.#models.stop(), this.#schedules.stop()]);
+    await Promise.all([this.#models.stop(), this.#schedules.stop(), drift.stop()]);
   }
 
   #hear(change: Change): void {
@@ -185,12 +190,10 @@ export class NodeAgent {
     const profile = this.#keeper.profile;
     if (schedule === undefined || profile === undefined) return;
     const generation = schedule.metadata.generation ?? 0;
-    const same =
-      this.#serving !== undefined &&
-      this.#serving.profile === profile &&
-      isDeepStrictEqual(this.#serving.spec, schedule.spec);
-    if (!same) {
-      const refusal = this.#objection(schedule, profile);
+    const served = this.#serving !== undefined && isDeepStrictEqual(this.#serving.spec, schedule.spec);
+    if (!served || this.#serving?.profile !== profile) {
+      // What is served already goes on when the profile turns out to be wrong; admission will see to it.
+      const refusal = served ? undefined : this.#objection(schedule, profile);
       if (refusal === undefined) await this.#serve(schedule.spec, profile);
       else this.#options.log.error({ generation, refusal }, 'schedule refused; what was applied before goes on');
       this.#applied = { generation, ...(refusal === undefined ? {} : { refusal }) };

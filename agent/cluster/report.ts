@@ -57,7 +57,8 @@ export function scheduleStatus(
     namespace: tenant.terms.namespace,
     name: tenant.terms.name,
     framesPerSecond: rate(tenant),
-    misses: tenant.outcomes.late,
+    misses: tenant.misses,
+    ...degradedOf(tenant, nowMs),
   }));
   const { refusal } = applied;
   return {
@@ -97,8 +98,15 @@ export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStat
       status?.observedGeneration,
       status?.endpoint,
       status?.conditions?.map(({ type, status: value, message }) => [type, value, message]),
+      status?.tenants?.flatMap(({ namespace, name, degraded }) => (degraded === undefined ? [] : [namespace, name])),
     ]);
   return gist(before) !== gist(after);
+}
+
+function degradedOf(tenant: ServedTenant, nowMs: number): { degraded?: { shape: number[]; since: string } } {
+  const degradation = tenant.degradation(nowMs);
+  if (degradation === undefined) return {};
+  return { degraded: { shape: [...degradation.shape], since: new Date(degradation.sinceMs).toISOString() } };
 }
 
 function nameOf({ terms }: ServedTenant): string {

@@ -1,0 +1,113 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ResourceOf } from '../../api/manifests.js';
+import type { Agent } from '../agent.js';
+import { networkDims } from '../agent.js';
+import type { CategoryDrift } from './drift.js';
+import type { Profile, ProfiledCategory } from './profiler.js';
+
+/** Runs of one batch size whose median tells how the device is doing. */
+const RUNS = 15;
+/** Measuring in slack must end some time, or tenants would go on missing meanwhile. */
+const LONGEST_MS = 10_000;
+/** A run is given a gap of this many times its WCET: the device may be slower than that. */
+const ROOM = 1.5;
+/** Smaller changes are left alone. */
+const WORTH_CORRECTING = 0.1;
+
+const nameOf = ({ model, shape }: ProfiledCategory): string => `${model}@${shape.join('x')}`;
+
+/**
+ * How many times longer than profiled each category takes now. Measured in the device's slack, at the smallest, a middle
+ * and the largest batch size, where a gap holds that; where none does, what live runs took; where there were none, what
+ * the other categories have in common.
+ */
+export async function measureFactors(
+  agent: Agent,
+  categories: readonly ProfiledCategory[],
+  models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>,
+  live: () => Promise<ReadonlyMap<string, CategoryDrift>>,
+): Promise<Map<string, number>> {
+  const factors = new Map<string, number>();
+  const untilMs = Date.now() + LONGEST_MS;
+  for (const category of categories) {
+    const model = models.get(category.model);
+    const measured =
+      model === undefined ? undefined : await measuredFactor(agent, category, model, () => Date.now() > untilMs);
+    if (measured !== undefined) factors.set(nameOf(category), measured);
+  }
+  // These runs were all made since the drift was noticed.
+  for (const [name, { median }] of await live()) if (!factors.has(name)) factors.set(name, median);
+  const common = geometricMean([...factors.values()]);
+  for (const category of categories) if (!factors.has(nameOf(category))) factors.set(nameOf(category), common);
+  return factors;
+}
+
+async function measuredFactor(
+  agent: Agent,
+  { model, shape, batches }: ProfiledCategory,
+  { spec }: ResourceOf<'InferenceModel'>,
+  late: () => boolean,
+): Promise<number | undefined> {
+  const input = { model, dims: networkDims(shape, spec.input.layout ?? 'NCHW') };
+  const ratios: number[] = [];
+  for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
+    const times: number[] = [];
+    try {
+      while (times.length < RUNS && !late()) {
+        const measure = { input, batch: size, slackUs: Math.ceil(ROOM * wcetUs) };
+        times.push((await agent.device.measure(measure)).us);
+        await delay(1); // frames' messages first
+      }
+    } catch {
+      continue; // no gap holds this size
+    }
+    if (times.length >= RUNS / 2) ratios.push(times.sort((a, b) => a - b)[times.length >> 1]! / (p50Us ?? wcetUs));
+  }
+  return ratios.length === 0 ? undefined : geometricMean(ratios);
+}
+
+/** The profile with its times multiplied; undefined when nothing changes enough to matter. */
+export function corrected(profile: Profile, factors: ReadonlyMap<string, number>, now: string): Profile | undefined {
+  const worth = [...factors].filter(([, factor]) => Math.abs(factor - 1) >= WORTH_CORRECTING);
+  if (worth.length === 0) return undefined;
+  const applied = new Map(worth);
+  const message = worth.map(([name, factor]) => `${name} takes ${factor.toFixed(2)} times as long`).join(', ');
+  return {
+    ...profile,
+    status: {
+      ...profile.status,
+      measuredAt: now,
+      categories: (profile.status?.categories ?? []).map((category) => {
+        const factor = applied.get(nameOf(category)) ?? 1;
+        const times = (us: number): number => Math.max(1, Math.ceil(us * factor));
+        return {
+          ...category,
+          batches: category.batches.map(({ size, p50Us, p99Us, wcetUs, runs }) => ({
+            size,
+            ...(p50Us === undefined ? {} : { p50Us: times(p50Us) }),
+            ...(p99Us === undefined ? {} : { p99Us: times(p99Us) }),
+            wcetUs: times(wcetUs),
+            ...(runs === undefined ? {} : { runs }),
+          })),
+        };
+      }),
+      conditions: withStale(profile, 'False', 'Corrected', message, now),
+    },
+  };
+}
+
+/** The profile's conditions with another Stale. */
+export function withStale(
+  profile: Profile,
+  status: 'True' | 'False',
+  reason: string,
+  message: string,
+  now: string,
+): NonNullable<NonNullable<Profile['status']>['conditions']> {
+  const others = (profile.status?.conditions ?? []).filter(({ type }) => type !== 'Stale');
+  return [...others, { type: 'Stale', status, reason, message, lastTransitionTime: now }];
+}
+
+function geometricMean(values: readonly number[]): number {
+  return values.length === 0 ? 1 : Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}

@@ -1,0 +1,55 @@
+import { describe, expect, test } from '@jest/globals';
+import { Registry } from 'prom-client';
+import type { JobDone } from '../device/messages.js';
+import { DriftEstimate, verdictOn } from './drift.js';
+import type { ProfiledCategory } from './profiler.js';
+
+const category: ProfiledCategory = {
+  model: 'echo',
+  shape: [3, 8, 8],
+  batches: [
+    { size: 1, p50Us: 1000, p99Us: 1100, wcetUs: 1320 },
+    { size: 4, p50Us: 3000, p99Us: 3300, wcetUs: 3960 },
+  ],
+};
+const job = (frames: number, us: number, more: Partial<JobDone> = {}): JobDone => ({
+  kind: 'job',
+  category: 'echo@3x8x8',
+  jobKind: 'window',
+  frames,
+  releaseUs: 0,
+  startUs: 0,
+  endUs: us,
+  wcetUs: 0,
+  rung: 0,
+  penaltyUs: 0,
+  nextRung: 0,
+  ...more,
+});
+
+describe('drift', () => {
+  test('is told from the last seconds’ runs at full shape, whatever their batch sizes', async () => {
+    const estimate = new DriftEstimate(new Registry());
+    estimate.expect([category], () => 'echo@3x8x8');
+    const nowMs = Date.now();
+    for (let i = 0; i < 20; i++) {
+      estimate.note(job(1, 1300), nowMs);
+      estimate.note(job(4, 3900, { category: 'echo@3x8x8/besteffort' }), nowMs);
+      estimate.note(job(1, 9000, { rung: 1 }), nowMs);
+      estimate.note(job(1, 9000, { category: 'other@3x8x8' }), nowMs);
+    }
+    const drift = (await estimate.drifts(nowMs)).get('echo@3x8x8')!;
+    expect(drift.runs).toBe(40);
+    expect(drift.median).toBeCloseTo(1.3, 2);
+    expect(drift.p95OfWcet).toBeCloseTo(1300 / 1320, 2);
+    expect(verdictOn(drift)).toBe('slower');
+    expect((await estimate.drifts(nowMs + 11_000)).size).toBe(0);
+  });
+
+  test('needs enough runs, and more than the usual variation', () => {
+    expect(verdictOn({ runs: 10, median: 2, p95OfWcet: 2 })).toBeUndefined();
+    expect(verdictOn({ runs: 100, median: 1.05, p95OfWcet: 0.9 })).toBeUndefined();
+    expect(verdictOn({ runs: 100, median: 1.05, p95OfWcet: 1.2 })).toBe('slower');
+    expect(verdictOn({ runs: 100, median: 0.7, p95OfWcet: 0.6 })).toBe('faster');
+  });
+});

@@ -1,0 +1,119 @@
+import { Summary } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { WcetTable } from '../../sched/wcet.js';
+import type { JobDone } from '../device/messages.js';
+import type { ProfiledCategory } from './profiler.js';
+
+/** How long a run counts. */
+const WINDOW_S = 10;
+/** Fewer runs than this within the window say nothing. */
+const LEAST_RUNS = 30;
+/** Beyond these the profile does not describe the device any more; WCETs have a margin of 1.2 over p99. */
+const SLOWER = 1.15;
+const FASTER = 0.8;
+
+/** What of late the runs of a category took, in multiples of what was measured. */
+export interface CategoryDrift {
+  readonly runs: number;
+  /** Median of actual / profiled median. */
+  readonly median: number;
+  /** 95th percentile of actual / WCET. */
+  readonly p95OfWcet: number;
+}
+
+/** Whether the profile is wrong about a category: too slow or too fast, persistently. */
+export function verdictOn({ runs, median, p95OfWcet }: CategoryDrift): 'slower' | 'faster' | undefined {
+  if (runs < LEAST_RUNS) return undefined;
+  if (median > SLOWER || p95OfWcet > 1) return 'slower';
+  return median < FASTER ? 'faster' : undefined;
+}
+
+interface Watched {
+  readonly median: WcetTable;
+  readonly wcet: WcetTable;
+  /** When the runs within the window ended. */
+  readonly endedMs: number[];
+}
+
+/** Estimates per category how far the device has drifted from its profile: quantiles over a sliding window. */
+export class DriftEstimate {
+  readonly #watched = new Map<string, Watched>();
+  readonly #ofMedian: Summary<'category'>;
+  readonly #ofWcet: Summary<'category'>;
+
+  constructor(registry: Registry) {
+    const common = {
+      labelNames: ['category'] as const,
+      maxAgeSeconds: WINDOW_S,
+      ageBuckets: 5,
+      pruneAgedBuckets: true,
+      registers: [registry],
+    };
+    this.#ofMedian = new Summary({
+      ...common,
+      name: 'deeprt_run_median_ratio',
+      help: 'Duration of a run at full shape as a multiple of the profiled median.',
+      percentiles: [0.5],
+    });
+    this.#ofWcet = new Summary({
+      ...common,
+      name: 'deeprt_run_wcet_ratio',
+      help: 'Duration of a run at full shape as a multiple of its WCET.',
+      percentiles: [0.5, 0.95, 0.99],
+    });
+  }
+
+  /** What runs are compared with from now on; what was seen before is forgotten where that has changed. */
+  expect(categories: readonly ProfiledCategory[], nameOf: (category: ProfiledCategory) => string): void {
+    this.#watched.clear();
+    this.forget();
+    for (const category of categories) {
+      const table = (pick: (batch: ProfiledCategory['batches'][number]) => number): WcetTable =>
+        new WcetTable(category.batches.map((batch) => ({ batch: batch.size, wcetUs: pick(batch) })));
+      this.#watched.set(nameOf(category), {
+        median: table(({ p50Us, wcetUs }) => p50Us ?? wcetUs),
+        wcet: table(({ wcetUs }) => wcetUs),
+        endedMs: [],
+      });
+    }
+  }
+
+  /** Starts afresh: what is seen from now on counts. */
+  forget(): void {
+    this.#ofMedian.reset();
+    this.#ofWcet.reset();
+    for (const { endedMs } of this.#watched.values()) endedMs.length = 0;
+  }
+
+  note({ category, frames, rung, startUs, endUs }: JobDone, nowMs: number): void {
+    // Best effort has a category of its own on the same network.
+    const name = category.split('/')[0]!;
+    const watched = this.#watched.get(name);
+    if (watched === undefined || rung > 0) return;
+    const us = endUs - startUs;
+    this.#ofMedian.observe({ category: name }, us / watched.median.at(frames));
+    this.#ofWcet.observe({ category: name }, us / watched.wcet.at(frames));
+    watched.endedMs.push(nowMs);
+  }
+
+  async drifts(nowMs: number): Promise<Map<string, CategoryDrift>> {
+    const drifts = new Map<string, CategoryDrift>();
+    const [medians, wcets] = [await this.#ofMedian.get(), await this.#ofWcet.get()];
+    const quantile = (of: typeof medians, category: string, wanted: number): number =>
+      of.values.find(({ labels }) => {
+        const { category: name, quantile: which } = labels as Record<string, string | number>;
+        return name === category && which === wanted;
+      })?.value ?? 0;
+    for (const [category, { endedMs }] of this.#watched) {
+      const first = endedMs.findIndex((atMs) => atMs > nowMs - 1000 * WINDOW_S);
+      endedMs.splice(0, first === -1 ? endedMs.length : first);
+      if (endedMs.length > 0)
+        drifts.set(category, {
+          runs: endedMs.length,
+          median: quantile(medians, category, 0.5),
+          p95OfWcet: quantile(wcets, category, 0.95),
+        });
+    }
+    return drifts;
+  }
+}

@@ -1,0 +1,131 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Logger } from '../cli/log.js';
+import { Standalone } from '../cli/standalone.js';
+import type { Faults } from './support/faulty-device.js';
+import { faultyDevice } from './support/faulty-device.js';
+import { identityNetwork } from './support/onnx.js';
+import type { Workspace } from './support/workspace.js';
+import { newWorkspace, tenantManifest } from './support/workspace.js';
+
+/** A device whose speed changes for good after it was profiled, under load, with real ONNX Runtime below. */
+
+const PROFILED = 10_500;
+const PERIOD_MS = 66;
+/** More than the device can take. */
+const TENANTS = 9;
+const FRAME = Array<number>(3 * 16 * 16).fill(0.5);
+
+let workspace: Workspace;
+let standalone: Standalone;
+let watcher: { stop: () => Promise<void> };
+let cameras: NodeJS.Timeout[] = [];
+const lines: { message: string; fields: object }[] = [];
+
+const inject = (faults: Faults): Promise<void> =>
+  writeFile(join(workspace.root, 'faults.json'), JSON.stringify({ input: 'in', ...faults }));
+
+function camera(tenant: string): void {
+  const body = JSON.stringify({ inputs: [{ name: 'in', shape: [1, 3, 16, 16], datatype: 'FP32', data: FRAME }] });
+  const send = (): void =>
+    void fetch(`${standalone.url}/v2/models/default.${tenant}/infer`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    }).then((response) => response.arrayBuffer());
+  cameras.push(setInterval(send, PERIOD_MS));
+}
+
+const admitted = (): string[] =>
+  standalone.decision.verdicts.filter((verdict) => verdict.admitted).map(({ name }) => name);
+const wcetUs = async (): Promise<number> => {
+  const text = await readFile(join(workspace.state, 'profiles', 'edge-0.yaml'), 'utf8');
+  return Number(/wcetUs: (\d+)/.exec(text)![1]);
+};
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function until(what: () => boolean | Promise<boolean>, withinMs: number): Promise<number> {
+  const sinceMs = performance.now();
+  while (!(await what())) {
+    if (performance.now() - sinceMs > withinMs) throw new Error(`not within ${withinMs}ms: ${String(what)}`);
+    await sleep(50);
+  }
+  return performance.now() - sinceMs;
+}
+
+beforeEach(async () => {
+  workspace = await newWorkspace();
+  await inject({ nsPerElement: PROFILED });
+  const network = identityNetwork('float32', ['n', 3, 'h', 'w']);
+  await workspace.write(
+    'model.yaml',
+    await workspace.model('echo', network, { shapes: [[3, 16, 16]], maxBatchSize: 2 }),
+  );
+  for (const name of Array.from({ length: TENANTS }, (_, i) => `gate-${i}`))
+    await workspace.write(
+      `${name}.yaml`,
+      tenantManifest(name, {
+        inputShape: [3, 16, 16],
+        framesPerSecond: 1000 / PERIOD_MS,
+        jitter: '30ms',
+        deadline: '250ms',
+      }),
+    );
+  lines.length = 0;
+  const log = (fields: object, message: string): void => void lines.push({ fields, message });
+  standalone = await Standalone.start({
+    dir: workspace.dir,
+    stateDir: workspace.state,
+    device: { provider: 'cpu', threads: 1, preload: faultyDevice(join(workspace.root, 'faults.json')) },
+    host: '127.0.0.1',
+    port: 0,
+    node: 'edge',
+    log: { info: log, warn: log, error: log } as unknown as Logger,
+  });
+  watcher = standalone.watch();
+});
+
+afterEach(async () => {
+  for (const timer of cameras) clearInterval(timer);
+  cameras = [];
+  await watcher.stop();
+  await standalone.stop();
+  await workspace.dispose();
+});
+
+describe('a device that is really 1.3 times slower than its profile', () => {
+  test('has its profile corrected within 30 s and its tenants admitted again; who stays meets deadlines; all return with the speed', async () => {
+    const promised = admitted().length;
+    expect(promised).toBeLessThan(TENANTS);
+    const profiledUs = await wcetUs();
+    for (const tenant of admitted()) camera(tenant);
+    await sleep(3000);
+    await inject({ nsPerElement: 1.3 * PROFILED });
+    const tookMs = await until(async () => (await wcetUs()) > 1.15 * profiledUs, 30_000);
+    await until(() => admitted().length < promised, 30_000 - tookMs);
+    const factor = (await wcetUs()) / profiledUs;
+    expect(factor).toBeGreaterThan(1.15);
+    expect(factor).toBeLessThan(1.6);
+    const refused = standalone.decision.verdicts.find((verdict) => !verdict.admitted)!;
+    expect(refused.reason).toMatch(/UtilizationExceeded|DeadlineInfeasible/);
+    expect(lines.map(({ message }) => message)).toContain('the profile was measured again');
+
+    const books = (): { answered: number; misses: number } =>
+      standalone.agent
+        .served()
+        .reduce((sum, tenant) => ({ answered: sum.answered + tenant.answered, misses: sum.misses + tenant.misses }), {
+          answered: 0,
+          misses: 0,
+        });
+    await sleep(1000);
+    const before = books();
+    await sleep(10_000);
+    const after = books();
+    expect(after.answered - before.answered).toBeGreaterThan(300);
+    expect(after.misses - before.misses).toBeLessThanOrEqual(0.001 * (after.answered - before.answered));
+
+    await inject({ nsPerElement: 0.75 * PROFILED });
+    await until(() => admitted().length >= promised, 60_000);
+  }, 180_000);
+});
