@@ -1,4 +1,6 @@
 import type { ResourceOf } from '../api/manifests.js';
+import type { Step } from '../sched/ladder.js';
+import { deepestRung, ladderOf } from '../sched/ladder.js';
 import { WcetTable } from '../sched/wcet.js';
 import { nowUs } from './clock.js';
 import type { FramePool } from './device/frame-pool.js';
@@ -178,7 +180,7 @@ export class Agent {
       adaptation: this.#adaptation,
       categories: schedule.categories.map((category) => {
         const model = this.#models.get(category.model);
-        const shapes = model === undefined ? [] : ladderOf(category.shape, model.spec.shapes, profile, category.model);
+        const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
         if (model === undefined || shapes.length === 0)
           throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
         const layout = model.spec.input.layout ?? 'NCHW';
@@ -197,7 +199,7 @@ export class Agent {
             periodUs: tenant.periodUs,
             jitterUs: tenant.jitterUs,
             deadlineUs: tenant.deadlineUs ?? Infinity,
-            deepest: deepestFor(tenant.minShape, shapes),
+            deepest: deepestRung(tenant.minShape, shapes),
             late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
             shape: category.shape,
             input: { name: model.spec.input.name, dims, elementType },
@@ -376,47 +378,19 @@ export class Agent {
   }
 }
 
-interface MeasuredShape {
-  readonly shape: readonly number[];
-  readonly points: Rung['points'];
-}
-
-/**
- * The shape asked for and those of the model that a category may be degraded to, largest first, with what they were
- * measured to take. A smaller shape that is not faster is no help and left out. Empty when not measured.
- */
-function ladderOf(
-  asked: readonly number[],
-  shapes: readonly (readonly number[])[],
-  { categories = [] }: ProfileStatus,
+/** The shapes that were measured for a model, as rungs; making frames smaller is part of what a smaller one takes. */
+function stepsOf(
   model: string,
-): MeasuredShape[] {
-  const within = (shape: readonly number[]): boolean =>
-    shape[0] === asked[0] && shape[1]! <= asked[1]! && shape[2]! <= asked[2]! && shape.join() !== asked.join();
-  const bySize = shapes.filter(within).sort((a, b) => b[1]! * b[2]! - a[1]! * a[2]!);
-  const ladder: MeasuredShape[] = [];
-  for (const shape of [asked, ...bySize]) {
-    const measured = categories.find((each) => each.model === model && each.shape.join() === shape.join());
-    if (measured === undefined) {
-      if (ladder.length === 0) return [];
-      continue;
-    }
-    const resizeUs = ladder.length === 0 ? 0 : (measured.resizeUs ?? 0);
-    const points = measured.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs: wcetUs + size * resizeUs }));
-    const before = ladder.at(-1);
-    const [shorter, table] = [before && new WcetTable(before.points), new WcetTable(points)];
-    const helps = (batch: number): boolean => shorter === undefined || table.at(batch) < shorter.at(batch);
-    if (before === undefined || (helps(1) && helps(before.points.at(-1)!.batch))) ladder.push({ shape, points });
-  }
-  return ladder;
-}
-
-/** The last rung of the ladder that a tenant allows. */
-function deepestFor(minShape: readonly number[] | undefined, ladder: readonly MeasuredShape[]): number {
-  if (minShape === undefined) return 0;
-  const allowed = ladder.map(({ shape }) => shape[1]! >= minShape[1]! && shape[2]! >= minShape[2]!);
-  const first = allowed.indexOf(false);
-  return Math.max(0, (first === -1 ? ladder.length : first) - 1);
+  asked: readonly number[],
+  { categories = [] }: ProfileStatus,
+): (Step & { points: Rung['points'] })[] {
+  return categories
+    .filter((each) => each.model === model)
+    .map(({ shape, resizeUs = 0, batches }) => {
+      const perFrameUs = shape.join() === asked.join() ? 0 : resizeUs;
+      const points = batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs: wcetUs + size * perFrameUs }));
+      return { shape, points, wcet: new WcetTable(points) };
+    });
 }
 
 /** A frame's axes in the network's own order. */

@@ -15,6 +15,7 @@ import { newLogger } from './log.js';
 import {
   deviceOptions,
   durationArgument,
+  faultArgument,
   listenArgument,
   logOption,
   providerOption,
@@ -23,6 +24,7 @@ import {
   threadsOption,
   untilStopped,
 } from './options.js';
+import type { Fault } from '../sched/faults.js';
 import { planFiles, planJson, planTable } from './plan.js';
 import { progressBar } from './progress.js';
 import { reportOf, reportTable } from './report.js';
@@ -156,22 +158,39 @@ program
 program
   .command('simulate')
   .description(
-    'Runs the admitted tenants in virtual time: the very dispatcher of the agent, seeded phases and jitter, runs at their WCET.',
+    'Runs the admitted tenants in virtual time: the very dispatcher of the agent, seeded phases and jitter, runs at their WCET\nbut for the faults that are asked for.',
   )
   .addOption(manifests())
   .addOption(profileOption())
   .option('--seed <n>', 'seed of phases and jitter', seedArgument, 1)
   .option('--duration <time>', 'virtual time to cover', durationArgument, 60_000_000)
+  .option(
+    '--fault <fault>',
+    'something that goes wrong; may be given several times (see below)',
+    (text, before: Fault[] | undefined) => faultArgument(text, before),
+  )
+  .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(outputOption('-o, --output <form>'))
+  .addHelpText(
+    'after',
+    '\nFaults, each of one category where category=<model>@<CxHxW> is given, else of all:\n  overrun:factor=2,from=5s,for=2s   runs take twice as long for a while\n  drift:factor=1.3,from=10s         from then on\n  hang:from=12s,for=500ms           a run never ends: after 10 times its WCET (at least 1s) the device is replaced,\n                                    which takes 500ms; frames that are with it, or come before, fail',
+  )
   .action(
     async (options: {
       filename: string;
       profile: string[];
       seed: number;
       duration: number;
+      fault?: Fault[];
+      adaptation: boolean;
       output: 'table' | 'json';
     }) => {
-      const report = await simulateFiles(options.filename, options.profile, options.seed, options.duration);
+      const report = await simulateFiles(options.filename, options.profile, {
+        seed: options.seed,
+        durationUs: options.duration,
+        faults: options.fault ?? [],
+        adaptation: options.adaptation,
+      });
       print(options.output === 'json' ? JSON.stringify(report, null, 2) : simulationTable(report));
     },
   );

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import type { DeviceOptions, Provider } from '../agent/device/messages.js';
 import { parseDurationUs } from '../api/duration.js';
+import type { Fault } from '../sched/faults.js';
 
 /** Options and arguments that several commands share. */
 
@@ -28,6 +29,33 @@ export function seedArgument(text: string): number {
   const seed = Number(text);
   if (!Number.isSafeInteger(seed) || seed < 0) throw new InvalidArgumentError('a seed is a non-negative integer');
   return seed;
+}
+
+const FAULT_FIELDS: Readonly<Record<Fault['kind'], readonly string[]>> = {
+  overrun: ['from', 'for', 'factor', 'category'],
+  drift: ['from', 'factor', 'category'],
+  hang: ['from', 'for', 'category'],
+};
+
+/** A fault such as `overrun:factor=2,from=5s,for=2s,category=text-detector@3x160x160`; collects repeats. */
+export function faultArgument(text: string, before: readonly Fault[] = []): Fault[] {
+  const [kind, fields = ''] = text.split(':', 2) as [Fault['kind'], string?];
+  const known = FAULT_FIELDS[kind];
+  if (known === undefined) throw new InvalidArgumentError(`a fault is ${Object.keys(FAULT_FIELDS).join(', ')}`);
+  const pairs = fields.split(',').filter((field) => field !== '');
+  const values = new Map(pairs.map((pair): [string, string] => [pair.split('=')[0]!, pair.split('=')[1] ?? '']));
+  for (const name of values.keys())
+    if (!known.includes(name)) throw new InvalidArgumentError(`${kind} knows ${known.join(', ')}, not "${name}"`);
+  const time = (name: string, otherwise: string): number => parseDurationUs(values.get(name) ?? otherwise);
+  const factor = Number(values.get('factor') ?? 2);
+  if (!(factor > 0 && factor <= 1000)) throw new InvalidArgumentError('factor must be above 0 and at most 1000');
+  const category = values.get('category');
+  try {
+    const times = { fromUs: time('from', '0s'), forUs: time('for', kind === 'hang' ? '500ms' : '2s') };
+    return [...before, { kind, factor, ...times, ...(category === undefined ? {} : { category }) }];
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 export function deviceOptions({ provider, threads }: { provider: Provider; threads?: number }): DeviceOptions {

@@ -1,6 +1,8 @@
 import type { Arrival } from './arrivals.js';
 import type { Decision, DispatchConfig } from './dispatcher.js';
 import { Dispatcher } from './dispatcher.js';
+import type { Fault } from './faults.js';
+import { hangLimitUs, hangOf, slowdown } from './faults.js';
 import type { FrameTerms, Job, ReadyJobs } from './ready.js';
 
 /** A run on the virtual device. */
@@ -17,12 +19,15 @@ export interface Simulation {
   readonly config: DispatchConfig;
   /** In order of time. */
   readonly arrivals: Iterable<Arrival>;
-  /** How long a job that starts now really runs; its WCET where absent. */
+  /** How long a job takes on a device without faults; its WCET where absent. */
   readonly executeUs?: (job: Job<Arrival>, startUs: number) => number;
+  readonly faults?: readonly Fault[];
   /** What a frame's tenant allows while the device is behind; nothing where absent. */
   readonly termsOf?: (arrival: Arrival) => FrameTerms;
   /** Told of frames that are given up. */
   readonly dropped?: (frames: readonly Arrival[], atUs: number) => void;
+  /** Told of frames that were with the device when it was lost, or came before it was replaced. */
+  readonly failed?: (frames: readonly Arrival[], atUs: number) => void;
   /** Which job is next; EDF where absent. */
   readonly ready?: ReadyJobs<Arrival>;
   /** The device is held by something else until then. */
@@ -36,27 +41,48 @@ export interface Simulation {
 export function* simulate({
   config,
   arrivals,
-  executeUs,
+  executeUs = ({ wcetUs }) => wcetUs,
+  faults = [],
   termsOf,
   dropped,
+  failed,
   ready,
   busyUntilUs = 0,
 }: Simulation): Generator<SimulatedRun> {
-  const dispatcher = new Dispatcher<Arrival>(config, ready);
-  const arrive = (frame: Arrival): boolean => dispatcher.arrive(frame.category, frame, frame.atUs, termsOf?.(frame));
+  let dispatcher = new Dispatcher<Arrival>(config, ready);
+  const hangs = new Set(faults.filter(({ kind }) => kind === 'hang'));
+  /** Frames with the device, kept only where it may be lost. */
+  const waiting = new Set<Arrival>();
+  const arrive = (frame: Arrival): void => {
+    if (dispatcher.arrive(frame.category, frame, frame.atUs, termsOf?.(frame)) && hangs.size > 0) waiting.add(frame);
+  };
   const source = arrivals[Symbol.iterator]();
   let arrival = source.next();
   let nowUs = arrival.done === true ? 0 : Math.min(0, arrival.value.atUs);
   for (;;) {
     const decision: Decision<Arrival> = nowUs < busyUntilUs ? { waitUntilUs: busyUntilUs } : dispatcher.next(nowUs);
     if (decision.dropped !== undefined) dropped?.(decision.dropped, nowUs);
+    for (const frame of decision.dropped ?? []) waiting.delete(frame);
     if ('run' in decision) {
+      const job = decision.run;
       const startUs = nowUs;
-      const endUs = startUs + (executeUs === undefined ? decision.run.wcetUs : executeUs(decision.run, startUs));
+      const hang = hangOf([...hangs], job.category, startUs);
+      const endUs =
+        hang === undefined
+          ? startUs + Math.ceil(executeUs(job, startUs) * slowdown(faults, job.category, startUs))
+          : startUs + hangLimitUs(job.wcetUs) + hang.forUs;
       for (; arrival.done !== true && arrival.value.atUs < endUs; arrival = source.next()) arrive(arrival.value);
-      dispatcher.finish(endUs);
       nowUs = endUs;
-      yield { job: decision.run, startUs, endUs, ...dispatcher.adapted(decision.run.category) };
+      if (hang !== undefined) {
+        failed?.([...waiting], endUs);
+        waiting.clear();
+        hangs.delete(hang);
+        dispatcher = new Dispatcher<Arrival>(config, ready);
+        continue;
+      }
+      dispatcher.finish(endUs);
+      for (const frame of job.frames) waiting.delete(frame);
+      yield { job, startUs, endUs, ...dispatcher.adapted(job.category) };
       continue;
     }
     const arrivesUs = arrival.done === true ? Infinity : arrival.value.atUs;

@@ -323,6 +323,51 @@ describe('commands without a device', () => {
     }
   });
 
+  test('simulate --fault injects overruns, drift and hangs; adaptation has fewer misses', async () => {
+    await save(...['a', 'b'].map((name) => tenantManifest(name, { streams: 9, jitter: '5ms', deadline: '100ms' })));
+    interface Simulated {
+      readonly frames: number;
+      readonly misses: number;
+      readonly failed: number;
+    }
+    const run = async (...more: string[]): Promise<Simulated> => {
+      const common = ['-f', workspace.dir, '--profile', file, '--duration', '20s', '-o', 'json'];
+      const { stdout } = await deeprt('simulate', ...common, ...more);
+      const { tenants } = JSON.parse(stdout) as { tenants: Simulated[] };
+      const sum = (pick: (tenant: Simulated) => number): number => tenants.reduce((total, t) => total + pick(t), 0);
+      return { frames: sum(({ frames }) => frames), misses: sum((t) => t.misses), failed: sum((t) => t.failed) };
+    };
+    const overrun = '--fault=overrun:factor=6,from=5s,for=2s';
+    const [plain, adapted, drifted, hung] = await Promise.all([
+      run(overrun, '--no-adaptation'),
+      run(overrun),
+      run('--fault=drift:factor=6,from=10s'),
+      run('--fault=hang:from=3s', overrun),
+    ]);
+    expect(plain.misses).toBeGreaterThan(100);
+    expect(adapted.misses).toBeLessThan(plain.misses);
+    expect(drifted.misses).toBeGreaterThan(adapted.misses);
+    expect(hung.failed).toBeGreaterThan(100);
+    for (const { frames } of [plain, adapted, drifted, hung]) expect(frames).toBe(2 * 9 * 20 * 20);
+  });
+
+  test.each<[string, () => Promise<string[]>, RegExp]>([
+    [
+      'an unknown fault',
+      async () => (await save(tenantManifest('a')), ['--fault', 'flood']),
+      /a fault is overrun, drift, hang/,
+    ],
+    [
+      'a field that a fault does not have',
+      async () => (await save(tenantManifest('a')), ['--fault', 'drift:for=2s']),
+      /drift knows from, factor, category, not "for"/,
+    ],
+  ])('simulate refuses %s', async (_what, args, message) => {
+    const { code, stderr } = await deeprt('simulate', '-f', workspace.dir, '--profile', file, ...(await args()));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+
   test.each<[string, () => Promise<string[]>, RegExp]>([
     [
       'malformed YAML',

@@ -6,6 +6,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
+import { hangLimitUs } from '../../sched/faults.js';
 import type { Job } from '../../sched/ready.js';
 import { nowUs } from '../clock.js';
 import type { Control } from '../dispatch/loop.js';
@@ -22,9 +23,6 @@ import { Session } from './sessions.js';
 
 const THREAD_PRIORITY = -10;
 
-/** A run that takes this many times its WCET hangs, but not before this long. */
-const HANG_FACTOR = 10;
-const SHORTEST_HANG_US = 1_000_000;
 /** Longer than any network should take to load or to run once for a measurement. */
 const LOAD_LIMIT_US = 600_000_000;
 const MEASUREMENT_LIMIT_US = 120_000_000;
@@ -82,7 +80,7 @@ function readSlot({ pool, slot }: FrameMessage, into: Uint8Array): void {
 async function execute(job: Job<FrameMessage>, startUs: number): Promise<void> {
   const { model, ladder } = categories.get(job.category)!;
   const { dims, largestBatch } = ladder[job.rung]!;
-  const limitUs = Math.max(SHORTEST_HANG_US, HANG_FACTOR * job.wcetUs);
+  const limitUs = hangLimitUs(job.wcetUs);
   let fromUs = startUs;
   for (let first = 0; first < job.frames.length; first += largestBatch) {
     const frames = job.frames.slice(first, first + largestBatch);

@@ -14,6 +14,8 @@ export interface Device {
   readonly memoryOf: ReadonlyMap<string, number>;
   /** Undefined: not limited, or not known. */
   readonly memoryBytes: number | undefined;
+  /** Per frame, to make the category's shape from a larger one, in microseconds. */
+  readonly resizeUsOf?: ReadonlyMap<string, number>;
   /** Longest ingest and answer, in microseconds (GPUProfile status.ingestUs). */
   readonly ingestUs: number;
 }
@@ -31,6 +33,9 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
       (status?.categories ?? []).map(({ model, shape, memoryBytes }) => [categoryName(model, shape), memoryBytes ?? 0]),
     ),
     memoryBytes: status?.device?.memoryBytes,
+    resizeUsOf: new Map(
+      (status?.categories ?? []).map(({ model, shape, resizeUs }) => [categoryName(model, shape), resizeUs ?? 0]),
+    ),
     tables: new Map(
       (status?.categories ?? []).map(({ model, shape, batches }) => [
         categoryName(model, shape),

@@ -2,6 +2,7 @@ import type { Arrival } from '../../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../../sched/arrivals.js';
 import type { Streams } from '../../sched/category.js';
 import type { DispatchConfig } from '../../sched/dispatcher.js';
+import type { Fault } from '../../sched/faults.js';
 import type { FrameTerms } from '../../sched/ready.js';
 import type { SimulatedRun } from '../../sched/simulate.js';
 import { simulate } from '../../sched/simulate.js';
@@ -9,13 +10,6 @@ import { WcetTable } from '../../sched/wcet.js';
 import { chooseWindows } from '../../sched/windows.js';
 
 /** Random admitted sets, on which runs take longer than measured for a while. */
-
-export interface Overrun {
-  readonly category: string;
-  readonly fromUs: number;
-  readonly untilUs: number;
-  readonly factor: number;
-}
 
 /** A camera's tenant: what it was promised and what it allows. */
 interface Tenant {
@@ -29,7 +23,7 @@ export interface Strained {
   readonly config: DispatchConfig;
   readonly cameras: { category: string; periodUs: number; jitterUs: number; phaseUs: number }[];
   readonly tenantOf: readonly Tenant[];
-  readonly overruns: readonly Overrun[];
+  readonly overruns: readonly Fault[];
   readonly utilization: number;
   readonly seed: number;
 }
@@ -98,9 +92,10 @@ export function strainedSet(seed: number): Strained {
   const hit = names.filter((_, i) => i === 0 || random() < 0.4);
   const fromUs = 1_000_000 + Math.floor(between(0, 500_000));
   const overruns = hit.map((category) => ({
+    kind: 'overrun' as const,
     category,
     fromUs,
-    untilUs: fromUs + Math.floor(between(300_000, 2_000_000)),
+    forUs: Math.floor(between(300_000, 2_000_000)),
     factor: between(1.5, 3),
   }));
   return {
@@ -127,7 +122,7 @@ export interface Outcome {
   readonly dropped: number;
 }
 
-/** Runs the set in virtual time; a job of an overrunning category takes `factor` times its WCET. */
+/** Runs the set in virtual time. */
 export function runStrained(set: Strained, adaptation: boolean): Outcome {
   const random = seededRandom(set.seed + 17);
   const arrivals: Arrival[] = [...arrivalsOf(set.cameras, SIMULATED_US, random)];
@@ -143,13 +138,9 @@ export function runStrained(set: Strained, adaptation: boolean): Outcome {
     arrivals,
     termsOf: terms,
     dropped: (frames) => (dropped += frames.length),
-    executeUs: ({ category, wcetUs }, startUs) => {
-      const overrun = set.overruns.find(
-        (each) => each.category === category && startUs >= each.fromUs && startUs < each.untilUs,
-      );
-      // Otherwise runs take what is usual: the WCET is measured with a margin.
-      return Math.ceil(wcetUs * (overrun?.factor ?? 0.8));
-    },
+    faults: set.overruns,
+    // What is usual: the WCET is measured with a margin.
+    executeUs: ({ wcetUs }) => 0.8 * wcetUs,
   })) {
     runs.push(run);
     for (const frame of run.job.frames) {
