@@ -3,6 +3,7 @@
  * `make bench ONLY="sched cluster"` measures some of it.
  */
 import { table } from '../cli/table.js';
+import { benchAdaptation } from './adaptation.js';
 import { benchAgent } from './agent.js';
 import { benchCluster } from './cluster.js';
 import type { Figure } from './figure.js';
@@ -11,6 +12,7 @@ import { benchSched } from './sched.js';
 
 const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   sched: benchSched,
+  adaptation: benchAdaptation,
   agent: benchAgent,
   ingest: benchIngest,
   cluster: benchCluster,

@@ -120,6 +120,7 @@ export interface Outcome {
   readonly runs: readonly SimulatedRun[];
   /** Frames that got no answer. */
   readonly dropped: number;
+  readonly given: readonly Arrival[];
 }
 
 /** Runs the set in virtual time. */
@@ -132,12 +133,13 @@ export function runStrained(set: Strained, adaptation: boolean): Outcome {
   };
   const runs: SimulatedRun[] = [];
   const degraded = new Map<number, number>();
-  let [misses, dropped] = [0, 0];
+  const given: Arrival[] = [];
+  let misses = 0;
   for (const run of simulate({
     config: { ...set.config, adaptation },
     arrivals,
     termsOf: terms,
-    dropped: (frames) => (dropped += frames.length),
+    dropped: (frames) => given.push(...frames),
     faults: set.overruns,
     // What is usual: the WCET is measured with a margin.
     executeUs: ({ wcetUs }) => 0.8 * wcetUs,
@@ -148,5 +150,5 @@ export function runStrained(set: Strained, adaptation: boolean): Outcome {
       if (run.job.rung > 0) degraded.set(frame.camera, Math.max(run.job.rung, degraded.get(frame.camera) ?? 0));
     }
   }
-  return { frames: arrivals.length, misses: misses + dropped, dropped, degraded, runs };
+  return { frames: arrivals.length, misses: misses + given.length, dropped: given.length, given, degraded, runs };
 }
