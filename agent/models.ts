@@ -4,7 +4,7 @@ import type { Agent } from './agent.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
 import { corrected, measureFactors, withStale } from './profile/correction.js';
-import { DriftEstimate, verdictOn } from './profile/drift.js';
+import { DriftEstimate, Persistence } from './profile/drift.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { readProfile, writeProfile } from './profile/store.js';
@@ -43,6 +43,7 @@ export class ModelKeeper {
   readonly #failures = new Map<string, { message: string; retryAtMs: number }>();
   readonly #backoffMs = new Map<string, number>();
   readonly #drift: DriftEstimate;
+  readonly #persistence = new Persistence();
   #patienceMs = FIRST_PATIENCE_MS;
   #models: ReadonlyMap<string, Model> = new Map();
   #profile: Profile | undefined;
@@ -153,9 +154,9 @@ export class ModelKeeper {
     const profile = this.#profile;
     if (profile?.status === undefined || !this.#agent.ready) return undefined;
     const drifts = await this.#drift.drifts(Date.now());
-    const strays = [...drifts].filter(([, drift]) => verdictOn(drift) !== undefined);
+    const strays = this.#persistence.look(drifts, Date.now());
     if (strays.length === 0) return undefined;
-    const told = strays.map(([name, { median }]) => `${name} takes ${median.toFixed(2)} times as long as measured`);
+    const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
     const { log, stateDir } = this.#options;
     log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
     const now = (): string => new Date().toISOString();
@@ -163,10 +164,12 @@ export class ModelKeeper {
     const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
     this.#profile = suspect;
     changed();
-    this.#drift.forget();
-    const factors = await measureFactors(this.#agent, profile.status.categories ?? [], this.#models, () =>
-      this.#drift.drifts(Date.now()),
+    const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
+    const suspects = (profile.status.categories ?? []).filter(({ model, shape }) =>
+      isSuspect(`${model}@${shape.join('x')}`),
     );
+    this.#drift.forget();
+    const factors = await measureFactors(this.#agent, suspects, this.#models, () => this.#drift.drifts(Date.now()));
     if (this.#profile !== suspect) return undefined; // models came or went meanwhile
     const better = corrected(profile, factors, now());
     const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now());

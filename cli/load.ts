@@ -38,6 +38,8 @@ export interface LoadedTenant {
   readonly deadlineMs: number | null;
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number } | null;
   readonly firstError?: string;
+  /** Frames sent in each second that got no answer in time. */
+  readonly missesBySecond: readonly number[];
 }
 
 const MOST_CONNECTIONS = 512;
@@ -75,7 +77,9 @@ class TenantLoad {
   readonly #random: () => number;
   readonly #latencyUs = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
   readonly #counts = { sent: 0, answered: 0, refused: 0, failed: 0, timedOut: 0, late: 0, misses: 0, batchSum: 0 };
+  readonly #missesBySecond: number[] = [];
   #firstError: string | undefined;
+  #startMs = 0;
 
   constructor(request: TenantRequest, pool: Pool, frames: readonly Buffer[], random: () => number) {
     this.#request = request;
@@ -90,6 +94,7 @@ class TenantLoad {
     const served = (await Promise.all(Array.from({ length: streams }, () => this.#ready(path)))).every(
       (ready) => ready,
     );
+    this.#startMs = performance.now();
     if (served)
       await Promise.all(
         Array.from({ length: streams }, (_, stream) => this.#camera(`${path}/infer`, stream, durationMs)),
@@ -132,6 +137,7 @@ class TenantLoad {
               max: this.#latencyUs.max / 1000,
             },
       ...(this.#firstError === undefined ? {} : { firstError: this.#firstError }),
+      missesBySecond: Array.from({ length: Math.ceil(seconds) }, (_, i) => this.#missesBySecond[i] ?? 0),
     };
   }
 
@@ -145,6 +151,11 @@ class TenantLoad {
       answers.push(this.#send(path, this.#frames[(stream + k) % this.#frames.length]!));
     }
     await Promise.all(answers);
+  }
+
+  #missed(sentMs: number): void {
+    const second = Math.floor((sentMs - this.#startMs) / 1000);
+    this.#missesBySecond[second] = (this.#missesBySecond[second] ?? 0) + 1;
   }
 
   async #send(path: string, frame: Buffer): Promise<void> {
@@ -170,14 +181,19 @@ class TenantLoad {
         counts.answered++;
         counts.batchSum += parameters.batch_size;
         if (latencyUs > deadlineUs) counts.late++;
-        if (parameters.deadline_met === false) counts.misses++;
+        if (parameters.deadline_met === false) {
+          counts.misses++;
+          this.#missed(startMs);
+        }
         this.#latencyUs.record(Math.max(1, latencyUs));
       } else if (statusCode === 429) counts.refused++;
       else {
         counts.failed++;
+        this.#missed(startMs);
         this.#firstError ??= `HTTP ${statusCode}: ${answer.toString('utf8', 0, 300)}`;
       }
     } catch (error) {
+      this.#missed(startMs);
       if ((error as Error).name === 'TimeoutError') counts.timedOut++;
       else {
         counts.failed++;

@@ -68,6 +68,7 @@ program
   .addOption(providerOption())
   .addOption(threadsOption())
   .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
+  .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(logOption())
   .addHelpText(
     'after',
@@ -82,12 +83,14 @@ program
       provider: Provider;
       threads?: number;
       listen: { host: string; port: number };
+      adaptation: boolean;
       log: 'text' | 'json';
     }) => {
       const standalone = await Standalone.start({
         dir: options.filename,
         stateDir: options.state,
         device: deviceOptions(options),
+        adaptation: options.adaptation,
         ...options.listen,
         log: newLogger(options.log),
       });

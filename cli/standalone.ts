@@ -34,6 +34,8 @@ export interface StandaloneOptions {
   readonly port: number;
   readonly log: Logger;
   readonly node?: string;
+  /** Whether the Adaptation Module is at work; it is where absent. */
+  readonly adaptation?: boolean;
 }
 
 const SETTLE_MS = 200;
@@ -102,7 +104,10 @@ export class Standalone {
     const { problems } = catalogueOf(files);
     if (problems.length > 0) throw new BadInput(problems.map(describeProblem).join('\n'));
     await mkdir(options.stateDir, { recursive: true });
-    const standalone = new Standalone(options, await Agent.start(options.device, new AgentMetrics()));
+    const standalone = new Standalone(
+      options,
+      await Agent.start(options.device, new AgentMetrics(), options.adaptation),
+    );
     try {
       standalone.#files = files;
       await standalone.#reconcile();

@@ -8,7 +8,7 @@ import type { Profile, ProfiledCategory } from './profiler.js';
 /** Runs of one batch size whose median tells how the device is doing. */
 const RUNS = 15;
 /** Measuring in slack must end some time, or tenants would go on missing meanwhile. */
-const LONGEST_MS = 10_000;
+const LONGEST_MS = 6000;
 /** A run is given a gap of this many times its WCET: the device may be slower than that. */
 const ROOM = 1.5;
 /** Smaller changes are left alone. */
@@ -17,9 +17,11 @@ const WORTH_CORRECTING = 0.1;
 const nameOf = ({ model, shape }: ProfiledCategory): string => `${model}@${shape.join('x')}`;
 
 /**
- * How many times longer than profiled each category takes now. Measured in the device's slack, at the smallest, a middle
- * and the largest batch size, where a gap holds that; where none does, what live runs took; where there were none, what
- * the other categories have in common.
+ * By how many times the profile's figures of categories are wrong. Measured in the device's slack, at the smallest, a
+ * middle and the largest batch size, where a gap holds that, and not below what live runs exceed their WCET by; where no
+ * gap does, what live runs took; where there were none, what the other categories have in common.
+ *
+ * @param categories those that are wrong, and those that nothing is known of
  */
 export async function measureFactors(
   agent: Agent,
@@ -36,7 +38,9 @@ export async function measureFactors(
     if (measured !== undefined) factors.set(nameOf(category), measured);
   }
   // These runs were all made since the drift was noticed.
-  for (const [name, { median }] of await live()) if (!factors.has(name)) factors.set(name, median);
+  const names = new Set(categories.map(nameOf));
+  for (const [name, { median, p95OfWcet }] of await live())
+    if (names.has(name)) factors.set(name, Math.max(factors.get(name) ?? median, p95OfWcet > 1 ? p95OfWcet : 0));
   const common = geometricMean([...factors.values()]);
   for (const category of categories) if (!factors.has(nameOf(category))) factors.set(nameOf(category), common);
   return factors;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
 import type { JobDone } from '../device/messages.js';
-import { DriftEstimate, verdictOn } from './drift.js';
+import { DriftEstimate, Persistence, verdictOn } from './drift.js';
 import type { ProfiledCategory } from './profiler.js';
 
 const category: ProfiledCategory = {
@@ -42,14 +42,29 @@ describe('drift', () => {
     expect(drift.runs).toBe(40);
     expect(drift.median).toBeCloseTo(1.3, 2);
     expect(drift.p95OfWcet).toBeCloseTo(1300 / 1320, 2);
-    expect(verdictOn(drift)).toBe('slower');
     expect((await estimate.drifts(nowMs + 11_000)).size).toBe(0);
+  });
+
+  test('counts once it lasts, in one direction', () => {
+    const persistence = new Persistence();
+    const off = new Map([['a', { runs: 100, median: 1.3, p95OfWcet: 1.1 }]]);
+    const fine = new Map([['a', { runs: 100, median: 1, p95OfWcet: 0.8 }]]);
+    const fast = new Map([['a', { runs: 100, median: 0.5, p95OfWcet: 0.4 }]]);
+    expect(persistence.look(off, 0)).toEqual([]);
+    expect(persistence.look(off, 11_000)).toEqual([]);
+    expect(persistence.look(fine, 11_500)).toEqual([]);
+    expect(persistence.look(off, 12_000)).toEqual([]);
+    expect(persistence.look(fast, 20_000)).toEqual([]);
+    expect(persistence.look(off, 22_000)).toEqual([]);
+    expect(persistence.look(off, 37_000)).toEqual(['a']);
   });
 
   test('needs enough runs, and more than the usual variation', () => {
     expect(verdictOn({ runs: 10, median: 2, p95OfWcet: 2 })).toBeUndefined();
     expect(verdictOn({ runs: 100, median: 1.05, p95OfWcet: 0.9 })).toBeUndefined();
+    expect(verdictOn({ runs: 100, median: 1.3, p95OfWcet: 0.95 })).toBeUndefined();
     expect(verdictOn({ runs: 100, median: 1.05, p95OfWcet: 1.2 })).toBe('slower');
-    expect(verdictOn({ runs: 100, median: 0.7, p95OfWcet: 0.6 })).toBe('faster');
+    expect(verdictOn({ runs: 100, median: 0.7, p95OfWcet: 0.5 })).toBe('faster');
+    expect(verdictOn({ runs: 100, median: 0.7, p95OfWcet: 0.7 })).toBeUndefined();
   });
 });

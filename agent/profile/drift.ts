@@ -5,12 +5,14 @@ import type { JobDone } from '../device/messages.js';
 import type { ProfiledCategory } from './profiler.js';
 
 /** How long a run counts. */
-const WINDOW_S = 10;
+const WINDOW_S = 5;
 /** Fewer runs than this within the window say nothing. */
-const LEAST_RUNS = 30;
-/** Beyond these the profile does not describe the device any more; WCETs have a margin of 1.2 over p99. */
-const SLOWER = 1.15;
-const FASTER = 0.8;
+const LEAST_RUNS = 20;
+/** A WCET that more than one run in twenty exceeds is none; measured, it is 1.2 times the 99th percentile. */
+const SLOWER_P95 = 1;
+/** A WCET that the slowest runs stay this far below keeps tenants away for nothing. */
+const FASTER_P95 = 0.6;
+const FASTER_MEDIAN = 0.8;
 
 /** What of late the runs of a category took, in multiples of what was measured. */
 export interface CategoryDrift {
@@ -21,11 +23,11 @@ export interface CategoryDrift {
   readonly p95OfWcet: number;
 }
 
-/** Whether the profile is wrong about a category: too slow or too fast, persistently. */
+/** Whether the profile is wrong about a category: what it promises by is exceeded, or never needed. */
 export function verdictOn({ runs, median, p95OfWcet }: CategoryDrift): 'slower' | 'faster' | undefined {
   if (runs < LEAST_RUNS) return undefined;
-  if (median > SLOWER || p95OfWcet > 1) return 'slower';
-  return median < FASTER ? 'faster' : undefined;
+  if (p95OfWcet > SLOWER_P95) return 'slower';
+  return median < FASTER_MEDIAN && p95OfWcet < FASTER_P95 ? 'faster' : undefined;
 }
 
 interface Watched {
@@ -33,6 +35,26 @@ interface Watched {
   readonly wcet: WcetTable;
   /** When the runs within the window ended. */
   readonly endedMs: number[];
+}
+
+/** A deviation that lasts: what passes within seconds is for adaptation to bridge. */
+const PERSISTENT_MS = 15_000;
+
+/** Which categories have deviated from their profile, in one direction, for long. */
+export class Persistence {
+  #since = new Map<string, { readonly verdict: string; readonly atMs: number }>();
+
+  /** Takes note of a look at the drifts; returns the categories that are off persistently. */
+  look(drifts: ReadonlyMap<string, CategoryDrift>, nowMs: number): string[] {
+    const since = new Map<string, { readonly verdict: string; readonly atMs: number }>();
+    for (const [name, drift] of drifts) {
+      const verdict = verdictOn(drift);
+      const before = this.#since.get(name);
+      if (verdict !== undefined) since.set(name, before?.verdict === verdict ? before : { verdict, atMs: nowMs });
+    }
+    this.#since = since;
+    return [...since].filter(([, { atMs }]) => nowMs - atMs >= PERSISTENT_MS).map(([name]) => name);
+  }
 }
 
 /** Estimates per category how far the device has drifted from its profile: quantiles over a sliding window. */
