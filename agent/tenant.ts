@@ -31,7 +31,7 @@ export interface TenantTerms {
 }
 
 /** A tenant counts as degraded until this long after its last degraded frame, so that its condition does not flap. */
-const DEGRADED_FOR_MS = 10_000;
+export const DEGRADED_FOR_MS = 5000;
 
 export interface Degradation {
   readonly shape: readonly number[];

@@ -6,6 +6,8 @@ import { until } from './support/api-server.js';
 import { inferJson } from './support/cli.js';
 import type { RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';
+import type { Faults } from './support/faulty-device.js';
+import { identityNetwork } from './support/onnx.js';
 import { echoNetwork } from './support/workspace.js';
 
 /** Real agents with real ONNX Runtime on a real API server, each with its node's own rights and the operator with its own. */
@@ -226,6 +228,113 @@ test('an agent takes over a measurement that was recorded on the same device, an
   await cluster.api.must('DELETE', '/api/v1/nodes/recorded');
   await cluster.condition('attic', 'Admitted', 'False', 'NodeLost');
   await cluster.deleteTenant('attic');
+});
+
+describe('a device that goes wrong', () => {
+  const shapes = [
+    [3, 16, 16],
+    [3, 8, 8],
+  ];
+  let agent: RunningAgent;
+  const faults = (): string => join(cluster.api.dir, 'faults.json');
+  const inject = (more: Faults): Promise<void> => writeFile(faults(), JSON.stringify({ input: 'in', ...more }));
+  const eventsOf = async (name: string): Promise<string[]> =>
+    (
+      await cluster.api.must<{ items: { regarding: { name: string }; reason: string }[] }>(
+        'GET',
+        '/apis/events.k8s.io/v1/namespaces/default/events',
+      )
+    ).items
+      .filter(({ regarding }) => regarding.name === name)
+      .map(({ reason }) => reason);
+
+  beforeAll(async () => {
+    const network = identityNetwork('float32', ['n', 3, 'h', 'w']);
+    await writeFile(join(cluster.api.dir, 'pair.onnx'), network);
+    const sha256 = createHash('sha256').update(network).digest('hex');
+    await cluster.model('pair', sha256, { source: 'file:pair.onnx', shapes, maxBatchSize: 2 });
+    await inject({ nsPerElement: 8000 });
+    await cluster.node('frail', { labels: { site: 'frail' } });
+    agent = await cluster.agent('frail', { faults: faults() });
+    await cluster.tenant('soft', {
+      modelRef: { name: 'pair' },
+      inputShape: shapes[0],
+      jitter: '50ms',
+      deadline: '200ms',
+      degradation: { minShape: shapes[1] },
+      placement: { nodeSelector: { site: 'frail' } },
+    });
+    await served('soft');
+  }, 60_000);
+  afterAll(async () => {
+    await cluster.deleteTenant('soft');
+    await agent.kill('SIGTERM');
+    await cluster.api.must('DELETE', '/api/v1/nodes/frail');
+    await cluster.api.must('DELETE', `${GROUP}/inferencemodels/pair`);
+  });
+
+  const frame = { shape: [1, 3, 16, 16], data: Array(3 * 16 * 16).fill(0.5) };
+
+  test('while it is behind, tells that the tenant is degraded, since when and at which shape', async () => {
+    await inject({ nsPerElement: 40_000 });
+    const timer = setInterval(() => void inferJson(agent.url, 'soft', frame).catch(() => undefined), 50);
+    try {
+      const { message } = await cluster.condition('soft', 'Degraded', 'True', 'Overrun');
+      expect(message).toMatch(/^frail computes at 3x8x8 since 20/);
+      await inject({ nsPerElement: 8000 });
+      await cluster.condition('soft', 'Degraded', 'False', 'FullShape');
+    } finally {
+      clearInterval(timer);
+    }
+    await until(async () => (await eventsOf('soft')).includes('Overrun'), 'an Event that tells of it');
+  });
+
+  test('slower for good, has its profile measured again and published, with why', async () => {
+    interface Profile {
+      readonly status: {
+        readonly categories: readonly { shape: number[]; batches: readonly { wcetUs: number }[] }[];
+        readonly conditions: readonly { type: string; status: string; reason: string; message: string }[];
+      };
+    }
+    const profile = (): Promise<Profile> => cluster.api.must<Profile>('GET', `${GROUP}/gpuprofiles/frail-0`);
+    const wcetUs = ({ status }: Profile): number =>
+      status.categories.find(({ shape }) => shape[1] === 16)!.batches[0]!.wcetUs;
+    const before = wcetUs(await profile());
+    await inject({ nsPerElement: 12_800 });
+    const timer = setInterval(() => void inferJson(agent.url, 'soft', frame).catch(() => undefined), 50);
+    try {
+      await until(async () => wcetUs(await profile()) > 1.3 * before, 'the profile to be corrected', undefined, 40_000);
+      const { conditions } = (await profile()).status;
+      expect(conditions.find(({ type }) => type === 'Stale')).toMatchObject({
+        status: 'False',
+        reason: 'Corrected',
+        message: expect.stringMatching(/pair@3x16x16 takes 1\.\d+ times as long/),
+      });
+      await cluster.admitted('soft');
+    } finally {
+      clearInterval(timer);
+    }
+  }, 90_000);
+
+  test('while it is being replaced, tells that the tenant is not ready, and then that it is again', async () => {
+    const children = async (): Promise<number[]> =>
+      (await readFile(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number);
+    const timer = setInterval(
+      () =>
+        void children().then((pids) => {
+          for (const pid of pids) process.kill(pid, 'SIGKILL');
+        }),
+      50,
+    );
+    try {
+      await cluster.condition('soft', 'Ready', 'False', 'DeviceNotReady');
+    } finally {
+      clearInterval(timer);
+    }
+    await cluster.condition('soft', 'Ready', 'True');
+    expect((await inferJson(agent.url, 'soft', frame)).status).toBe(200);
+    await until(async () => (await eventsOf('soft')).includes('DeviceNotReady'), 'an Event that tells of it');
+  });
 });
 
 describe('without the API server', () => {

@@ -11,6 +11,7 @@ import type { Agent, Change } from '../agent.js';
 import { logChange } from '../changes.js';
 import type { Logger, ModelKeeper } from '../models.js';
 import type { Profile } from '../profile/profiler.js';
+import { DEGRADED_FOR_MS } from '../tenant.js';
 import { recheck } from '../recheck.js';
 import type { Applied, Count, ScheduleStatus } from './report.js';
 import { countOf, isUrgent, scheduleStatus } from './report.js';
@@ -233,7 +234,8 @@ export class NodeAgent {
   }
 
   async #report(): Promise<void> {
-    this.#queue.addAfter('report', REPORT_MS);
+    const degraded = this.#agent.served().some((tenant) => tenant.degradation(Date.now()) !== undefined);
+    this.#queue.addAfter('report', degraded ? DEGRADED_FOR_MS : REPORT_MS);
     const { node, endpoint } = this.#options;
     if (this.#schedules.get(node) === undefined || this.#applied === undefined) return;
     const nowMs = Date.now();

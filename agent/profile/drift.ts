@@ -74,13 +74,13 @@ export class DriftEstimate {
     this.#ofMedian = new Summary({
       ...common,
       name: 'deeprt_run_median_ratio',
-      help: 'Duration of a run at full shape as a multiple of the profiled median.',
+      help: 'Duration of a run as a multiple of the profiled median.',
       percentiles: [0.5],
     });
     this.#ofWcet = new Summary({
       ...common,
       name: 'deeprt_run_wcet_ratio',
-      help: 'Duration of a run at full shape as a multiple of its WCET.',
+      help: 'Duration of a run as a multiple of its WCET.',
       percentiles: [0.5, 0.95, 0.99],
     });
   }
@@ -107,14 +107,15 @@ export class DriftEstimate {
     for (const { endedMs } of this.#watched.values()) endedMs.length = 0;
   }
 
-  note({ category, frames, rung, startUs, endUs }: JobDone, nowMs: number): void {
+  note({ category, frames, rung, startUs, endUs, wcetUs }: JobDone, nowMs: number): void {
     // Best effort has a category of its own on the same network.
     const name = category.split('/')[0]!;
     const watched = this.#watched.get(name);
-    if (watched === undefined || rung > 0) return;
-    const us = endUs - startUs;
-    this.#ofMedian.observe({ category: name }, us / watched.median.at(frames));
-    this.#ofWcet.observe({ category: name }, us / watched.wcet.at(frames));
+    if (watched === undefined) return;
+    const fullUs = watched.wcet.at(frames);
+    const ofWcet = (endUs - startUs) / (rung === 0 ? fullUs : wcetUs);
+    this.#ofMedian.observe({ category: name }, (ofWcet * fullUs) / watched.median.at(frames));
+    this.#ofWcet.observe({ category: name }, ofWcet);
     watched.endedMs.push(nowMs);
   }
 

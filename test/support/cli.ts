@@ -13,10 +13,10 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-function start(args: readonly string[]): { child: ChildProcess; result: () => CommandResult } {
+function start(args: readonly string[], nodeOptions = ''): { child: ChildProcess; result: () => CommandResult } {
   const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: '' },
+    env: { ...process.env, NODE_OPTIONS: nodeOptions },
   });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -49,7 +49,12 @@ const LONGEST_WAIT_MS = 30_000;
 
 /** Starts a command with `--log json`. */
 export function background(...args: string[]): Process {
-  const { child, result } = start([...args, '--log', 'json']);
+  return backgroundWith('', ...args);
+}
+
+/** The same, with options for Node in this and all further processes that it starts. */
+export function backgroundWith(nodeOptions: string, ...args: string[]): Process {
+  const { child, result } = start([...args, '--log', 'json'], nodeOptions);
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill); // also when the test run itself fails
   child.once('exit', () => process.off('exit', kill));

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import type { ResourceOf } from '../../api/manifests.js';
 import { ApiServer, until } from './api-server.js';
 import type { Process } from './cli.js';
-import { background } from './cli.js';
+import { background, backgroundWith } from './cli.js';
+import { faultyDevice } from './faulty-device.js';
 import { brokenPromises } from './invariants.js';
 import { modelManifest, tenantManifest } from './workspace.js';
 
@@ -77,7 +78,8 @@ export class TestCluster {
       ...['--advertise', '192.0.2.1:8080'],
     ];
     const start = (): Process => {
-      const process = background(...args);
+      const faulty = options.faults === undefined ? '' : `--import=${faultyDevice(options.faults)}`;
+      const process = backgroundWith(faulty, ...args);
       this.#processes.push(process);
       return process;
     };
@@ -270,6 +272,8 @@ export class TestCluster {
 export interface AgentOptions {
   readonly state?: string;
   readonly modelDir?: string;
+  /** A file that says what goes wrong with its device. */
+  readonly faults?: string;
 }
 
 export interface RunningAgent extends Process {
