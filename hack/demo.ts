@@ -37,7 +37,7 @@ const GREEDY_SHARE = 0.6;
 const GREEDY = 'crowd-count';
 const MOST_MISSES = 0.001;
 /** A neighbour on the same machine: when it comes, how long it stays, and how soon tenants must be back in time. */
-const HOG = { fromSecond: 4, seconds: 10, recoverySeconds: 2, afterSeconds: 4 };
+const HOG = { fromSecond: 4, seconds: 6, recoverySeconds: 2, afterSeconds: 4 };
 
 const started = Date.now();
 const children: ChildProcess[] = [];
@@ -214,7 +214,7 @@ async function main(work: string): Promise<boolean> {
     ],
   ];
 
-  step('6/6 a neighbour takes half of the cores for 10s, without and with the Adaptation Module');
+  step(`6/6 a neighbour takes half of the cores for ${HOG.seconds}s, without and with the Adaptation Module`);
   const episodes = [await disturbed(work, false), await disturbed(work, true)] as const;
   say(episodeTable(episodes));
   const after = episodes[1].missesBySecond.slice(HOG.fromSecond + HOG.seconds + HOG.recoverySeconds);

@@ -281,7 +281,8 @@ describe('a device that goes wrong', () => {
     try {
       const { message } = await cluster.condition('soft', 'Degraded', 'True', 'Overrun');
       expect(message).toMatch(/^frail computes at 3x8x8 since 20/);
-      await inject({ nsPerElement: 8000 });
+      // Faster than measured, so that no noise of the machine keeps it behind.
+      await inject({ nsPerElement: 3000 });
       await cluster.condition('soft', 'Degraded', 'False', 'FullShape');
     } finally {
       clearInterval(timer);
@@ -300,7 +301,8 @@ describe('a device that goes wrong', () => {
     const wcetUs = ({ status }: Profile): number =>
       status.categories.find(({ shape }) => shape[1] === 16)!.batches[0]!.wcetUs;
     const before = wcetUs(await profile());
-    await inject({ nsPerElement: 12_800 });
+    // Far enough for any noise that the measurement may have caught.
+    await inject({ nsPerElement: 24_000 });
     const timer = setInterval(() => void inferJson(agent.url, 'soft', frame).catch(() => undefined), 50);
     try {
       await until(async () => wcetUs(await profile()) > 1.3 * before, 'the profile to be corrected', undefined, 40_000);
@@ -308,7 +310,7 @@ describe('a device that goes wrong', () => {
       expect(conditions.find(({ type }) => type === 'Stale')).toMatchObject({
         status: 'False',
         reason: 'Corrected',
-        message: expect.stringMatching(/pair@3x16x16 takes 1\.\d+ times as long/),
+        message: expect.stringMatching(/pair@3x16x16 takes \d\.\d+ times as long/),
       });
       await cluster.admitted('soft');
     } finally {

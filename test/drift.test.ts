@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { parse, stringify } from 'yaml';
 import type { Logger } from '../cli/log.js';
 import { Standalone } from '../cli/standalone.js';
 import type { Faults } from './support/faulty-device.js';
@@ -21,7 +22,7 @@ let workspace: Workspace;
 let standalone: Standalone;
 let watcher: { stop: () => Promise<void> };
 let cameras: NodeJS.Timeout[] = [];
-const lines: { message: string; fields: object }[] = [];
+const lines: { at: number; message: string; fields: object }[] = [];
 
 const inject = (faults: Faults): Promise<void> =>
   writeFile(join(workspace.root, 'faults.json'), JSON.stringify({ input: 'in', ...faults }));
@@ -39,16 +40,30 @@ function camera(tenant: string): void {
 
 const admitted = (): string[] =>
   standalone.decision.verdicts.filter((verdict) => verdict.admitted).map(({ name }) => name);
+const profileFile = (): string => join(workspace.state, 'profiles', 'edge-0.yaml');
 const wcetUs = async (): Promise<number> => {
-  const text = await readFile(join(workspace.state, 'profiles', 'edge-0.yaml'), 'utf8');
+  const text = await readFile(profileFile(), 'utf8');
   return Number(/wcetUs: (\d+)/.exec(text)![1]);
 };
+/** Takes what the machine's noise put into the measured profile out of it: WCET is 1.2 times p99, and p99 hardly above p50. */
+async function calm(): Promise<void> {
+  const profile = parse(await readFile(profileFile(), 'utf8')) as {
+    status: { categories: { batches: { p50Us: number; p99Us: number; wcetUs: number }[] }[] };
+  };
+  for (const { batches } of profile.status.categories)
+    for (const batch of batches) {
+      batch.p99Us = Math.ceil(1.01 * batch.p50Us);
+      batch.wcetUs = Math.ceil(1.2 * batch.p99Us);
+    }
+  await writeFile(profileFile(), stringify(profile));
+}
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(what: () => boolean | Promise<boolean>, withinMs: number): Promise<number> {
   const sinceMs = performance.now();
   while (!(await what())) {
-    if (performance.now() - sinceMs > withinMs) throw new Error(`not within ${withinMs}ms: ${String(what)}`);
+    if (performance.now() - sinceMs > withinMs)
+      throw new Error(`not within ${withinMs}ms: ${String(what)}; the log: ${JSON.stringify(lines, null, 1)}`);
     await sleep(50);
   }
   return performance.now() - sinceMs;
@@ -69,20 +84,25 @@ beforeEach(async () => {
         inputShape: [3, 16, 16],
         framesPerSecond: 1000 / PERIOD_MS,
         jitter: '30ms',
-        deadline: '250ms',
+        deadline: '400ms',
       }),
     );
   lines.length = 0;
-  const log = (fields: object, message: string): void => void lines.push({ fields, message });
-  standalone = await Standalone.start({
+  const log = (fields: object, message: string): void =>
+    void lines.push({ at: Math.round(performance.now()), fields, message });
+  const options = {
     dir: workspace.dir,
     stateDir: workspace.state,
-    device: { provider: 'cpu', threads: 1, preload: faultyDevice(join(workspace.root, 'faults.json')) },
+    device: { provider: 'cpu' as const, threads: 1, preload: faultyDevice(join(workspace.root, 'faults.json')) },
     host: '127.0.0.1',
     port: 0,
     node: 'edge',
     log: { info: log, warn: log, error: log } as unknown as Logger,
-  });
+  };
+  await (await Standalone.start(options)).stop();
+  await calm();
+  await rm(join(workspace.state, 'schedule.yaml'));
+  standalone = await Standalone.start(options);
   watcher = standalone.watch();
 });
 

@@ -38,7 +38,7 @@ interface Watched {
 }
 
 /** A deviation that lasts: what passes within seconds is for adaptation to bridge. */
-const PERSISTENT_MS = 15_000;
+const PERSISTENT_MS = 12_000;
 
 /** Which categories have deviated from their profile, in one direction, for long. */
 export class Persistence {
