@@ -7,6 +7,7 @@ import type { FramePool } from './device/frame-pool.js';
 import type { BatchDone, DeviceOptions, JobDone, OutputTensor, Program, Rung } from './device/messages.js';
 import type { DeviceLost } from './device/device.js';
 import { frameBytes } from './device/frames.js';
+import type { SupervisorListener } from './device/supervisor.js';
 import { SupervisedDevice } from './device/supervisor.js';
 import { imageInput } from './ingest/image.js';
 import { AgentMetrics } from './metrics.js';
@@ -41,6 +42,7 @@ export interface Answer {
 /** What somebody beside the frames wants to hear of. */
 export type Change =
   | { readonly kind: 'deviceLost'; readonly error: string }
+  | { readonly kind: 'deviceGone'; readonly error: string }
   | { readonly kind: 'deviceRecovered'; readonly tookMs: number }
   | { readonly kind: 'modelQuarantined'; readonly model: string; readonly reason: string }
   | { readonly kind: 'degraded'; readonly tenant: string; readonly shape: readonly number[] };
@@ -78,11 +80,20 @@ export interface DeviceBooks {
   overruns: number;
 }
 
-/**
- * A node's agent with its device: holds the tenants of the applied schedule, hands their frames to the device and their
- * answers back.
- */
+export interface AgentOptions {
+  /** Of the device on its node. */
+  readonly index?: number;
+  readonly metrics?: AgentMetrics;
+  /** Whether the Adaptation Module is at work; without it, to compare with. */
+  readonly adaptation?: boolean;
+  /** Whether a device that does not work at the start is waited for. */
+  readonly patient?: boolean;
+}
+
+/** One device: holds the tenants of its applied schedule, hands their frames to the device and their answers back. */
 export class Agent {
+  /** Of the device on its node. */
+  readonly index: number;
   readonly metrics: AgentMetrics;
   readonly books: DeviceBooks = { busyUs: 0, jobs: 0, overruns: 0 };
   readonly #tenants = new Map<string, ServedTenant>();
@@ -101,15 +112,15 @@ export class Agent {
   onJob: ((job: JobDone) => void) | undefined;
   readonly #adaptation: boolean;
 
-  private constructor(metrics: AgentMetrics, adaptation: boolean) {
+  private constructor({ index = 0, metrics = new AgentMetrics(), adaptation = true }: AgentOptions) {
+    this.index = index;
     this.metrics = metrics;
     this.#adaptation = adaptation;
   }
 
-  /** @param adaptation whether the Adaptation Module is at work; without it, to compare with */
-  static async start(options: DeviceOptions, metrics = new AgentMetrics(), adaptation = true): Promise<Agent> {
-    const agent = new Agent(metrics, adaptation);
-    agent.#device = await SupervisedDevice.start(options, {
+  static async start(device: DeviceOptions, options: AgentOptions = {}): Promise<Agent> {
+    const agent = new Agent(options);
+    const listener: SupervisorListener = {
       batchDone: (done) => agent.#batchDone(done),
       dropped: (ids, why) => {
         for (const id of ids)
@@ -118,8 +129,10 @@ export class Agent {
       jobDone: (done) => agent.#jobDone(done),
       lost: (error) => agent.#lost(error),
       recovered: (tookMs) => agent.onChange({ kind: 'deviceRecovered', tookMs }),
+      gone: (error) => agent.onChange({ kind: 'deviceGone', error }),
       quarantined: (model, reason) => agent.onChange({ kind: 'modelQuarantined', model, reason }),
-    });
+    };
+    agent.#device = await SupervisedDevice.start(device, listener, options.patient);
     return agent;
   }
 
@@ -130,6 +143,11 @@ export class Agent {
   /** Whether frames can be served. */
   get ready(): boolean {
     return this.#device.failure === undefined;
+  }
+
+  /** Why nobody should count on the device, where it has not worked for long; undefined otherwise. */
+  get gone(): string | undefined {
+    return this.#device.gone ? `the device is gone: ${this.#device.failure ?? ''}` : undefined;
   }
 
   /** Why frames cannot be served; undefined when they can. */
@@ -163,6 +181,12 @@ export class Agent {
       resizes: model.spec.shapes.length > 1,
     });
     this.#models.set(model.metadata.name, model);
+  }
+
+  /** Takes a model off the device. */
+  async unload(name: string): Promise<void> {
+    this.#models.delete(name);
+    await this.#device.unload(name);
   }
 
   /** What a category's network puts out, as its measurement showed. */
@@ -269,7 +293,7 @@ export class Agent {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#flights.set(id, { tenant, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
-      this.metrics.queueDepth.inc({ category });
+      this.metrics.queueDepth.inc({ device: `${this.index}`, category });
       const atUs = nowUs();
       const terms = { deepest, late, dueUs: arrivedUs + deadlineUs };
       this.#device.submit({ id, category, pool: slot.pool.id, slot: slot.index, atUs, terms });
@@ -317,7 +341,7 @@ export class Agent {
     if (flight === undefined) return undefined;
     this.#flights.delete(id);
     flight.pool.give(flight.slot);
-    this.metrics.queueDepth.dec({ category: flight.tenant.terms.category });
+    this.metrics.queueDepth.dec({ device: `${this.index}`, category: flight.tenant.terms.category });
     return flight;
   }
 
@@ -354,24 +378,25 @@ export class Agent {
 
   #jobDone(job: JobDone): void {
     const { category, jobKind, frames, startUs, endUs, wcetUs, lateStartUs, penaltyUs, nextRung } = job;
-    const labels = { category, kind: jobKind };
+    const device = `${this.index}`;
+    const labels = { device, category, kind: jobKind };
     this.books.jobs++;
     this.books.busyUs += endUs - startUs;
     this.metrics.jobDuration.observe(labels, (endUs - startUs) / 1e6);
     this.metrics.batchSize.observe(labels, frames);
-    this.metrics.busy.inc({ device: '0' }, (endUs - startUs) / 1e6);
+    this.metrics.busy.inc({ device }, (endUs - startUs) / 1e6);
     if (endUs - startUs > wcetUs) {
       this.books.overruns++;
-      this.metrics.overruns.inc({ category });
+      this.metrics.overruns.inc({ device, category });
     }
-    this.metrics.penalty.set({ category }, penaltyUs / 1e6);
-    this.metrics.rung.set({ category }, nextRung);
+    this.metrics.penalty.set({ device, category }, penaltyUs / 1e6);
+    this.metrics.rung.set({ device, category }, nextRung);
     this.onJob?.(job);
     if (lateStartUs !== undefined) this.metrics.lateness.observe(Math.max(0, lateStartUs) / 1e6);
   }
 
   #lost({ message, fault }: DeviceLost): void {
-    this.metrics.deviceLosses.inc({ device: '0', fault });
+    this.metrics.deviceLosses.inc({ device: `${this.index}`, fault });
     for (const id of [...this.#flights.keys()])
       this.#land(id)?.reject(new FrameFailure(`the device was lost with this frame: ${message}`));
     this.onChange({ kind: 'deviceLost', error: message });

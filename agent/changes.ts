@@ -1,6 +1,10 @@
 import type { Change } from './agent.js';
 import type { Logger } from './models.js';
 
+/** Whether a change bears on what the device can be promised to do. */
+export const changesProfile = ({ kind }: Change): boolean =>
+  kind === 'modelQuarantined' || kind === 'deviceGone' || kind === 'deviceRecovered';
+
 /** A line in the log for what happened to the device or to a tenant's frames. */
 export function logChange(log: Logger, change: Change): void {
   switch (change.kind) {
@@ -9,6 +13,8 @@ export function logChange(log: Logger, change: Change): void {
         { error: change.error },
         'device lost; its frames are answered with an error, it is being replaced',
       );
+    case 'deviceGone':
+      return log.error({ error: change.error }, 'device gone; its tenants are moved where they fit, trying goes on');
     case 'deviceRecovered':
       return log.info({ tookMs: change.tookMs }, 'device replaced; serving again');
     case 'modelQuarantined':

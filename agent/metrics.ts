@@ -25,27 +25,31 @@ export class AgentMetrics {
   readonly jobDuration = this.#histogram(
     'deeprt_job_duration_seconds',
     'Execution time of a job.',
-    ['category', 'kind'],
+    ['device', 'category', 'kind'],
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
   );
   readonly batchSize = this.#histogram(
     'deeprt_batch_size',
     'Frames in a job.',
-    ['category', 'kind'],
+    ['device', 'category', 'kind'],
     [1, 2, 4, 8, 16, 32, 64, 128, 256],
   );
-  readonly overruns = this.#counter('deeprt_overruns_total', 'Jobs that took longer than their WCET.', ['category']);
+  readonly overruns = this.#counter('deeprt_overruns_total', 'Jobs that took longer than their WCET.', [
+    'device',
+    'category',
+  ]);
   readonly degraded = this.#counter('deeprt_degraded_frames_total', 'Frames computed at a smaller shape.', [
     'namespace',
     'tenant',
   ]);
   readonly penalty = this.#gauge('deeprt_penalty_seconds', 'Excess of a category that is not paid off yet.', [
+    'device',
     'category',
   ]);
   readonly rung = this.#gauge(
     'deeprt_degradation_rung',
     'How many shapes below the full one a category is to be computed at.',
-    ['category'],
+    ['device', 'category'],
   );
   readonly deviceLosses = this.#counter('deeprt_device_losses_total', 'Times that a device had to be replaced.', [
     'device',
@@ -64,7 +68,23 @@ export class AgentMetrics {
     ['node', 'device'],
   );
   readonly queueDepth = this.#gauge('deeprt_queue_depth', 'Frames that wait for the device or run on it.', [
+    'device',
     'category',
+  ]);
+
+  readonly runMedianRatio = this.#gauge(
+    'deeprt_run_median_ratio',
+    'Duration of the runs of the last seconds as a multiple of the profiled median: their median.',
+    ['device', 'category'],
+  );
+  readonly runWcetRatio = this.#gauge(
+    'deeprt_run_wcet_ratio',
+    'Duration of the runs of the last seconds as a multiple of the WCET: their 95th percentile.',
+    ['device', 'category'],
+  );
+  readonly memory = this.#gauge('deeprt_device_memory_bytes', 'Memory of a device that models take, and may take.', [
+    'device',
+    'kind',
   ]);
 
   constructor() {

@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../api/manifests.js';
+import { memoryFor, modelBytes, profiledMemory } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
@@ -8,6 +10,9 @@ import { DriftEstimate, Persistence } from './profile/drift.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { readProfile, writeProfile } from './profile/store.js';
+import { warmUp } from './profile/profiler.js';
+import type { ScheduleDevice } from './recheck.js';
+import type { ModelFile, Residents } from './residents.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
@@ -23,6 +28,7 @@ const FIRST_RETRY_MS = 30_000;
 const LONGEST_RETRY_MS = 600_000;
 
 const DRIFT_CHECK_MS = 2000;
+const MEMORY_CHECK_MS = 30_000;
 /** Where measuring again found nothing, it is not done again before this long, then ever more rarely. */
 const FIRST_PATIENCE_MS = 10_000;
 const LONGEST_PATIENCE_MS = 600_000;
@@ -35,25 +41,27 @@ export interface ModelKeeperOptions {
   readonly progress: Progress;
 }
 
-/** Brings the catalogue's models onto the device and keeps its profile. A model that cannot be had concerns its own tenants only. */
+/** Brings the catalogue's models onto a device and keeps its profile. A model that cannot be had concerns its own tenants only. */
 export class ModelKeeper {
   readonly #agent: Agent;
+  readonly #residents: Residents;
   readonly #options: ModelKeeperOptions;
-  readonly #loaded = new Map<string, string>();
+  /** The catalogue as it was brought last: each model's version. */
+  readonly #known = new Map<string, string>();
+  readonly #files = new Map<string, ModelFile>();
   readonly #failures = new Map<string, { message: string; retryAtMs: number }>();
   readonly #backoffMs = new Map<string, number>();
-  readonly #drift: DriftEstimate;
+  readonly #drift = new DriftEstimate();
   readonly #persistence = new Persistence();
   #patienceMs = FIRST_PATIENCE_MS;
-  #models: ReadonlyMap<string, Model> = new Map();
   #profile: Profile | undefined;
   /** The models that the device refused when the profile was made. */
   #refused = '';
 
-  constructor(agent: Agent, options: ModelKeeperOptions) {
+  constructor(agent: Agent, residents: Residents, options: ModelKeeperOptions) {
     this.#agent = agent;
+    this.#residents = residents;
     this.#options = options;
-    this.#drift = new DriftEstimate(agent.metrics.registry);
   }
 
   /** The newest complete measurement. */
@@ -64,8 +72,8 @@ export class ModelKeeper {
   /** Why models cannot be served, by model. */
   get unavailable(): ReadonlyMap<string, string> {
     const all = new Map([...this.#failures].map(([model, { message }]) => [model, message]));
-    for (const model of this.#loaded.keys()) {
-      const objection = this.#agent.device.objection(model);
+    for (const model of this.#known.keys()) {
+      const objection = this.#agent.gone ?? this.#agent.device.objection(model);
       if (objection !== undefined) all.set(model, objection);
     }
     return all;
@@ -78,45 +86,100 @@ export class ModelKeeper {
   }
 
   /**
-   * Loads models that are new or changed and measures what is not measured yet. Resolves to the device's profile, the
+   * Fetches models that are new or changed and measures what is not measured yet. Resolves to the device's profile, the
    * same object as before when nothing changed.
    *
    * @param baseDirOf where a model's relative file URI starts
    */
   async bring(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<Profile> {
-    const changed = await this.#load(models, baseDirOf);
-    const left = [...this.#loaded.keys()].filter((name) => !models.some(({ metadata }) => metadata.name === name));
-    for (const name of left) {
-      this.#loaded.delete(name);
-      this.#failures.delete(name);
-    }
+    const changed = await this.#fetch(models, baseDirOf);
+    const left = [...this.#known.keys()].filter((name) => !models.some(({ metadata }) => metadata.name === name));
+    for (const name of left) this.#forget(name);
     const refused = [...this.unavailable.keys()].sort().join();
     if (!changed && left.length === 0 && refused === this.#refused && this.#profile !== undefined) return this.#profile;
-    this.#take(await this.#measure(models), models);
+    this.#take(await this.#measure(models));
     this.#refused = [...this.unavailable.keys()].sort().join();
     return this.#profile!;
   }
 
-  async #load(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
+  /**
+   * Serves by a schedule that was checked: its models are brought onto the device, others leave where they have to, and
+   * the dispatcher takes it over.
+   *
+   * @throws Error when its models do not fit into the device's memory
+   */
+  async serve(schedule: ScheduleDevice): Promise<void> {
+    const profile = this.#profile?.status ?? {};
+    const wanted = memoryFor(profiledMemory(profile), schedule.categories);
+    const files = schedule.categories.flatMap(({ model }) => this.#files.get(model) ?? []);
+    const arrived = await this.#residents.provide(new Set(files), wanted, async (going) => {
+      const staying = schedule.categories.filter(({ model }) => this.#residents.has(model) && !going.has(model));
+      await this.#agent.apply({ ...schedule, categories: staying }, profile);
+    });
+    for (const { model, shape } of schedule.categories)
+      if (arrived.has(model)) await this.#warmUp(profile, model, shape);
+    await this.#agent.apply(schedule, profile);
+  }
+
+  async #fetch(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
     let changed = false;
     for (const model of models) {
       const { name } = model.metadata;
       const version = JSON.stringify(model.spec);
-      if (this.#loaded.get(name) !== version) this.#backoffMs.delete(name);
+      const isNew = this.#known.get(name) !== version;
+      if (isNew) this.#backoffMs.delete(name);
       else if (!this.#retryIsDue(name)) continue;
       changed = true;
       try {
         const path = await modelFile(model, baseDirOf(model), this.#options.stateDir);
-        await this.#agent.load(model, path);
+        this.#files.set(name, { model, path, fileBytes: (await stat(path)).size });
+        if (isNew && this.#known.has(name)) await this.#replace(name);
         this.#failures.delete(name);
-        this.#options.log.info({ model: name, path }, 'model loaded');
+        this.#options.log.info({ model: name, path }, 'model available');
       } catch (error) {
         this.#fail(name, (error as Error).message);
         this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
       }
-      this.#loaded.set(name, version);
+      this.#known.set(name, version);
     }
     return changed;
+  }
+
+  /** A model has changed: what is on the device is the old one. */
+  async #replace(name: string): Promise<void> {
+    this.#agent.device.pardon(name);
+    if (this.#residents.isPromised(name)) await this.#residents.load(this.#files.get(name)!);
+    else await this.#residents.unload(name);
+  }
+
+  #forget(name: string): void {
+    this.#known.delete(name);
+    this.#failures.delete(name);
+    this.#files.delete(name);
+  }
+
+  /** Loads what fits beside the others without anything having to go, so that it is there when a tenant comes. */
+  async #preload(profile: Profile): Promise<void> {
+    const memory = profiledMemory(profile.status ?? {});
+    for (const [name, file] of this.#files) {
+      const { shapes } = file.model.spec;
+      const bytes = modelBytes(memory.get(name) ?? { weightsBytes: file.fileBytes, workspaceBytes: new Map() }, shapes);
+      if (this.unavailable.has(name) || this.#residents.has(name)) continue;
+      if (this.#residents.victims(bytes)?.length !== 0) continue;
+      try {
+        await this.#residents.load(file, bytes);
+        for (const shape of shapes) await this.#warmUp(profile.status, name, shape);
+      } catch (error) {
+        this.#fail(name, (error as Error).message);
+        this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
+      }
+    }
+  }
+
+  async #warmUp(profile: Profile['status'], name: string, shape: readonly number[]): Promise<void> {
+    const { model } = this.#files.get(name)!;
+    const category = profile?.categories?.find((each) => each.model === name && each.shape.join() === shape.join());
+    if (category !== undefined) await warmUp(this.#agent, model, category);
   }
 
   /**
@@ -127,11 +190,16 @@ export class ModelKeeper {
   watchDrift(changed: () => void): { stop: () => Promise<void> } {
     this.#agent.onJob = (job) => this.#drift.note(job, Date.now());
     const stop = new AbortController();
+    let memoryAtMs = 0;
     const running = (async () => {
       for (let waitMs = DRIFT_CHECK_MS; !stop.signal.aborted;) {
         await delay(waitMs, undefined, { signal: stop.signal }).catch(() => undefined);
         waitMs = DRIFT_CHECK_MS;
         try {
+          if (!stop.signal.aborted && Date.now() - memoryAtMs > MEMORY_CHECK_MS) {
+            memoryAtMs = Date.now();
+            await this.#tellMemory();
+          }
           if (!stop.signal.aborted && (await this.#checkDrift(changed)) === 'unfounded') {
             waitMs = this.#patienceMs;
             this.#patienceMs = Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
@@ -154,6 +222,12 @@ export class ModelKeeper {
     const profile = this.#profile;
     if (profile?.status === undefined || !this.#agent.ready) return undefined;
     const drifts = await this.#drift.drifts(Date.now());
+    const { runMedianRatio, runWcetRatio } = this.#agent.metrics;
+    for (const [category, { median, p95OfWcet }] of drifts) {
+      const labels = { device: `${this.#agent.index}`, category };
+      runMedianRatio.set(labels, median);
+      runWcetRatio.set(labels, p95OfWcet);
+    }
     const strays = this.#persistence.look(drifts, Date.now());
     if (strays.length === 0) return undefined;
     const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
@@ -169,13 +243,13 @@ export class ModelKeeper {
       isSuspect(`${model}@${shape.join('x')}`),
     );
     this.#drift.forget();
-    const factors = await measureFactors(this.#agent, suspects, this.#models, () => this.#drift.drifts(Date.now()));
+    const factors = await measureFactors(this.#agent, suspects, this.#models(), () => this.#drift.drifts(Date.now()));
     if (this.#profile !== suspect) return undefined; // models came or went meanwhile
     const better = corrected(profile, factors, now());
     const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now());
     const next = better ?? { ...profile, status: { ...profile.status, conditions: fine } };
     if (better !== undefined) await writeProfile(stateDir, better);
-    this.#take(next, [...this.#models.values()]);
+    this.#take(next);
     log.info(
       { factors: Object.fromEntries(factors), corrected: better !== undefined },
       'the profile was measured again',
@@ -186,9 +260,18 @@ export class ModelKeeper {
     return undefined;
   }
 
-  #take(profile: Profile, models: readonly Model[]): void {
+  async #tellMemory(): Promise<void> {
+    const device = `${this.#agent.index}`;
+    this.#agent.metrics.memory.set({ device, kind: 'limit' }, this.#residents.limitBytes);
+    this.#agent.metrics.memory.set({ device, kind: 'used' }, await this.#residents.usedBytes());
+  }
+
+  #models(): Map<string, Model> {
+    return new Map([...this.#files].map(([name, { model }]) => [name, model]));
+  }
+
+  #take(profile: Profile): void {
     this.#profile = profile;
-    this.#models = new Map(models.map((model) => [model.metadata.name, model]));
     this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => `${model}@${shape.join('x')}`);
   }
 
@@ -208,21 +291,42 @@ export class ModelKeeper {
 
   async #measure(models: readonly Model[]): Promise<Profile> {
     const { device, node, stateDir, log, progress } = this.#options;
-    const available = models.filter(({ metadata }) => !this.unavailable.has(metadata.name));
-    const stored = await readProfile(stateDir, `${node}-0`);
-    const { profile, failures, measured } = await profileNode(this.#agent, device, node, available, stored, progress);
+    const { unavailable } = this;
+    const files = [...this.#files.values()].filter(({ model }) => !unavailable.has(model.metadata.name));
+    const stored = await readProfile(stateDir, `${node}-${this.#agent.index}`);
+    const { profile, failures, measured } = await profileNode(
+      this.#agent,
+      this.#residents,
+      device,
+      node,
+      files,
+      stored,
+      progress,
+    );
     for (const [model, error] of failures) {
       this.#fail(model, error);
       log.error({ model, error }, 'model cannot be measured');
     }
-    const { unavailable } = this;
-    const told = models.map(({ metadata: { name }, spec: { sha256 } }) => {
-      const message = unavailable.get(name);
-      return { name, sha256, ready: message === undefined, ...(message === undefined ? {} : { message }) };
-    });
-    const complete = { ...profile, status: { ...profile.status, models: told } };
+    await this.#preload(profile);
+    const complete = { ...profile, status: { ...profile.status, models: this.#told(models, profile) } };
     if (measured) await writeProfile(stateDir, complete);
     log.info({ node, measured, categories: profile.status?.categories?.length ?? 0 }, 'profile ready');
     return complete;
+  }
+
+  /** What the profile says of the catalogue's models: which can be served, and why not the others. */
+  #told(models: readonly Model[], { status }: Profile): NonNullable<NonNullable<Profile['status']>['models']> {
+    const { unavailable } = this;
+    return models.map(({ metadata: { name }, spec: { sha256 } }) => {
+      const message = unavailable.get(name);
+      const memoryBytes = status?.models?.find((each) => each.name === name)?.memoryBytes;
+      return {
+        name,
+        sha256,
+        ready: message === undefined,
+        ...(message === undefined ? {} : { message }),
+        ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      };
+    });
   }
 }

@@ -2,6 +2,7 @@ import type { ResourceOf } from '../api/manifests.js';
 import type { Streams } from '../sched/category.js';
 import { mergeStreams, shortestDeadlineUs } from '../sched/category.js';
 import { CategoryDemand, testDemand } from '../sched/demand.js';
+import { memoryFor, profiledMemory, total } from '../sched/memory.js';
 import { WcetTable } from '../sched/wcet.js';
 
 export type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
@@ -9,11 +10,15 @@ export type ProfileStatus = NonNullable<ResourceOf<'GPUProfile'>['status']>;
 
 /**
  * The admission test once more, over what was promised and what the device was measured to do: whether each frame of
- * every tenant will meet its deadline (docs/theory.md, Theorem 3).
+ * every tenant will meet its deadline (docs/theory.md, Theorem 3), and whether the models fit into its memory.
  *
  * @returns why not; undefined when all is well
  */
 export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): string | undefined {
+  const bytes = total(memoryFor(profiledMemory(profile), schedule.categories));
+  const limitBytes = profile.device?.memoryBytes;
+  if (limitBytes !== undefined && bytes > limitBytes)
+    return `its models take ${bytes} bytes of the device's memory, of which there are ${limitBytes}`;
   const demands: CategoryDemand[] = [];
   const ingestUs = profile.ingestUs ?? 0;
   for (const category of schedule.categories) {

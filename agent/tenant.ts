@@ -4,7 +4,8 @@ import { Policer } from '../sched/policer.js';
 import type { ImageInput } from './ingest/image.js';
 import type { ExpectedInput } from './ingest/oip.js';
 
-export type Outcome = 'onTime' | 'late' | 'dropped' | 'refused' | 'invalid' | 'failed' | 'gone';
+const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
 /** What a tenant is served with. */
 export interface TenantTerms {
@@ -30,6 +31,34 @@ export interface TenantTerms {
   readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
 }
 
+/** What became of a tenant's frames since the agent started, on all devices that serve it. */
+export interface TenantBooks {
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  readonly answered: number;
+  readonly misses: number;
+  readonly degradedFrames: number;
+  readonly batchSum: number;
+  /** Of answered frames, in microseconds. */
+  readonly latencyUs: RecordableHistogram;
+}
+
+export function booksOf(parts: readonly ServedTenant[]): TenantBooks {
+  const latencyUs = newLatencies();
+  for (const part of parts) latencyUs.add(part.latencyUs);
+  const sum = (figure: (part: ServedTenant) => number): number => parts.reduce((all, part) => all + figure(part), 0);
+  const outcomes = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, sum((part) => part.outcomes[outcome])]));
+  return {
+    outcomes: outcomes as Record<Outcome, number>,
+    answered: sum((part) => part.answered),
+    misses: sum((part) => part.misses),
+    degradedFrames: sum((part) => part.degradedFrames),
+    batchSum: sum((part) => part.batchSum),
+    latencyUs,
+  };
+}
+
+const newLatencies = (): RecordableHistogram => createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+
 /** A tenant counts as degraded until this long after its last degraded frame, so that its condition does not flap. */
 export const DEGRADED_FOR_MS = 5000;
 
@@ -52,7 +81,7 @@ export class ServedTenant {
     gone: 0,
   };
   /** Latency of answered frames, in microseconds. */
-  readonly latencyUs: RecordableHistogram = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+  readonly latencyUs: RecordableHistogram = newLatencies();
   /** Sum over answered frames of the size of their batch. */
   batchSum = 0;
   /** Frames computed at a smaller shape than asked for. */

@@ -6,7 +6,7 @@ const [dir, stateDir] = process.argv.slice(2) as [string, string];
 const standalone = await Standalone.start({
   dir,
   stateDir,
-  device: { provider: 'cpu', threads: 1 },
+  devices: [{ provider: 'cpu', threads: 1 }],
   host: '127.0.0.1',
   port: 0,
   log: newLogger('text'),

@@ -47,13 +47,13 @@ export async function benchAgent(): Promise<Figure[]> {
   const standalone = await Standalone.start({
     dir,
     stateDir,
-    device: { provider: 'cpu', threads: 1 },
+    devices: [{ provider: 'cpu', threads: 1 }],
     host: '127.0.0.1',
     port: 0,
     log: newLogger('text'),
   });
   try {
-    const { lateness } = standalone.agent.metrics;
+    const { lateness } = standalone.devices.metrics;
     const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
     lateness.reset();
     loop.enable();

@@ -3,16 +3,17 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { Agent } from '../agent/agent.js';
+import { Devices } from '../agent/devices.js';
 import { NodeAgent } from '../agent/cluster/node-agent.js';
-import type { Provider } from '../agent/device/messages.js';
 import { IngestServer } from '../agent/ingest/server.js';
-import { ModelKeeper } from '../agent/models.js';
 import { Cluster } from '../kube/cluster.js';
 import { runOperator } from '../operator/operator.js';
 import { BadInput } from './directory.js';
 import { newLogger } from './log.js';
+import type { DeviceFlags } from './options.js';
 import {
+  deviceMemoryOption,
+  devicesOption,
   deviceOptions,
   durationArgument,
   listenArgument,
@@ -118,6 +119,8 @@ export function addClusterCommands(program: Command): void {
     .addOption(stateOption())
     .addOption(providerOption())
     .addOption(threadsOption())
+    .addOption(devicesOption())
+    .addOption(deviceMemoryOption())
     .option('--listen <address>', 'address and port to serve frames on', listenArgument, {
       host: '127.0.0.1',
       port: 8080,
@@ -129,17 +132,17 @@ export function addClusterCommands(program: Command): void {
     )
     .addOption(logOption())
     .action(
-      async (options: {
-        kubeconfig?: string;
-        nodeName: string;
-        modelDir: string;
-        state: string;
-        provider: Provider;
-        threads?: number;
-        listen: Address;
-        advertise?: Address;
-        log: 'text' | 'json';
-      }) => {
+      async (
+        options: DeviceFlags & {
+          kubeconfig?: string;
+          nodeName: string;
+          modelDir: string;
+          state: string;
+          listen: Address;
+          advertise?: Address;
+          log: 'text' | 'json';
+        },
+      ) => {
         const log = newLogger(options.log);
         if (options.advertise === undefined && WILDCARDS.has(options.listen.host))
           throw new BadInput(
@@ -147,22 +150,20 @@ export function addClusterCommands(program: Command): void {
           );
         const cluster = connect(options.kubeconfig);
         await mkdir(options.state, { recursive: true });
-        const device = deviceOptions(options);
-        const agent = await Agent.start(device);
-        const keeper = new ModelKeeper(agent, {
+        const devices = await Devices.start({
           node: options.nodeName,
-          device,
+          devices: await deviceOptions(options),
           stateDir: options.state,
           log,
           progress: progressBar('profiling'),
         });
-        const server = new IngestServer(agent);
+        const server = new IngestServer(devices);
         const { host, port } = options.listen;
         const bound = await server.listen(host, port);
         const advertised = options.advertise ?? { host: bound.address, port: bound.port };
         const endpoint = addressText(advertised);
         log.info({ url: `http://${addressText({ host: bound.address, port: bound.port })}`, endpoint }, 'listening');
-        const nodeAgent = new NodeAgent(agent, keeper, {
+        const nodeAgent = new NodeAgent(devices, {
           node: options.nodeName,
           cluster,
           stateDir: options.state,
@@ -174,7 +175,7 @@ export function addClusterCommands(program: Command): void {
         await nodeAgent.resume();
         await nodeAgent.run(stop);
         await server.drain();
-        await agent.stop();
+        await devices.stop();
         await cluster.close();
       },
     );

@@ -2,17 +2,20 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
-import { Agent } from '../agent/agent.js';
-import type { Provider } from '../agent/device/messages.js';
-import { modelFile } from '../agent/device/model-file.js';
-import { profileNode } from '../agent/profile/profile-node.js';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Devices } from '../agent/devices.js';
+import { installCuda } from '../agent/device/install-cuda.js';
+import type { Logger } from '../agent/models.js';
 import { profileText } from '../agent/profile/store.js';
 import { addClusterCommands } from './cluster.js';
 import { BadInput, readCatalogue } from './directory.js';
+import { examine, healthTable } from './doctor.js';
 import { loadTable, runLoad } from './load.js';
 import { newLogger } from './log.js';
+import type { DeviceFlags } from './options.js';
 import {
+  deviceMemoryOption,
+  devicesOption,
   deviceOptions,
   durationArgument,
   faultArgument,
@@ -67,6 +70,8 @@ program
   .addOption(stateOption())
   .addOption(providerOption())
   .addOption(threadsOption())
+  .addOption(devicesOption())
+  .addOption(deviceMemoryOption())
   .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
   .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(logOption())
@@ -75,21 +80,21 @@ program
     '\nFrames go to POST /v2/models/<namespace>.<tenant>/infer (Open Inference Protocol v2, or a JPEG or PNG body):\n  curl -H "Content-Type: image/jpeg" --data-binary @frame.jpg http://127.0.0.1:8080/v2/models/default.gate/infer',
   )
   .action(
-    async (options: {
-      filename: string;
-      duration?: number;
-      report: 'table' | 'json';
-      state: string;
-      provider: Provider;
-      threads?: number;
-      listen: { host: string; port: number };
-      adaptation: boolean;
-      log: 'text' | 'json';
-    }) => {
+    async (
+      options: DeviceFlags & {
+        filename: string;
+        duration?: number;
+        report: 'table' | 'json';
+        state: string;
+        listen: { host: string; port: number };
+        adaptation: boolean;
+        log: 'text' | 'json';
+      },
+    ) => {
       const standalone = await Standalone.start({
         dir: options.filename,
         stateDir: options.state,
-        device: deviceOptions(options),
+        devices: await deviceOptions(options),
         adaptation: options.adaptation,
         ...options.listen,
         log: newLogger(options.log),
@@ -104,6 +109,9 @@ program
     },
   );
 
+/** What goes wrong is told by the command itself. */
+const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
 program
   .command('profile')
   .description('Measures E(n) of every model and shape in the folder on this machine and writes a GPUProfile.')
@@ -112,37 +120,35 @@ program
   .option('--node-name <name>', 'name of the node in the profile', hostname().toLowerCase())
   .addOption(providerOption())
   .addOption(threadsOption())
-  .action(
-    async (options: { filename: string; output: string; nodeName: string; provider: Provider; threads?: number }) => {
-      const catalogue = await readCatalogue(options.filename);
-      if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
-      const device = deviceOptions(options);
-      const agent = await Agent.start(device);
-      const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
-      try {
-        for (const [name, model] of catalogue.models)
-          await modelFile(model, catalogue.baseDirs.get(name)!, downloads)
-            .then((path) => agent.load(model, path))
-            .catch((error: unknown) => {
-              throw new BadInput((error as Error).message);
-            });
-        const { profile, failures } = await profileNode(
-          agent,
-          device,
-          options.nodeName,
-          [...catalogue.models.values()],
-          undefined,
-          progressBar('profiling'),
-        );
-        if (failures.size > 0) throw new BadInput([...failures.values()].join('\n'));
-        if (options.output === '-') print(profileText(profile));
-        else await writeFile(options.output, profileText(profile));
-      } finally {
-        await agent.stop();
-        await rm(downloads, { recursive: true, force: true });
+  .addOption(devicesOption())
+  .addOption(deviceMemoryOption())
+  .action(async (options: DeviceFlags & { filename: string; output: string; nodeName: string }) => {
+    const catalogue = await readCatalogue(options.filename);
+    if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
+    const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
+    const devices = await Devices.start({
+      node: options.nodeName,
+      devices: await deviceOptions(options),
+      stateDir: downloads,
+      log: SILENT,
+      progress: progressBar('profiling'),
+    });
+    try {
+      const texts: string[] = [];
+      for (const { keeper } of devices.units) {
+        const models = [...catalogue.models.values()];
+        const profile = await keeper.bring(models, ({ metadata }) => catalogue.baseDirs.get(metadata.name)!);
+        if (keeper.unavailable.size > 0) throw new BadInput([...keeper.unavailable.values()].join('\n'));
+        texts.push(profileText(profile));
       }
-    },
-  );
+      const text = texts.join('---\n');
+      if (options.output === '-') print(text);
+      else await writeFile(options.output, text);
+    } finally {
+      await devices.stop();
+      await rm(downloads, { recursive: true, force: true });
+    }
+  });
 
 program
   .command('plan')
@@ -231,6 +237,29 @@ program
       print(options.output === 'json' ? JSON.stringify({ tenants }, null, 2) : loadTable(tenants));
     },
   );
+
+program
+  .command('doctor')
+  .description(
+    'Says which execution providers work on this machine, by running a network on each, and what the others lack.',
+  )
+  .addOption(threadsOption())
+  .addOption(outputOption('-o, --output <form>'))
+  .action(async (options: { threads?: number; output: 'table' | 'json' }) => {
+    const health = await examine(options.threads ?? 1);
+    print(options.output === 'json' ? JSON.stringify(health, null, 2) : healthTable(health));
+  });
+
+program
+  .command('install-provider')
+  .description(
+    'Installs what an execution provider needs beside onnxruntime-node. cuda: ONNX Runtime’s CUDA and TensorRT libraries, from\nthe Python package of the same version, by pip (needs python3), checked against a recorded digest. The NVIDIA driver,\nCUDA and cuDNN are the system’s; deeprt doctor says what is missing.',
+  )
+  .argument('<provider>', 'cuda', (name) => {
+    if (name !== 'cuda') throw new InvalidArgumentError('there is only cuda to install');
+    return name;
+  })
+  .action(async () => print((await installCuda()).map((file) => `installed ${file}`).join('\n')));
 
 addClusterCommands(program);
 

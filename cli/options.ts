@@ -1,9 +1,14 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import type { DeviceOptions, Provider } from '../agent/device/messages.js';
+import type { DeviceOptions } from '../agent/device/messages.js';
+import { isCuda, nvidiaGpus } from '../agent/device/machine.js';
+import { chooseProvider, probe } from '../agent/device/probe.js';
+import type { Provider } from '../agent/device/providers.js';
+import { PROVIDERS } from '../agent/device/providers.js';
 import { parseDurationUs } from '../api/duration.js';
 import type { Fault } from '../sched/faults.js';
+import { BadInput } from './directory.js';
 
 /** Options and arguments that several commands share. */
 
@@ -58,8 +63,50 @@ export function faultArgument(text: string, before: readonly Fault[] = []): Faul
   }
 }
 
-export function deviceOptions({ provider, threads }: { provider: Provider; threads?: number }): DeviceOptions {
-  return { provider, threads: threads ?? Math.max(1, Math.floor(availableParallelism() / 2)) };
+/** What the options about devices say. */
+export interface DeviceFlags {
+  readonly provider: Provider | 'auto';
+  readonly threads?: number;
+  readonly devices?: readonly number[];
+  readonly deviceMemory?: number;
+}
+
+/**
+ * The devices as asked for; for `auto` with the first provider that works on this machine.
+ *
+ * @throws BadInput saying why the provider that was asked for does not work here
+ */
+export async function deviceOptions(asked: DeviceFlags): Promise<DeviceOptions[]> {
+  const threads = asked.threads ?? Math.max(1, Math.floor(availableParallelism() / 2));
+  let { provider } = asked;
+  if (provider === 'auto') provider = (await chooseProvider({ threads })).provider;
+  else if (provider !== 'cpu') {
+    const { failure } = await probe({ provider, threads, deviceId: asked.devices?.[0] ?? 0 });
+    if (failure !== undefined) throw new BadInput(`--provider ${provider} does not work here: ${failure}`);
+  }
+  const known = isCuda(provider) ? (await nvidiaGpus()).map((_, i) => i) : [0];
+  const ids = asked.devices ?? (known.length === 0 ? [0] : known);
+  if (provider === 'webgpu' && ids.join() !== '0')
+    throw new BadInput(`--devices ${ids.join()}: the webgpu provider only has device 0, the system's default adapter`);
+  const memory = asked.deviceMemory === undefined ? {} : { memoryBytes: asked.deviceMemory };
+  return ids.map((deviceId) => ({ provider, threads, deviceId, ...memory }));
+}
+
+export function devicesArgument(text: string): number[] {
+  const ids = text.split(',').map(Number);
+  if (ids.some((id) => !Number.isInteger(id) || id < 0 || id > 63) || new Set(ids).size < ids.length)
+    throw new InvalidArgumentError('give device numbers, each once, such as 0,1');
+  return ids;
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3, Ti: 1024 ** 4 };
+
+/** A Kubernetes quantity with a binary suffix. */
+export function memoryArgument(text: string): number {
+  const [, value, unit] = /^(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|)$/.exec(text) ?? [];
+  const bytes = Math.floor(Number(value) * (UNITS[unit ?? ''] ?? NaN));
+  if (!(bytes > 0)) throw new InvalidArgumentError('give an amount of memory such as 512Mi or 6Gi');
+  return bytes;
 }
 
 export function threadsArgument(text: string): number {
@@ -70,7 +117,22 @@ export function threadsArgument(text: string): number {
 }
 
 export const providerOption = (): Option =>
-  new Option('--provider <name>', 'ONNX Runtime execution provider').choices(['cpu', 'webgpu', 'cuda']).default('cpu');
+  new Option(
+    '--provider <name>',
+    'ONNX Runtime execution provider; auto takes the first of the others that works here (deeprt doctor)',
+  )
+    .choices(['auto', ...PROVIDERS])
+    .default('auto');
+export const devicesOption = (): Option =>
+  new Option(
+    '--devices <ids>',
+    'which of the machine’s devices to serve on, as the provider counts them; with cuda and tensorrt all when not given, otherwise 0',
+  ).argParser(devicesArgument);
+export const deviceMemoryOption = (): Option =>
+  new Option(
+    '--device-memory <amount>',
+    'how much of each device’s memory models may take, such as 6Gi; what is free at the start, less a tenth, when not given',
+  ).argParser(memoryArgument);
 export const threadsOption = (): Option =>
   new Option('--threads <n>', 'cores that one run may use (CPU provider); half of them when not given').argParser(
     threadsArgument,

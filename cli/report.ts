@@ -20,22 +20,24 @@ export interface TenantReport {
 export interface StandaloneReport {
   readonly seconds: number;
   readonly tenants: readonly TenantReport[];
-  readonly device: {
+  readonly devices: readonly {
     readonly admittedUtilization: number;
     readonly busy: number;
     readonly jobs: number;
     readonly overruns: number;
-  };
+  }[];
 }
 
 /** What has happened since the start, tenant by tenant. */
-export function reportOf({ agent, decision }: Standalone, servingSinceMs: number): StandaloneReport {
+export function reportOf({ devices, decision }: Standalone, servingSinceMs: number): StandaloneReport {
   const seconds = (Date.now() - servingSinceMs) / 1000;
-  const served = new Map(agent.everServed().map((tenant) => [tenantKey(tenant.terms), tenant]));
+  const books = devices.books();
   return {
     seconds,
     tenants: decision.verdicts.map(({ namespace, name, admitted, reason, message }) => {
-      const tenant = served.get(tenantKey({ namespace, name }));
+      const key = tenantKey({ namespace, name });
+      const tenant = books.get(key);
+      const deadlineUs = devices.serving(`${namespace}.${name}`)[0]?.tenant.terms.deadlineUs ?? Infinity;
       const answered = tenant?.answered ?? 0;
       const ms = (us: number): number => us / 1000;
       return {
@@ -48,7 +50,7 @@ export function reportOf({ agent, decision }: Standalone, servingSinceMs: number
         misses: tenant?.misses ?? 0,
         degraded: tenant?.degradedFrames ?? 0,
         meanBatch: tenant === undefined || answered === 0 ? null : tenant.batchSum / answered,
-        deadlineMs: tenant === undefined || tenant.terms.deadlineUs === Infinity ? null : ms(tenant.terms.deadlineUs),
+        deadlineMs: deadlineUs === Infinity ? null : ms(deadlineUs),
         latencyMs:
           tenant === undefined || answered === 0
             ? null
@@ -59,16 +61,16 @@ export function reportOf({ agent, decision }: Standalone, servingSinceMs: number
               },
       };
     }),
-    device: {
-      admittedUtilization: decision.plans[0]?.utilization ?? 0,
-      busy: agent.books.busyUs / 1e6 / seconds,
-      jobs: agent.books.jobs,
-      overruns: agent.books.overruns,
-    },
+    devices: devices.units.map(({ agent: { index, books: own } }) => ({
+      admittedUtilization: decision.plans.find(({ device }) => device.device === index)?.utilization ?? 0,
+      busy: own.busyUs / 1e6 / seconds,
+      jobs: own.jobs,
+      overruns: own.overruns,
+    })),
   };
 }
 
-export function reportTable({ seconds, tenants, device }: StandaloneReport): string {
+export function reportTable({ seconds, tenants, devices }: StandaloneReport): string {
   const number = (value: number | null | undefined): string =>
     value === null || value === undefined ? '' : value.toFixed(1);
   const rows = tenants.map(
@@ -107,6 +109,9 @@ export function reportTable({ seconds, tenants, device }: StandaloneReport): str
   return [
     table(head, rows),
     ...refused,
-    `device: ${(device.admittedUtilization * 100).toFixed(1)}% promised, ${(device.busy * 100).toFixed(1)}% busy over ${seconds.toFixed(1)}s, ${device.jobs} jobs, ${device.overruns} overruns`,
+    ...devices.map(
+      ({ admittedUtilization, busy, jobs, overruns }, i) =>
+        `device ${i}: ${(admittedUtilization * 100).toFixed(1)}% promised, ${(busy * 100).toFixed(1)}% busy over ${seconds.toFixed(1)}s, ${jobs} jobs, ${overruns} overruns`,
+    ),
   ].join('\n');
 }

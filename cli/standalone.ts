@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { watch } from 'chokidar';
 import { Counter, Histogram } from 'prom-client';
 import { stringify } from 'yaml';
-import { Agent } from '../agent/agent.js';
 import type { DeviceOptions } from '../agent/device/messages.js';
-import { logChange } from '../agent/changes.js';
-import { ModelKeeper } from '../agent/models.js';
+import { changesProfile, logChange } from '../agent/changes.js';
 import { IngestServer } from '../agent/ingest/server.js';
-import { AgentMetrics } from '../agent/metrics.js';
+import type { Unit } from '../agent/devices.js';
+import { Devices } from '../agent/devices.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';
@@ -29,7 +28,7 @@ import { progressBar } from './progress.js';
 export interface StandaloneOptions {
   readonly dir: string;
   readonly stateDir: string;
-  readonly device: DeviceOptions;
+  readonly devices: readonly DeviceOptions[];
   readonly host: string;
   readonly port: number;
   readonly log: Logger;
@@ -40,11 +39,13 @@ export interface StandaloneOptions {
 
 const SETTLE_MS = 200;
 
-/** The operator's logic and one agent in one process, over a folder of manifests. */
+const nodeName = ({ node }: StandaloneOptions): string => node ?? hostname().toLowerCase();
+
+/** The operator's logic and one node's agent in one process, over a folder of manifests. */
 export class Standalone {
   readonly #options: StandaloneOptions;
   readonly #node: string;
-  readonly agent: Agent;
+  readonly devices: Devices;
   readonly #server: IngestServer;
   readonly #decisions: Counter<'reason'>;
   readonly #reconciles: Histogram;
@@ -52,9 +53,8 @@ export class Standalone {
   url = '';
 
   #files: Files = new Map();
-  readonly #keeper: ModelKeeper;
-  /** The device as placement sees it, and the profile that says so. */
-  #measured: { readonly profile: Profile; readonly device: Device } | undefined;
+  /** The devices as placement sees them, and the profiles that say so. */
+  readonly #measured = new Map<Unit, { readonly profile: Profile; readonly device: Device }>();
   #plans: readonly DevicePlan[] | undefined;
   /** Of models that could not be had. */
   #retry: NodeJS.Timeout | undefined;
@@ -63,24 +63,17 @@ export class Standalone {
   /** Reconciliation runs one at a time; a change meanwhile makes one more. */
   #reconciling: Promise<void> = Promise.resolve();
 
-  private constructor(options: StandaloneOptions, agent: Agent) {
+  private constructor(options: StandaloneOptions, devices: Devices) {
     this.#options = options;
-    this.#node = options.node ?? hostname().toLowerCase();
-    this.agent = agent;
-    this.#server = new IngestServer(agent);
-    agent.onChange = (change) => {
-      logChange(options.log, change);
-      if (change.kind === 'modelQuarantined') void this.refresh();
-    };
-    const { device, stateDir, log } = options;
-    this.#keeper = new ModelKeeper(agent, {
-      node: this.#node,
-      device,
-      stateDir,
-      log,
-      progress: progressBar('profiling'),
-    });
-    const registers = [agent.metrics.registry];
+    this.#node = nodeName(options);
+    this.devices = devices;
+    this.#server = new IngestServer(devices);
+    for (const { agent } of devices.units)
+      agent.onChange = (change) => {
+        logChange(options.log, change);
+        if (changesProfile(change)) void this.refresh();
+      };
+    const registers = [devices.metrics.registry];
     this.#decisions = new Counter({
       name: 'deeprt_admission_decisions_total',
       help: 'Admission decisions by reason.',
@@ -104,9 +97,11 @@ export class Standalone {
     const { problems } = catalogueOf(files);
     if (problems.length > 0) throw new BadInput(problems.map(describeProblem).join('\n'));
     await mkdir(options.stateDir, { recursive: true });
+    const { devices, stateDir, log, adaptation = true } = options;
+    const progress = progressBar('profiling');
     const standalone = new Standalone(
       options,
-      await Agent.start(options.device, new AgentMetrics(), options.adaptation),
+      await Devices.start({ node: nodeName(options), devices, stateDir, log, progress, adaptation }),
     );
     try {
       standalone.#files = files;
@@ -115,7 +110,7 @@ export class Standalone {
       standalone.url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
       options.log.info({ url: standalone.url }, 'listening');
     } catch (error) {
-      await standalone.agent.stop();
+      await standalone.devices.stop();
       throw error;
     }
     return standalone;
@@ -123,7 +118,7 @@ export class Standalone {
 
   /** Follows the folder, and the device's drift from its profile, until `stop`. */
   watch(): { stop: () => Promise<void> } {
-    const drift = this.#keeper.watchDrift(() => void this.refresh());
+    const drifts = this.devices.units.map(({ keeper }) => keeper.watchDrift(() => void this.refresh()));
     let timer: NodeJS.Timeout | undefined;
     const watcher = watch(this.#options.dir, { depth: 0, ignoreInitial: true });
     watcher.on('all', () => {
@@ -137,7 +132,7 @@ export class Standalone {
       stop: async () => {
         clearTimeout(timer);
         await watcher.close();
-        await drift.stop();
+        await Promise.all(drifts.map((drift) => drift.stop()));
         await this.#reconciling;
       },
     };
@@ -172,27 +167,31 @@ export class Standalone {
   async stop(): Promise<void> {
     clearTimeout(this.#retry);
     await this.#server.drain();
-    await this.agent.stop();
+    await this.devices.stop();
   }
 
   async #reconcile(): Promise<void> {
     const observed = this.#reconciles.startTimer();
     const { catalogue } = catalogueOf(this.#files);
-    const device = await this.#measure(catalogue);
+    const { units } = this.devices;
+    const devices = await Promise.all(units.map((unit) => this.#measure(unit, catalogue)));
+    this.#retryWhenDue();
     const before = this.decision.verdicts;
-    const promised = this.#plans ?? (await this.#readPromises(device, catalogue.tenants));
+    const promised = this.#plans ?? (await this.#readPromises(devices, catalogue.tenants));
     const decision = decide({
       models: catalogue.models,
-      devices: [device],
+      devices,
       requests: catalogue.tenants.map((tenant) => requestOf(tenant)),
       promised,
     });
-    const plan = decision.plans[0]!;
+    const changed = decision.plans.filter((plan) => this.#plans?.includes(plan) !== true);
     // The record of what is promised comes first, so that a crash in between loses nothing.
-    if (plan !== this.#plans?.[0]) {
-      await this.#writePromises(plan);
-      await this.agent.apply(scheduleOf(plan), this.#keeper.profile!.status!);
-      this.agent.metrics.admittedUtilization.set({ node: this.#node, device: '0' }, plan.utilization);
+    if (changed.length > 0) await this.#writePromises(decision.plans);
+    // Whoever moves leaves one device before coming to another, or both would be counted on meanwhile.
+    for (const plan of changed.sort((a, b) => a.categories.length - b.categories.length)) {
+      const { keeper, agent } = units[plan.device.device]!;
+      await keeper.serve(scheduleOf(plan));
+      this.devices.metrics.admittedUtilization.set({ node: this.#node, device: `${agent.index}` }, plan.utilization);
     }
     this.#plans = decision.plans;
     this.decision = decision;
@@ -200,13 +199,19 @@ export class Standalone {
     observed();
   }
 
-  async #measure({ models, baseDirs }: Catalogue): Promise<Device> {
-    const profile = await this.#keeper.bring([...models.values()], ({ metadata }) => baseDirs.get(metadata.name)!);
+  async #measure(unit: Unit, { models, baseDirs }: Catalogue): Promise<Device> {
+    const profile = await unit.keeper.bring([...models.values()], ({ metadata }) => baseDirs.get(metadata.name)!);
+    const known = this.#measured.get(unit);
+    if (known?.profile === profile) return known.device;
+    const device = deviceOf(profile);
+    this.#measured.set(unit, { profile, device });
+    return device;
+  }
+
+  #retryWhenDue(): void {
     clearTimeout(this.#retry);
-    const { retryInMs } = this.#keeper;
-    if (retryInMs !== undefined) this.#retry = setTimeout(() => void this.refresh(), retryInMs).unref();
-    if (this.#measured?.profile !== profile) this.#measured = { profile, device: deviceOf(profile) };
-    return this.#measured.device;
+    const due = this.devices.units.flatMap(({ keeper }) => keeper.retryInMs ?? []);
+    if (due.length > 0) this.#retry = setTimeout(() => void this.refresh(), Math.min(...due)).unref();
   }
 
   #announce(before: readonly Verdict[], after: readonly Verdict[]): void {
@@ -230,18 +235,21 @@ export class Standalone {
     return join(this.#options.stateDir, 'schedule.yaml');
   }
 
-  async #writePromises(plan: DevicePlan): Promise<void> {
+  async #writePromises(plans: readonly DevicePlan[]): Promise<void> {
     const schedule = {
       apiVersion: API_VERSION,
       kind: 'NodeSchedule',
       metadata: { name: this.#node },
-      spec: { nodeName: this.#node, devices: [scheduleOf(plan)] },
+      spec: { nodeName: this.#node, devices: plans.map(scheduleOf) },
     };
     await writeFile(`${this.#promiseFile}.part`, stringify(schedule, { aliasDuplicateObjects: false }));
     await rename(`${this.#promiseFile}.part`, this.#promiseFile);
   }
 
-  async #readPromises(device: Device, tenants: readonly ResourceOf<'InferenceTenant'>[]): Promise<DevicePlan[]> {
+  async #readPromises(
+    devices: readonly Device[],
+    tenants: readonly ResourceOf<'InferenceTenant'>[],
+  ): Promise<DevicePlan[]> {
     let text: string;
     try {
       text = await readFile(this.#promiseFile, 'utf8');
@@ -251,6 +259,9 @@ export class Standalone {
     const resource = parseManifests(this.#promiseFile, text).manifests[0]?.resource;
     if (resource?.kind !== 'NodeSchedule') return [];
     const requests = new Map(tenants.map((tenant) => [tenantKey(tenant.metadata), requestOf(tenant)]));
-    return (resource.spec.devices ?? []).map((schedule) => planOf(schedule, device, requests));
+    return (resource.spec.devices ?? []).flatMap((schedule) => {
+      const device = devices.find(({ device: index }) => index === schedule.device);
+      return device === undefined ? [] : [planOf(schedule, device, requests)];
+    });
   }
 }

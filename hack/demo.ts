@@ -180,7 +180,7 @@ async function main(work: string): Promise<boolean> {
 
   step('5/6 what happened');
   say(loadTable(loaded));
-  const { device } = report;
+  const device = report.devices[0]!;
   say(
     `\ndevice: ${(device.admittedUtilization * 100).toFixed(1)}% promised, ${((100 * device.busy * report.seconds) / LOAD_SECONDS).toFixed(1)}% busy while the cameras played, ${device.jobs} jobs, ${device.overruns} overruns`,
   );
@@ -273,7 +273,10 @@ async function disturbed(work: string, adaptation: boolean): Promise<Episode> {
   const loaded = await play(work, url, seconds);
   clearTimeout(timer);
   await stopped(server.child);
-  const { device, tenants } = JSON.parse(server.output()) as StandaloneReport;
+  const {
+    devices: [device],
+    tenants,
+  } = JSON.parse(server.output()) as StandaloneReport;
   const promised = loaded.filter(({ served, deadlineMs }) => served && deadlineMs !== null);
   return {
     adaptation,
@@ -281,7 +284,7 @@ async function disturbed(work: string, adaptation: boolean): Promise<Episode> {
     missesBySecond: Array.from({ length: seconds }, (_, i) =>
       promised.reduce((sum, { missesBySecond }) => sum + (missesBySecond[i] ?? 0), 0),
     ),
-    overruns: device.overruns,
+    overruns: device!.overruns,
     degraded: tenants.reduce((sum, tenant) => sum + tenant.degraded, 0),
   };
 }

@@ -183,14 +183,17 @@ export class Publisher {
     const schedule = this.#view.schedules.get(node);
     const told = (type: string): NodeReport['applied'] =>
       schedule?.status?.conditions?.find((each) => each.type === type);
-    const listed = (schedule?.spec.devices ?? []).some(({ categories }) =>
+    const serving = (schedule?.spec.devices ?? []).filter(({ categories }) =>
       categories.some(({ tenants }) => tenants.some(({ namespace, name }) => `${namespace}/${name}` === key)),
+    );
+    const failed = schedule?.status?.devices?.find(
+      ({ device, failure }) => failure !== undefined && serving.some((each) => each.device === device),
     );
     const figures = schedule?.status?.tenants?.find(({ namespace, name }) => `${namespace}/${name}` === key);
     return {
-      current: listed && schedule?.status?.observedGeneration === schedule?.metadata.generation,
+      current: serving.length > 0 && schedule?.status?.observedGeneration === schedule?.metadata.generation,
       applied: told('Applied'),
-      deviceReady: told('DeviceReady'),
+      deviceFailure: failed === undefined ? undefined : `device ${failed.device}: ${failed.failure ?? ''}`,
       silent: this.#view.agentSilent(node),
       endpoint: schedule?.status?.endpoint,
       misses: figures?.misses ?? 0,

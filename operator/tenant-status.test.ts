@@ -38,7 +38,7 @@ const good = { status: 'True' as const, message: '' };
 const serving: NodeReport = {
   current: true,
   applied: good,
-  deviceReady: good,
+  deviceFailure: undefined,
   silent: false,
   endpoint: '10.0.0.1:80',
   misses: 4,
@@ -95,12 +95,7 @@ describe('the status of a tenant', () => {
       ['False', 'NotProgrammed'],
     ],
     ['an agent that fell silent', { silent: true }, ['Unknown', 'AgentSilent'], ['Unknown', 'NotProgrammed']],
-    [
-      'a device that is lost',
-      { deviceReady: { status: 'False', message: 'gone' } },
-      ['True', 'Programmed'],
-      ['False', 'DeviceNotReady'],
-    ],
+    ['a device that is lost', { deviceFailure: 'device 0: gone' }, ['True', 'Programmed'], ['False', 'DeviceNotReady']],
   ])('%s shows', (_what, report, programmed, ready) => {
     const status = statusOf(admitted, report);
     expect(told(status, 'Admitted')).toEqual(['True', 'Admitted']);

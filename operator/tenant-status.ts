@@ -10,7 +10,8 @@ export interface NodeReport {
   /** Whether the agent serves by the newest schedule. */
   readonly current: boolean;
   readonly applied: Pick<Condition, 'status' | 'message'> | undefined;
-  readonly deviceReady: Pick<Condition, 'status' | 'message'> | undefined;
+  /** Why a device that it is placed on serves nothing now. */
+  readonly deviceFailure: string | undefined;
   /** Undefined: never heard of. */
   readonly silent: boolean | undefined;
   readonly endpoint: string | undefined;
@@ -116,9 +117,9 @@ function programmedOf(reports: readonly (NodeReport & { node: string })[], stand
 function readyOf(reports: readonly (NodeReport & { node: string })[], programmed: Condition['status']): Told {
   if (programmed !== 'True')
     return { status: programmed, reason: 'NotProgrammed', message: 'see the Programmed condition' };
-  const down = reports.find(({ deviceReady }) => deviceReady !== undefined && deviceReady.status !== 'True');
+  const down = reports.find(({ deviceFailure }) => deviceFailure !== undefined);
   if (down !== undefined)
-    return { status: 'False', reason: 'DeviceNotReady', message: `${down.node}: ${down.deviceReady?.message ?? ''}` };
+    return { status: 'False', reason: 'DeviceNotReady', message: `${down.node}: ${down.deviceFailure ?? ''}` };
   return { status: 'True', reason: 'Serving', message: 'frames are answered' };
 }
 

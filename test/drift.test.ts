@@ -93,7 +93,7 @@ beforeEach(async () => {
   const options = {
     dir: workspace.dir,
     stateDir: workspace.state,
-    device: { provider: 'cpu' as const, threads: 1, preload: faultyDevice(join(workspace.root, 'faults.json')) },
+    devices: [{ provider: 'cpu' as const, threads: 1, preload: faultyDevice(join(workspace.root, 'faults.json')) }],
     host: '127.0.0.1',
     port: 0,
     node: 'edge',
@@ -132,7 +132,7 @@ describe('a device that is really 1.3 times slower than its profile', () => {
     expect(lines.map(({ message }) => message)).toContain('the profile was measured again');
 
     const books = (): { answered: number; misses: number } =>
-      standalone.agent
+      standalone.devices
         .served()
         .reduce((sum, tenant) => ({ answered: sum.answered + tenant.answered, misses: sum.misses + tenant.misses }), {
           answered: 0,

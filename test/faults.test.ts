@@ -1,8 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Change } from '../agent/agent.js';
-import { Agent } from '../agent/agent.js';
+import type { Agent, Change } from '../agent/agent.js';
+import { Devices } from '../agent/devices.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { ScheduleDevice, ProfileStatus } from '../agent/recheck.js';
 import type { Faults } from './support/faulty-device.js';
@@ -112,11 +112,14 @@ const PROFILE: ProfileStatus = {
 beforeEach(async () => {
   workspace = await newWorkspace();
   await inject({});
-  agent = await Agent.start({
-    provider: 'cpu',
-    threads: 1,
-    preload: faultyDevice(faultsFile()),
+  const devices = await Devices.start({
+    node: 'edge',
+    devices: [{ provider: 'cpu', threads: 1, preload: faultyDevice(faultsFile()) }],
+    stateDir: workspace.state,
+    log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+    progress: () => undefined,
   });
+  ({ agent } = devices.units[0]!);
   changes = [];
   agent.onChange = (change) => changes.push(change);
   for (const [name, input] of [
@@ -127,7 +130,7 @@ beforeEach(async () => {
     const model = await workspace.model(name, network, { input: { name: input }, shapes: SHAPES });
     await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, `${name}.onnx`));
   }
-  server = new IngestServer(agent);
+  server = new IngestServer(devices);
   const { port } = await server.listen('127.0.0.1', 0);
   url = `http://127.0.0.1:${port}`;
 });
@@ -195,6 +198,7 @@ describe('a device that goes wrong', () => {
     // A changed model gets its chance.
     await inject({});
     const model = await workspace.model('echo', identityNetwork('float32', ['n', 3, 'h', 'w']), { shapes: SHAPES });
+    agent.device.pardon('echo');
     await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, 'echo.onnx'));
     await agent.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));

@@ -327,7 +327,7 @@ describe('frames over HTTP', () => {
     }
     const waiting = async (): Promise<number> => {
       const text = await (await fetch(`${url}/metrics`)).text();
-      return Number(/^deeprt_queue_depth\{category="echo@3x8x8"\} (\d+)/m.exec(text)?.[1]);
+      return Number(/^deeprt_queue_depth\{device="0",category="echo@3x8x8"\} (\d+)/m.exec(text)?.[1]);
     };
     for (let i = 0; i < 100 && (await waiting()) > 0; i++) await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await waiting()).toBe(0);

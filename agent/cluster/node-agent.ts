@@ -7,11 +7,13 @@ import { MODELS, PROFILES, SCHEDULES } from '../../kube/kinds.js';
 import type { KubeObject } from '../../kube/objects.js';
 import { Nodes, Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
-import type { Agent, Change } from '../agent.js';
-import { logChange } from '../changes.js';
-import type { Logger, ModelKeeper } from '../models.js';
+import type { Change } from '../agent.js';
+import { changesProfile, logChange } from '../changes.js';
+import type { Devices, Unit } from '../devices.js';
+import type { Logger } from '../models.js';
 import type { Profile } from '../profile/profiler.js';
 import { DEGRADED_FOR_MS } from '../tenant.js';
+import type { ScheduleDevice } from '../recheck.js';
 import { recheck } from '../recheck.js';
 import type { Applied, Count, ScheduleStatus } from './report.js';
 import { countOf, isUrgent, scheduleStatus } from './report.js';
@@ -36,7 +38,8 @@ const FIELD_MANAGER = 'deeprt-agent';
 const REPORT_MS = 10_000;
 const HEARTBEAT_MS = 30_000;
 
-type Task = 'models' | 'profile' | 'schedule' | 'report';
+/** Models and profiles are each device's own matter. */
+type Task = 'schedule' | 'report' | `models/${number}` | `profile/${number}`;
 
 /**
  * The agent's side of the control plane: follows the catalogue and its own NodeSchedule, publishes its GPUProfile, applies what it
@@ -44,8 +47,7 @@ type Task = 'models' | 'profile' | 'schedule' | 'report';
  * away ends the service.
  */
 export class NodeAgent {
-  readonly #agent: Agent;
-  readonly #keeper: ModelKeeper;
+  readonly #devices: Devices;
   readonly #options: NodeAgentOptions;
   readonly #queue = new WorkQueue<Task>({ firstRetryMs: 250, longestRetryMs: 10_000 });
   readonly #models: Informer<Model>;
@@ -54,30 +56,29 @@ export class NodeAgent {
   readonly #profileApi: Objects<Profile & KubeObject>;
   readonly #scheduleApi: Objects<Schedule>;
   #ownedBy: object[] | undefined;
-  /** The device's profile over the API server's whole catalogue; what was stored may know fewer models. */
-  #complete: Profile | undefined;
-  #published: Profile | undefined;
-  /** The schedule that is served, and the profile it was checked against. */
-  #serving: { spec: Schedule['spec']; profile: Profile } | undefined;
+  /** Each device's profile over the API server's whole catalogue; what was stored may know fewer models. */
+  readonly #complete = new Map<Unit, Profile>();
+  readonly #published = new Map<Unit, Profile | undefined>();
+  /** What each device serves by, and the profile it was checked against. */
+  readonly #serving = new Map<Unit, { schedule: ScheduleDevice; profile: Profile }>();
   #applied: Applied | undefined;
   #reported: { status: ScheduleStatus; atMs: number } | undefined;
   #count: Count = { atMs: Date.now(), answered: new Map() };
 
-  constructor(agent: Agent, keeper: ModelKeeper, options: NodeAgentOptions) {
-    this.#agent = agent;
-    this.#keeper = keeper;
+  constructor(devices: Devices, options: NodeAgentOptions) {
+    this.#devices = devices;
     this.#options = options;
     const { cluster, log, node } = options;
     const failed =
       (kind: string) =>
       (error: string, retryMs: number): void =>
         log.warn({ kind, error, retryMs }, 'watch ended; starting it again');
-    agent.onChange = (change) => this.#hear(change);
+    for (const { agent } of devices.units) agent.onChange = (change) => this.#hear(agent.index, change);
     this.#nodes = new Nodes(cluster);
     this.#profileApi = new Objects(cluster, PROFILES);
     this.#scheduleApi = new Objects(cluster, SCHEDULES);
     this.#models = new Informer(new Objects<Model>(cluster, MODELS).listWatch(), {
-      changed: () => this.#queue.addAfter('models', 100),
+      changed: () => this.#bringModelsSoon(100),
       failed: failed(MODELS.kind),
     });
     this.#schedules = new Informer(this.#scheduleApi.listWatch({ fieldSelector: `metadata.name=${node}` }), {
@@ -91,16 +92,20 @@ export class NodeAgent {
     const { stateDir, node, log, modelDir } = this.#options;
     const { models, schedule } = await readState(stateDir, node);
     if (schedule === undefined) return;
-    try {
-      const profile = await this.#keeper.bring(models, () => modelDir);
-      await this.#serve(schedule.spec, profile);
-      log.info({ node }, 'serving by the schedule stored on this node');
-    } catch (error) {
-      log.error(
-        { node, error: (error as Error).message },
-        'the stored schedule cannot be served; waiting for the API server',
-      );
-    }
+    await Promise.all(
+      this.#devices.units.map(async (unit) => {
+        try {
+          const profile = await unit.keeper.bring(models, () => modelDir);
+          await this.#serve(unit, scheduleFor(unit, schedule.spec), profile);
+          log.info({ node, device: unit.agent.index }, 'serving by the schedule stored on this node');
+        } catch (error) {
+          log.error(
+            { node, device: unit.agent.index, error: (error as Error).message },
+            'the stored schedule cannot be served; waiting for the API server',
+          );
+        }
+      }),
+    );
   }
 
   /** Follows the API server until `stop` is aborted. */
@@ -109,61 +114,62 @@ export class NodeAgent {
     this.#schedules.start();
     stop.addEventListener('abort', () => this.#queue.close());
     if (stop.aborted) this.#queue.close();
-    const drift = this.#keeper.watchDrift(() => {
-      if (this.#complete !== undefined) this.#complete = this.#keeper.profile;
-      this.#queue.add('profile');
-      this.#queue.add('schedule');
-    });
+    const drifts = this.#devices.units.map((unit) =>
+      unit.keeper.watchDrift(() => {
+        if (this.#complete.has(unit)) this.#complete.set(unit, unit.keeper.profile!);
+        this.#queue.add(`profile/${unit.agent.index}`);
+        this.#queue.add('schedule');
+      }),
+    );
     // The first list of models is in: an empty catalogue is one, too.
-    void this.#models.synced().then(() => this.#queue.add('models'));
+    void this.#models.synced().then(() => this.#bringModelsSoon(0));
     await work(
       this.#queue,
-      4,
+      4 + 2 * this.#devices.units.length,
       (task) => this.#perform(task),
       (task, error) => this.#options.log.warn({ task, error: reasonOf(error) }, 'failed; trying again'),
     );
-    await Promise.all([this.#models.stop(), this.#schedules.stop(), drift.stop()]);
+    await Promise.all([this.#models.stop(), this.#schedules.stop(), ...drifts.map((drift) => drift.stop())]);
   }
 
-  #hear(change: Change): void {
+  #bringModelsSoon(afterMs: number): void {
+    for (const { agent } of this.#devices.units) this.#queue.addAfter(`models/${agent.index}`, afterMs);
+  }
+
+  #hear(device: number, change: Change): void {
     logChange(this.#options.log, change);
     this.#queue.add('report');
-    if (change.kind === 'modelQuarantined') this.#queue.add('models');
+    if (changesProfile(change)) this.#queue.add(`models/${device}`);
   }
 
   async #perform(task: Task): Promise<void> {
-    switch (task) {
-      case 'models':
-        return this.#bringModels();
-      case 'profile':
-        return this.#publishProfile();
-      case 'schedule':
-        return this.#follow();
-      case 'report':
-        return this.#report();
-    }
+    if (task === 'schedule') return this.#follow();
+    if (task === 'report') return this.#report();
+    const [what, index] = task.split('/') as ['models' | 'profile', string];
+    const unit = this.#devices.units[Number(index)]!;
+    return what === 'models' ? this.#bringModels(unit) : this.#publishProfile(unit);
   }
 
-  async #bringModels(): Promise<void> {
-    const models = this.#models.list();
-    this.#queue.add('profile');
-    this.#complete = await this.#keeper.bring(models, () => this.#options.modelDir);
-    this.#queue.add('profile');
+  async #bringModels(unit: Unit): Promise<void> {
+    const { index } = unit.agent;
+    this.#queue.add(`profile/${index}`);
+    this.#complete.set(unit, await unit.keeper.bring(this.#models.list(), () => this.#options.modelDir));
+    this.#queue.add(`profile/${index}`);
     this.#queue.add('schedule');
-    const { retryInMs } = this.#keeper;
-    if (retryInMs !== undefined) this.#queue.addAfter('models', retryInMs);
+    const { retryInMs } = unit.keeper;
+    if (retryInMs !== undefined) this.#queue.addAfter(`models/${index}`, retryInMs);
   }
 
   /** Publishes what the device was measured to do; while that is not known yet, at least that there is a device. */
-  async #publishProfile(): Promise<void> {
+  async #publishProfile(unit: Unit): Promise<void> {
     const { node } = this.#options;
-    const profile = this.#complete;
-    const name = `${node}-0`;
-    if (profile === undefined && this.#published === undefined && (await this.#profileApi.get(name)) !== undefined)
-      return; // an earlier measurement stands until there is a newer one
-    if (profile !== undefined && profile === this.#published) return;
+    const { index } = unit.agent;
+    const profile = this.#complete.get(unit);
+    const name = `${node}-${index}`;
+    if (profile === undefined && !this.#published.has(unit) && (await this.#profileApi.get(name)) !== undefined) return; // an earlier measurement stands until there is a newer one
+    if (profile !== undefined && profile === this.#published.get(unit)) return;
     this.#ownedBy ??= await this.#owner();
-    const head = { metadata: { name, ownerReferences: this.#ownedBy }, spec: { nodeName: node, device: 0 } };
+    const head = { metadata: { name, ownerReferences: this.#ownedBy }, spec: { nodeName: node, device: index } };
     await this.#profileApi.apply(head as unknown as Profile, FIELD_MANAGER);
     const pending = {
       type: 'Profiled',
@@ -174,7 +180,7 @@ export class NodeAgent {
     };
     const status = profile?.status ?? { conditions: [pending] };
     await this.#profileApi.applyStatus({ metadata: { name }, status } as unknown as Profile, FIELD_MANAGER);
-    this.#published = profile;
+    this.#published.set(unit, profile);
   }
 
   async #owner(): Promise<object[]> {
@@ -185,68 +191,90 @@ export class NodeAgent {
     return [{ apiVersion: 'v1', kind: 'Node', name: node, uid: found.metadata.uid }];
   }
 
-  /** Checks the newest schedule against the newest profile and applies it; what it does not trust it does not apply. */
+  /** Checks the newest schedule against the newest profiles and applies it; what it does not trust it does not apply. */
   async #follow(): Promise<void> {
     const schedule = this.#schedules.get(this.#options.node);
-    const profile = this.#keeper.profile;
-    if (schedule === undefined || profile === undefined) return;
+    if (schedule === undefined) return;
     const generation = schedule.metadata.generation ?? 0;
-    const served = this.#serving !== undefined && isDeepStrictEqual(this.#serving.spec, schedule.spec);
-    if (!served || this.#serving?.profile !== profile) {
-      // What is served already goes on when the profile turns out to be wrong; admission will see to it.
-      const refusal = served ? undefined : this.#objection(schedule, profile);
-      if (refusal === undefined) await this.#serve(schedule.spec, profile);
-      else this.#options.log.error({ generation, refusal }, 'schedule refused; what was applied before goes on');
-      this.#applied = { generation, ...(refusal === undefined ? {} : { refusal }) };
-      await this.#store();
-    } else this.#applied = { generation };
+    const { units } = this.#devices;
+    const other = schedule.spec.devices?.find(
+      ({ device, categories }) => units[device] === undefined && categories.length > 0,
+    );
+    const refusals = other === undefined ? [] : [`this node has no device ${other.device}`];
+    const failures: unknown[] = [];
+    // Whoever moves leaves one device before coming to another.
+    const wanted = units.map((unit) => ({ unit, wish: scheduleFor(unit, schedule.spec) }));
+    wanted.sort((a, b) => a.wish.categories.length - b.wish.categories.length);
+    for (const { unit, wish } of wanted) {
+      const { profile } = unit.keeper;
+      if (profile === undefined) {
+        if (wish.categories.length > 0) return; // measured first; then this is called again
+        continue;
+      }
+      try {
+        const refusal = await this.#followOn(unit, wish, profile);
+        if (refusal !== undefined) refusals.push(refusal);
+      } catch (error) {
+        failures.push(error); // that of one device must not keep the others from being served
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    this.#applied = { generation, ...(refusals.length === 0 ? {} : { refusal: refusals.join('; ') }) };
+    await this.#store(schedule.spec);
     this.#queue.add('report');
   }
 
-  #objection({ spec }: Schedule, profile: Profile): string | undefined {
-    const other = spec.devices?.find(({ device, categories }) => device !== 0 && categories.length > 0);
-    if (other !== undefined) return `this node has no device ${other.device}`;
-    const device = spec.devices?.find((each) => each.device === 0);
-    return device === undefined ? undefined : recheck(device, profile.status ?? {});
+  /** @returns why the schedule was refused, if it was */
+  async #followOn(unit: Unit, wish: ScheduleDevice, profile: Profile): Promise<string | undefined> {
+    const serving = this.#serving.get(unit);
+    const served = serving !== undefined && isDeepStrictEqual(serving.schedule, wish);
+    if (served && serving.profile === profile) return undefined;
+    // What is served already goes on when the profile turns out to be wrong; admission will see to it.
+    const refusal = served ? undefined : recheck(wish, profile.status ?? {});
+    if (refusal === undefined) await this.#serve(unit, wish, profile);
+    else
+      this.#options.log.error(
+        { device: unit.agent.index, refusal },
+        'schedule refused; what was applied before goes on',
+      );
+    return refusal;
   }
 
-  async #serve(spec: Schedule['spec'], profile: Profile): Promise<void> {
-    const device = spec.devices?.find((each) => each.device === 0) ?? { device: 0, categories: [] };
-    await this.#agent.apply(device, profile.status ?? {});
-    this.#serving = { spec, profile };
-    const tenants = device.categories.flatMap((category) =>
-      category.tenants.map(({ namespace, name }) => `${namespace}/${name}`),
-    );
-    this.#options.log.info({ tenants: tenants.length }, 'schedule applied');
+  async #serve(unit: Unit, schedule: ScheduleDevice, profile: Profile): Promise<void> {
+    await unit.keeper.serve(schedule);
+    this.#serving.set(unit, { schedule, profile });
+    const tenants = schedule.categories.reduce((sum, category) => sum + category.tenants.length, 0);
+    this.#options.log.info({ device: unit.agent.index, tenants }, 'schedule applied');
   }
 
-  async #store(): Promise<void> {
-    if (this.#serving === undefined) return;
+  async #store({ nodeName }: Schedule['spec']): Promise<void> {
+    const devices = [...this.#serving.values()].map(({ schedule }) => schedule);
+    if (devices.length === 0) return;
     const { stateDir, node } = this.#options;
-    const used = new Set(this.#serving.spec.devices?.flatMap(({ categories }) => categories.map(({ model }) => model)));
+    const used = new Set(devices.flatMap(({ categories }) => categories.map(({ model }) => model)));
     const schedule = {
       metadata: { name: node, namespace: '' },
       kind: 'NodeSchedule' as const,
-      spec: this.#serving.spec,
+      spec: { nodeName, devices },
     };
     const models = this.#models.list().filter(({ metadata }) => used.has(metadata.name));
     await writeState(stateDir, node, { models, schedule });
   }
 
   async #report(): Promise<void> {
-    const degraded = this.#agent.served().some((tenant) => tenant.degradation(Date.now()) !== undefined);
+    const tenants = this.#devices.served();
+    const degraded = tenants.some((tenant) => tenant.degradation(Date.now()) !== undefined);
     this.#queue.addAfter('report', degraded ? DEGRADED_FOR_MS : REPORT_MS);
     const { node, endpoint } = this.#options;
     if (this.#schedules.get(node) === undefined || this.#applied === undefined) return;
     const nowMs = Date.now();
-    const tenants = this.#agent.served();
-    const facts = {
-      applied: this.#applied,
-      deviceFailure: this.#agent.failure,
-      endpoint,
-      tenants,
-      books: this.#agent.books,
-    };
+    const devices = this.#devices.units.map(({ agent }) => ({
+      device: agent.index,
+      failure: agent.failure,
+      tenants: agent.served(),
+      books: agent.books,
+    }));
+    const facts = { applied: this.#applied, endpoint, devices };
     const status = scheduleStatus(facts, this.#count, this.#reported?.status, nowMs);
     const ageMs = nowMs - (this.#reported?.atMs ?? 0);
     const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));
@@ -259,6 +287,11 @@ export class NodeAgent {
     this.#reported = { status, atMs: nowMs };
     this.#count = countOf(tenants, nowMs);
   }
+}
+
+/** What a schedule asks of a device; nothing where it does not tell. */
+function scheduleFor({ agent: { index } }: Unit, { devices = [] }: Schedule['spec']): ScheduleDevice {
+  return devices.find(({ device }) => device === index) ?? { device: index, categories: [] };
 }
 
 /** A report without the time it was made at. */

@@ -5,6 +5,14 @@ import type { ServedTenant } from '../tenant.js';
 export type ScheduleStatus = NonNullable<ResourceOf<'NodeSchedule'>['status']>;
 type Condition = NonNullable<ScheduleStatus['conditions']>[number];
 
+interface TenantFigures {
+  readonly namespace: string;
+  readonly name: string;
+  readonly framesPerSecond: number;
+  readonly misses: number;
+  readonly degraded?: { shape: number[]; since: string };
+}
+
 /** How the newest schedule fared. */
 export interface Applied {
   readonly generation: number;
@@ -14,8 +22,14 @@ export interface Applied {
 
 export interface NodeFacts {
   readonly applied: Applied;
-  readonly deviceFailure: string | undefined;
   readonly endpoint: string;
+  readonly devices: readonly DeviceFacts[];
+}
+
+export interface DeviceFacts {
+  readonly device: number;
+  /** Why nothing can be served on it now. */
+  readonly failure: string | undefined;
   readonly tenants: readonly ServedTenant[];
   readonly books: DeviceBooks;
 }
@@ -23,16 +37,16 @@ export interface NodeFacts {
 /** Frames answered and when they were counted, for rates. */
 export interface Count {
   readonly atMs: number;
-  readonly answered: ReadonlyMap<string, number>;
+  readonly answered: ReadonlyMap<ServedTenant, number>;
 }
 
 export function countOf(tenants: readonly ServedTenant[], atMs: number): Count {
-  return { atMs, answered: new Map(tenants.map((tenant) => [nameOf(tenant), tenant.answered])) };
+  return { atMs, answered: new Map(tenants.map((tenant) => [tenant, tenant.answered])) };
 }
 
 /** The status of the node's schedule. Pure; rates are over the time since `since`. */
 export function scheduleStatus(
-  { applied, deviceFailure, endpoint, tenants, books }: NodeFacts,
+  { applied, endpoint, devices }: NodeFacts,
   since: Count,
   previous: ScheduleStatus | undefined,
   nowMs: number,
@@ -51,15 +65,19 @@ export function scheduleStatus(
     };
   };
   const seconds = Math.max(0.001, (nowMs - since.atMs) / 1000);
-  const rate = (tenant: ServedTenant): number =>
-    Math.round((10 * (tenant.answered - (since.answered.get(nameOf(tenant)) ?? 0))) / seconds) / 10;
-  const figures = tenants.map((tenant) => ({
-    namespace: tenant.terms.namespace,
-    name: tenant.terms.name,
-    framesPerSecond: rate(tenant),
-    misses: tenant.misses,
-    ...degradedOf(tenant, nowMs),
-  }));
+  const rate = (tenant: ServedTenant): number => tenth((tenant.answered - (since.answered.get(tenant) ?? 0)) / seconds);
+  const figuresOf = (tenants: readonly ServedTenant[]): TenantFigures[] =>
+    tenants.map((tenant) => ({
+      namespace: tenant.terms.namespace,
+      name: tenant.terms.name,
+      framesPerSecond: rate(tenant),
+      misses: tenant.misses,
+      ...degradedOf(tenant, nowMs),
+    }));
+  const lost = devices.filter(({ failure }) => failure !== undefined);
+  const failure = lost.map(({ device, failure: why }) =>
+    devices.length === 1 ? (why ?? '') : `device ${device}: ${why ?? ''}`,
+  );
   const { refusal } = applied;
   return {
     observedGeneration: applied.generation,
@@ -74,20 +92,22 @@ export function scheduleStatus(
       ),
       condition(
         'DeviceReady',
-        deviceFailure === undefined ? 'DeviceReady' : 'DeviceLost',
-        deviceFailure,
-        'the device runs jobs',
+        lost.length === 0 ? 'DeviceReady' : 'DeviceLost',
+        lost.length === 0 ? undefined : failure.join('; '),
+        devices.length === 1 ? 'the device runs jobs' : 'all devices run jobs',
       ),
     ],
-    tenants: figures,
-    devices: [
-      {
-        device: 0,
-        framesPerSecond: Math.round(10 * figures.reduce((sum, each) => sum + each.framesPerSecond, 0)) / 10,
+    tenants: together(devices.flatMap(({ tenants }) => figuresOf(tenants))),
+    devices: devices.map(({ device, failure: why, tenants, books }) => {
+      const figures = figuresOf(tenants);
+      return {
+        device,
+        ...(why === undefined ? {} : { failure: why }),
+        framesPerSecond: tenth(figures.reduce((sum, each) => sum + each.framesPerSecond, 0)),
         misses: figures.reduce((sum, { misses }) => sum + misses, 0),
         overruns: books.overruns,
-      },
-    ],
+      };
+    }),
   };
 }
 
@@ -98,6 +118,7 @@ export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStat
       status?.observedGeneration,
       status?.endpoint,
       status?.conditions?.map(({ type, status: value, message }) => [type, value, message]),
+      status?.devices?.map(({ failure }) => failure),
       status?.tenants?.flatMap(({ namespace, name, degraded }) => (degraded === undefined ? [] : [namespace, name])),
     ]);
   return gist(before) !== gist(after);
@@ -109,6 +130,25 @@ function degradedOf(tenant: ServedTenant, nowMs: number): { degraded?: { shape: 
   return { degraded: { shape: [...degradation.shape], since: new Date(degradation.sinceMs).toISOString() } };
 }
 
-function nameOf({ terms }: ServedTenant): string {
-  return `${terms.namespace}/${terms.name}`;
+/** Figures of one tenant on several devices, as one. */
+function together(figures: readonly TenantFigures[]): TenantFigures[] {
+  const all = new Map<string, TenantFigures>();
+  for (const each of figures) {
+    const key = `${each.namespace}/${each.name}`;
+    const known = all.get(key);
+    all.set(
+      key,
+      known === undefined
+        ? each
+        : {
+            ...known,
+            ...each,
+            framesPerSecond: tenth(known.framesPerSecond + each.framesPerSecond),
+            misses: known.misses + each.misses,
+          },
+    );
+  }
+  return [...all.values()];
 }
+
+const tenth = (value: number): number => Math.round(10 * value) / 10;

@@ -53,6 +53,8 @@ const FAULTS = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL', 'SIGFPE', 'SIG
 
 /** The agent's handle of one device and its process. */
 export class Device {
+  /** Rejects with DeviceLost when the process ends before. */
+  readonly ready: Promise<void>;
   readonly #child: ChildProcess;
   readonly #recorder: Recorder;
   readonly #outbox: Outbox;
@@ -61,50 +63,40 @@ export class Device {
   readonly #watch: NodeJS.Timeout;
   #lastRequest = 0;
   #hung: Activity | undefined;
+  #unusable: string | undefined;
   #gone = false;
   #stopping = false;
 
-  private constructor(child: ChildProcess, recorder: Recorder, outbox: Outbox, listener: DeviceListener) {
-    this.#child = child;
-    this.#recorder = recorder;
-    this.#outbox = outbox;
+  /** Starts a device's process. */
+  constructor(options: DeviceOptions, listener: DeviceListener) {
+    this.#recorder = Recorder.create();
+    this.#outbox = Outbox.create();
     this.#listener = listener;
     this.#watch = setInterval(() => this.#endHang(), WATCH_MS);
     this.#watch.unref();
-  }
-
-  /**
-   * Starts a device's process.
-   *
-   * @throws DeviceLost when it ends before it is ready
-   */
-  static async start(options: DeviceOptions, listener: DeviceListener): Promise<Device> {
-    const recorder = Recorder.create();
-    const outbox = Outbox.create();
     const child = fork(new URL('./process.js', import.meta.url), {
       serialization: 'advanced',
       // Standard output is the agent's own.
       stdio: ['ignore', 2, 2, 'ipc'],
       execArgv: [],
     });
-    const device = new Device(child, recorder, outbox, listener);
-    await new Promise<void>((resolve, reject) => {
+    this.#child = child;
+    this.ready = new Promise<void>((resolve, reject) => {
       child.on('message', (message: FromDevice) => {
         if (message.kind === 'ready') resolve();
-        else device.#hear(message);
+        else this.#hear(message);
       });
       child.on('error', (error) => {
         reject(error);
-        device.#lose(new DeviceLost(`the device's process failed: ${error.message}`, 'crash'));
+        this.#lose(new DeviceLost(`the device's process failed: ${error.message}`, 'crash'));
       });
       child.on('exit', (code, signal) => {
-        const error = device.#obituary(code, signal);
+        const error = this.#obituary(code, signal);
         reject(error);
-        device.#lose(error);
+        this.#lose(error);
       });
-      child.send({ options, recorder: recorder.path, outbox: outbox.path } satisfies Launch);
     });
-    return device;
+    child.send({ options, recorder: this.#recorder.path, outbox: this.#outbox.path } satisfies Launch);
   }
 
   /** The process that the device runs in. */
@@ -114,6 +106,11 @@ export class Device {
 
   async load(model: LoadedModel): Promise<void> {
     await this.#ask({ kind: 'load', model });
+  }
+
+  /** Gives back all memory that the model takes. */
+  async unload(name: string): Promise<void> {
+    await this.#ask({ kind: 'unload', name });
   }
 
   /**
@@ -200,6 +197,10 @@ export class Device {
         return;
       case 'job':
         this.#listener.jobDone(message);
+        return;
+      case 'unusable':
+        this.#unusable = message.error;
+        this.kill();
     }
   }
 
@@ -225,6 +226,7 @@ export class Device {
         model,
       );
     }
+    if (this.#unusable !== undefined) return new DeviceLost(this.#unusable, 'crash');
     const activity = this.#recorder.read();
     const busy = activity === undefined ? '' : ` during a ${activity.what} of model "${activity.model}"`;
     const faulted = signal === null || FAULTS.has(signal);

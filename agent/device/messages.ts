@@ -1,16 +1,15 @@
 import type { FrameTerms, Job } from '../../sched/ready.js';
 import type { WcetPoint } from '../../sched/wcet.js';
 import type { PackedOutputs } from './outbox.js';
+import type { SessionSettings } from './providers.js';
 
 /** What the agent and a device's process say to each other. Frames' bytes travel in shared memory. */
 
-export type Provider = 'cpu' | 'webgpu' | 'cuda';
 export type ElementType = 'float32' | 'uint8';
 
-export interface DeviceOptions {
-  readonly provider: Provider;
-  /** Threads that one run may use (CPU provider). */
-  readonly threads: number;
+export interface DeviceOptions extends SessionSettings {
+  /** How much of the device's memory may be used, in bytes; what is free at the start when absent. */
+  readonly memoryBytes?: number;
   /** Loaded into the device's process before anything else; tests put faults into devices with it. */
   readonly preload?: string;
 }
@@ -74,6 +73,7 @@ export interface OutputTensor {
 
 export type ToDevice =
   | { readonly kind: 'load'; readonly request: number; readonly model: LoadedModel }
+  | { readonly kind: 'unload'; readonly request: number; readonly name: string }
   | { readonly kind: 'pool'; readonly pool: number; readonly path: string; readonly slotBytes: number }
   | { readonly kind: 'poolGone'; readonly pool: number }
   | { readonly kind: 'program'; readonly request: number; readonly program: Program }
@@ -141,6 +141,8 @@ export interface JobDone {
 
 export type FromDevice =
   | { readonly kind: 'ready' }
+  /** The device does not work; its process ends. */
+  | { readonly kind: 'unusable'; readonly error: string }
   | { readonly kind: 'answer'; readonly request: number; readonly value: unknown }
   | { readonly kind: 'refused'; readonly request: number; readonly error: string }
   | Dropped
@@ -159,5 +161,4 @@ export interface Dropped {
 export interface Measured {
   readonly us: number;
   readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
-  readonly rssBytes: number;
 }

@@ -3,7 +3,7 @@ import { openShared } from './frame-pool.js';
 
 /** What a device is busy with. */
 export interface Activity {
-  readonly what: 'run' | 'load' | 'measure';
+  readonly what: 'run' | 'load' | 'unload' | 'measure';
   readonly model: string;
   readonly sinceUs: number;
   /** Longer than this is a hang. */

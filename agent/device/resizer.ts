@@ -1,6 +1,8 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import ort from 'onnxruntime-node';
-import type { DeviceOptions, ElementType } from './messages.js';
+import type { ElementType } from './messages.js';
+import type { SessionSettings } from './providers.js';
+import { sessionOptions } from './providers.js';
 
 type Layout = 'NCHW' | 'NHWC';
 
@@ -14,8 +16,12 @@ const ATTRIBUTE = { int: 2, string: 3, ints: 7 } as const;
 
 const spatialAxes = (layout: Layout): [number, number] => (layout === 'NCHW' ? [2, 3] : [1, 2]);
 
-/** A network that resizes batches: linear, averaging where it shrinks, so that nothing small is skipped over. */
-export function resizeNetwork(elementType: ElementType, layout: Layout): Uint8Array {
+/**
+ * A network that resizes batches: linear.
+ *
+ * @param antialias averaging where it shrinks, so that nothing small is skipped over
+ */
+export function resizeNetwork(elementType: ElementType, layout: Layout, antialias: boolean): Uint8Array {
   const type = elementType === 'float32' ? FLOAT : UINT8;
   return message((model) => {
     int(model, 1, IR_VERSION);
@@ -25,7 +31,7 @@ export function resizeNetwork(elementType: ElementType, layout: Layout): Uint8Ar
         text(node, 2, 'y');
         text(node, 4, 'Resize');
         attribute(node, 'mode', ATTRIBUTE.string, (value) => text(value, 4, 'linear'));
-        attribute(node, 'antialias', ATTRIBUTE.int, (value) => int(value, 3, 1));
+        attribute(node, 'antialias', ATTRIBUTE.int, (value) => int(value, 3, antialias ? 1 : 0));
         attribute(node, 'axes', ATTRIBUTE.ints, (value) => spatialAxes(layout).forEach((axis) => int(value, 8, axis)));
       });
       text(graph, 2, 'resize');
@@ -50,13 +56,10 @@ export class Resizer {
     this.#axes = spatialAxes(layout);
   }
 
-  static async open(elementType: ElementType, layout: Layout, { provider, threads }: DeviceOptions): Promise<Resizer> {
-    const session = await ort.InferenceSession.create(resizeNetwork(elementType, layout), {
-      executionProviders: [provider],
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
-    });
+  static async open(elementType: ElementType, layout: Layout, settings: SessionSettings): Promise<Resizer> {
+    // The WebGPU provider's Resize does not know antialiasing.
+    const network = resizeNetwork(elementType, layout, settings.provider !== 'webgpu');
+    const session = await ort.InferenceSession.create(network, sessionOptions(settings));
     return new Resizer(session, layout);
   }
 
@@ -66,6 +69,23 @@ export class Resizer {
     const { y } = await this.#session.run({ x: batch, sizes: new ort.Tensor('int64', sizes, [2]) });
     return y!;
   }
+
+  async close(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+/**
+ * Makes a grey frame half as large: the least that shows whether a provider works.
+ *
+ * @throws Error when it does not
+ */
+export async function halve(resizer: Resizer): Promise<void> {
+  const grey = new Float32Array(3 * 8 * 8).fill(0.5);
+  const output = await resizer.run(new ort.Tensor('float32', grey, [1, 3, 8, 8]), [3, 4, 4]);
+  const values = (await output.getData()) as Float32Array;
+  if (values.length !== 48 || values.some((value) => Math.abs(value - 0.5) > 1e-3))
+    throw new Error('it computes wrong results');
 }
 
 type Fill = (writer: BinaryWriter) => void;

@@ -1,6 +1,8 @@
 import ort from 'onnxruntime-node';
 import { frameBytes } from './frames.js';
-import type { DeviceOptions, LoadedModel, OutputTensor } from './messages.js';
+import type { LoadedModel, OutputTensor } from './messages.js';
+import type { SessionSettings } from './providers.js';
+import { sessionOptions } from './providers.js';
 
 /** One network on the device, with the memory that its batches are packed in. */
 export class Session {
@@ -14,20 +16,13 @@ export class Session {
   }
 
   /** @throws Error naming the model when the file is no ONNX network or its input is not as declared */
-  static async open(model: LoadedModel, { provider, threads }: DeviceOptions): Promise<Session> {
+  static async open(model: LoadedModel, settings: SessionSettings): Promise<Session> {
     let session: ort.InferenceSession;
     try {
-      session = await ort.InferenceSession.create(model.path, {
-        executionProviders: [provider],
-        intraOpNumThreads: threads,
-        interOpNumThreads: 1,
-        executionMode: 'sequential',
-        logSeverityLevel: 3,
-        extra: { session: { intra_op: { allow_spinning: '0' } } },
-      });
+      session = await ort.InferenceSession.create(model.path, sessionOptions(settings));
     } catch (error) {
       throw new Error(
-        `model "${model.name}": ONNX Runtime (${provider}) cannot load ${model.path}; is it an ONNX file that this provider supports? ${(error as Error).message}`,
+        `model "${model.name}": ONNX Runtime (${settings.provider}) cannot load ${model.path}; is it an ONNX file that this provider supports? ${(error as Error).message}`,
         { cause: error },
       );
     }
@@ -69,6 +64,11 @@ export class Session {
     return elementType === 'float32'
       ? new ort.Tensor('float32', new Float32Array(this.#batch, 0, (bytes * count) / 4), shape)
       : new ort.Tensor('uint8', new Uint8Array(this.#batch, 0, bytes * count), shape);
+  }
+
+  async close(): Promise<void> {
+    this.#batch = new ArrayBuffer(0);
+    await this.#session.release();
   }
 
   /** Runs one batch. */

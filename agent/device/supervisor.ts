@@ -11,10 +11,14 @@ export interface SupervisorListener extends Omit<DeviceListener, 'lost'> {
   lost(error: DeviceLost): void;
   /** It serves again what was programmed last. */
   recovered(tookMs: number): void;
+  /** It could not be replaced for long; `recovered` tells if it is later. */
+  gone(error: string): void;
   /** The model is kept off the device, because it took it down too often. */
   quarantined(model: string, reason: string): void;
 }
 
+/** A device that could not be replaced for this long is taken for gone; trying goes on. */
+const GONE_MS = 20_000;
 /** A model that took the device down this often within the time below is kept off it. */
 const MOST_STRIKES = 3;
 const STRIKES_EXPIRE_US = 600_000_000;
@@ -38,7 +42,9 @@ export class SupervisedDevice {
   #program: Program | undefined;
   #device!: Device;
   #recovery: Promise<void> | undefined;
+  #usableOrGone: Promise<void> | undefined;
   #failure: string | undefined;
+  #gone = false;
   #lastPool = 0;
   #stopping = new AbortController();
 
@@ -47,10 +53,27 @@ export class SupervisedDevice {
     this.#listener = listener;
   }
 
-  static async start(options: DeviceOptions, listener: SupervisorListener): Promise<SupervisedDevice> {
+  /**
+   * @param patient whether a device that does not work now is waited for
+   * @throws DeviceLost when it does not, and is not
+   */
+  static async start(options: DeviceOptions, listener: SupervisorListener, patient = false): Promise<SupervisedDevice> {
     const supervised = new SupervisedDevice(options, listener);
-    supervised.#device = await supervised.#launch();
+    supervised.#device = supervised.#launch();
+    try {
+      await supervised.#device.ready;
+    } catch (error) {
+      if (!patient) {
+        await supervised.stop();
+        throw error;
+      }
+    }
     return supervised;
+  }
+
+  /** Whether it has not worked for so long that nobody should count on it. */
+  get gone(): boolean {
+    return this.#gone;
   }
 
   /** Why nothing can be served now; undefined when it can. */
@@ -68,14 +91,22 @@ export class SupervisedDevice {
     return this.#quarantine.get(model);
   }
 
+  /** A model that has changed gets its chance. */
+  pardon(model: string): void {
+    this.#quarantine.delete(model);
+    this.#strikes.delete(model);
+    this.#failures.delete(model);
+  }
+
   /** @throws Error when the model cannot be loaded, or takes the device down each time */
   async load(model: LoadedModel): Promise<void> {
-    // A changed model gets its chance.
-    this.#quarantine.delete(model.name);
-    this.#strikes.delete(model.name);
-    this.#failures.delete(model.name);
     await this.#attempt(model.name, (device) => device.load(model));
     this.#models.set(model.name, model);
+  }
+
+  async unload(name: string): Promise<void> {
+    this.#models.delete(name);
+    await this.#attempt(undefined, (device) => device.unload(name));
   }
 
   async measure(measure: Omit<Measure, 'kind' | 'request'>): Promise<Measured> {
@@ -93,6 +124,7 @@ export class SupervisedDevice {
   /** Programs another schedule; resolves when the dispatcher has taken it over. */
   async program(program: Program): Promise<void> {
     this.#program = program;
+    if (this.#gone) return; // told when it is back
     await this.#attempt(undefined, (device) => device.program(this.#healthy(program)));
   }
 
@@ -124,7 +156,9 @@ export class SupervisedDevice {
   /** Does it on a device that works; when that is lost meanwhile, on the next. */
   async #attempt<T>(model: string | undefined, act: (device: Device) => Promise<T>): Promise<T> {
     for (;;) {
-      await this.#recovery;
+      if (this.#gone) throw new Error(`the device is gone: ${this.#failure ?? ''}`);
+      await this.#usableOrGone;
+      if (this.#gone) continue;
       const objection = model === undefined ? undefined : this.#quarantine.get(model);
       if (objection !== undefined) throw new Error(objection);
       try {
@@ -135,7 +169,7 @@ export class SupervisedDevice {
     }
   }
 
-  #launch(): Promise<Device> {
+  #launch(): Device {
     const listener: DeviceListener = {
       dropped: (ids, why) => this.#listener.dropped(ids, why),
       jobDone: (done) => this.#listener.jobDone(done),
@@ -145,7 +179,7 @@ export class SupervisedDevice {
       },
       lost: (error) => this.#lost(error),
     };
-    return Device.start(this.#options, listener);
+    return new Device(this.#options, listener);
   }
 
   /** A batch may fail for what is in it; one after the other fails for what the device has come to. */
@@ -175,19 +209,31 @@ export class SupervisedDevice {
     this.#failure = error.message;
     this.#listener.lost(error);
     const sinceMs = Date.now();
+    let timer: NodeJS.Timeout | undefined;
+    const gone = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.#gone = true;
+        this.#listener.gone(this.#failure ?? error.message);
+        resolve();
+      }, GONE_MS);
+    });
     this.#recovery = this.#recover().then(() => {
       this.#recovery = undefined;
+      this.#gone = false;
+      clearTimeout(timer);
       if (this.#stopping.signal.aborted) return;
       this.#failure = undefined;
       this.#listener.recovered(Date.now() - sinceMs);
     });
+    this.#usableOrGone = Promise.race([this.#recovery, gone]);
   }
 
   async #recover(): Promise<void> {
     const { signal } = this.#stopping;
     for (let retryMs = FIRST_RETRY_MS; !signal.aborted; retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)) {
       try {
-        this.#device = await this.#launch();
+        this.#device = this.#launch();
+        await this.#device.ready;
         if (signal.aborted) return await this.#device.stop();
         await this.#tellAgain(this.#device);
         return;

@@ -18,7 +18,8 @@ import { Outbox } from './outbox.js';
 import type { Launch } from './process.js';
 import type { Activity } from './recorder.js';
 import { Recorder } from './recorder.js';
-import { Resizer } from './resizer.js';
+import { explainFailure } from './providers.js';
+import { Resizer, halve } from './resizer.js';
 import { Session } from './sessions.js';
 
 const THREAD_PRIORITY = -10;
@@ -66,6 +67,13 @@ async function recorded<T>(activity: Omit<Activity, 'sinceUs'>, act: () => Promi
   } finally {
     recorder.note(undefined);
   }
+}
+
+async function close(name: string, model: OpenModel | undefined): Promise<void> {
+  await recorded({ what: 'unload', model: name, limitUs: LOAD_LIMIT_US }, async () => {
+    await model?.session.close();
+    await model?.resizer?.close();
+  });
 }
 
 function readSlot({ pool, slot }: FrameMessage, into: Uint8Array): void {
@@ -136,7 +144,7 @@ async function measure({ input, batch, from }: Measure): Promise<Measured> {
     free(outputs);
   }
   lastMeasuredUs.set(measurementKey({ input, batch, from }), us);
-  return { us, outputs: shapes, rssBytes: process.memoryUsage.rss() };
+  return { us, outputs: shapes };
 }
 
 const measurementKey = ({ input, batch, from }: Pick<Measure, 'input' | 'batch' | 'from'>): string =>
@@ -158,7 +166,16 @@ async function answer(message: Control): Promise<unknown> {
         session: await Session.open(message.model, options),
         resizer: resizes ? await Resizer.open(elementType, layout, options) : undefined,
       });
+      const before = models.get(name);
       models.set(name, await recorded({ what: 'load', model: name, limitUs: LOAD_LIMIT_US }, load));
+      await close(name, before);
+      return null;
+    }
+    case 'unload': {
+      const { name } = message;
+      const before = models.get(name);
+      models.delete(name);
+      await close(name, before);
       return null;
     }
     case 'measure':
@@ -184,6 +201,7 @@ function expectedUs(message: Control): number {
         ? sweepUs + Math.max(1.5 * (lastMeasuredUs.get(measurementKey(message)) ?? 0), message.slackUs ?? 0)
         : Infinity;
     case 'load':
+    case 'unload':
       return Infinity;
   }
 }
@@ -192,6 +210,18 @@ try {
   setPriority(THREAD_PRIORITY); // on Linux this thread's alone
 } catch {
   // Not permitted: ordinary priority then, which the profile measures as it is.
+}
+if (options.provider !== 'cpu') {
+  // What a GPU's driver sets up with the first session should be there before models are, and counted for none of them.
+  try {
+    await halve(await Resizer.open('float32', 'NCHW', options));
+  } catch (error) {
+    post({
+      kind: 'unusable',
+      error: `the ${options.provider} provider does not work: ${explainFailure((error as Error).message, '')}`,
+    });
+    await new Promise(() => undefined); // the agent ends this process
+  }
 }
 post({ kind: 'ready' });
 await dispatchLoop(

@@ -38,7 +38,7 @@ const toConfig = ({ categories, bestEffortUs, adaptation }: Program): DispatchCo
 };
 
 /** Requests that wait for a gap between jobs. */
-export type Control = Extract<ToDevice, { kind: 'load' | 'measure' | 'wake' }>;
+export type Control = Extract<ToDevice, { kind: 'load' | 'unload' | 'measure' | 'wake' }>;
 
 /** What the loop needs of the device beside it. */
 export interface Executor {

@@ -4,9 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
-import type { Agent, Slot } from '../agent.js';
+import type { Slot } from '../agent.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
 import { nowUs } from '../clock.js';
+import type { Devices, Serving } from '../devices.js';
 import type { ServedTenant } from '../tenant.js';
 import { BadImage, Gate, decodeImage, writePixels } from './image.js';
 import type { WantedOutputs } from './oip.js';
@@ -25,14 +26,14 @@ const VERSION = '0.1.0';
 
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
 export class IngestServer {
-  readonly #agent: Agent;
+  readonly #devices: Devices;
   readonly #server: Server;
   /** One core stays with the device. */
   readonly #decoders = new Gate(Math.max(1, availableParallelism() - 1));
   #open = true;
 
-  constructor(agent: Agent) {
-    this.#agent = agent;
+  constructor(devices: Devices) {
+    this.#devices = devices;
     this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 }, this.#app());
     this.#server.maxConnections = MOST_CONNECTIONS;
   }
@@ -50,7 +51,7 @@ export class IngestServer {
   async drain(graceMs = 5000): Promise<void> {
     this.#open = false;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const deadline = Date.now() + graceMs; this.#agent.inFlight > 0 && Date.now() < deadline;)
+    for (const deadline = Date.now() + graceMs; this.#devices.inFlight > 0 && Date.now() < deadline;)
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#server.closeIdleConnections();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -70,16 +71,17 @@ export class IngestServer {
       res.status(200).json({ live: true });
     });
     app.get(['/v2/health/ready', '/readyz'], (_req, res) => {
-      const ready = this.#agent.ready && this.#open;
+      const ready = this.#devices.ready && this.#open;
       res.status(ready ? 200 : 503).json({ ready });
     });
     app.get('/v2/models/:model', (req, res) => this.#describe(req, res));
     app.get('/v2/models/:model/ready', (req, res) => {
-      const ready = this.#agent.ready && this.#agent.tenant(req.params.model) !== undefined;
+      const ready = this.#devices.serving(req.params.model).some(({ agent }) => agent.ready);
       res.status(ready ? 200 : 404).json({ name: req.params.model, ready });
     });
     app.get('/metrics', async (_req, res) => {
-      res.type(this.#agent.metrics.registry.contentType).send(await this.#agent.metrics.registry.metrics());
+      const { registry } = this.#devices.metrics;
+      res.type(registry.contentType).send(await registry.metrics());
     });
     app.use((req, res) => {
       refuse(
@@ -95,9 +97,9 @@ export class IngestServer {
   }
 
   #describe(req: Request<{ model: string }>, res: Response): void {
-    const tenant = this.#agent.tenant(req.params.model);
-    if (tenant === undefined) return refuse(res, 404, unknownTenant(req.params.model));
-    const { input, outputs } = tenant.terms;
+    const [serving] = this.#devices.serving(req.params.model);
+    if (serving === undefined) return refuse(res, 404, unknownTenant(req.params.model));
+    const { input, outputs } = serving.tenant.terms;
     res.json({
       name: req.params.model,
       versions: ['1'],
@@ -110,62 +112,72 @@ export class IngestServer {
   }
 
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
-    const tenant = this.#agent.tenant(req.params.model);
-    if (tenant === undefined) {
+    const servings = this.#devices.serving(req.params.model);
+    const [serving] = servings;
+    if (serving === undefined) {
       req.resume();
       return refuse(res, 404, unknownTenant(req.params.model));
     }
     if (!this.#open) return refuse(res, 503, 'the agent is stopping');
     try {
-      await this.#serve(tenant, req, res);
+      await this.#serve(serving, servings, req, res);
     } catch (error) {
       const gone = error instanceof ClientGone;
       const invalid = error instanceof BadRequest || error instanceof BadImage;
       const dropped = error instanceof FrameDropped;
-      this.#agent.count(tenant, gone ? 'gone' : invalid ? 'invalid' : dropped ? 'dropped' : 'failed');
+      serving.agent.count(serving.tenant, gone ? 'gone' : invalid ? 'invalid' : dropped ? 'dropped' : 'failed');
       if (gone) return;
       if (!invalid && !(error instanceof FrameFailure)) throw error;
       refuse(res, error instanceof BadRequest ? error.status : invalid ? 400 : 503, error.message);
     }
   }
 
-  async #serve(tenant: ServedTenant, req: Request<{ model: string }>, res: Response): Promise<void> {
+  async #serve(
+    first: Serving,
+    servings: readonly Serving[],
+    req: Request<{ model: string }>,
+    res: Response,
+  ): Promise<void> {
     const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
     const image = type.startsWith('image/');
     if (image && type !== 'image/jpeg' && type !== 'image/png')
       throw new BadRequest(`content-type ${type} is not known; send image/jpeg, image/png or a tensor`, 415);
-    const body = await readBody(req, image ? LARGEST_IMAGE_BYTES : largestTensorBody(tenant));
+    const body = await readBody(req, image ? LARGEST_IMAGE_BYTES : largestTensorBody(first.tenant));
     const arrivedUs = nowUs();
 
-    const policed = tenant.arrive(arrivedUs);
-    if (!policed.accepted) {
-      const { streams, periodUs } = tenant.terms;
-      this.#agent.count(tenant, 'refused');
+    const accepted = police(servings, arrivedUs);
+    if ('retryAfterUs' in accepted) {
+      first.agent.count(first.tenant, 'refused');
+      const perSecond = servings.reduce(
+        (sum, { tenant: { terms } }) => sum + (terms.streams * 1e6) / terms.periodUs,
+        0,
+      );
       return tooMany(
         res,
-        policed.retryAfterUs,
-        `more frames than the ${((streams * 1e6) / periodUs).toFixed(1)} a second that were admitted`,
+        accepted.retryAfterUs,
+        `more frames than the ${perSecond.toFixed(1)} a second that were admitted`,
       );
     }
-    const slot = this.#agent.takeSlot(tenant);
+    const { agent, tenant } = accepted;
+    const slot = agent.takeSlot(tenant);
     if (slot === undefined) {
-      this.#agent.count(tenant, 'refused');
+      agent.count(tenant, 'refused');
       return tooMany(res, tenant.terms.periodUs, 'too many frames of this tenant wait already');
     }
     let wanted: WantedOutputs;
     try {
       wanted = image ? await this.#readImage(tenant, req, body, slot) : readTensor(tenant, req, body, slot);
     } catch (error) {
-      this.#agent.giveSlot(slot);
+      agent.giveSlot(slot);
       throw error;
     }
     if (!tenant.enter(nowUs())) {
-      this.#agent.giveSlot(slot);
-      this.#agent.count(tenant, 'refused');
+      agent.giveSlot(slot);
+      agent.count(tenant, 'refused');
       return tooMany(res, tenant.terms.periodUs, 'this node was too busy to take the frame in in time');
     }
 
-    const answer = await this.#agent.submit(tenant, slot, arrivedUs);
+    const answer = await agent.submit(tenant, slot, arrivedUs);
     res.once('close', answer.release);
     if (res.closed || req.socket.destroyed) {
       answer.release(); // `close` may have been emitted before
@@ -191,7 +203,7 @@ export class IngestServer {
     for (const tensor of binary) res.write(tensor);
     res.end();
     const latency = latencyUs(answer);
-    this.#agent.count(tenant, latency <= deadlineUs ? 'onTime' : 'late', latency, answer.batch);
+    agent.count(tenant, latency <= deadlineUs ? 'onTime' : 'late', latency, answer.batch);
   }
 
   async #readImage(tenant: ServedTenant, req: Request, body: readonly Buffer[], slot: Slot): Promise<WantedOutputs> {
@@ -211,6 +223,19 @@ function giveBack({ buffer, byteLength }: Buffer): void {
 }
 
 class ClientGone extends Error {}
+
+/** Which of a tenant's devices takes a frame that arrives now: those that work first; or when to try again. */
+function police(servings: readonly Serving[], arrivedUs: number): Serving | { readonly retryAfterUs: number } {
+  let retryAfterUs = Infinity;
+  for (const ready of [true, false])
+    for (const serving of servings) {
+      if (serving.agent.ready !== ready) continue;
+      const policed = serving.tenant.arrive(arrivedUs);
+      if (policed.accepted) return serving;
+      retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
+    }
+  return { retryAfterUs };
+}
 
 function readTensor(tenant: ServedTenant, req: Request, body: readonly Buffer[], slot: Slot): WantedOutputs {
   const header = req.headers['inference-header-content-length'];

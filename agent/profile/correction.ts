@@ -4,6 +4,7 @@ import type { Agent } from '../agent.js';
 import { networkDims } from '../agent.js';
 import type { CategoryDrift } from './drift.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
+import { categoryKey, slowed } from './profiler.js';
 
 /** Runs of one batch size whose median tells how the device is doing. */
 const RUNS = 15;
@@ -14,7 +15,7 @@ const ROOM = 1.5;
 /** Smaller changes are left alone. */
 const WORTH_CORRECTING = 0.1;
 
-const nameOf = ({ model, shape }: ProfiledCategory): string => `${model}@${shape.join('x')}`;
+const nameOf = ({ model, shape }: ProfiledCategory): string => categoryKey(model, shape);
 
 /**
  * By how many times the profile's figures of categories are wrong. Measured in the device's slack, at the smallest, a
@@ -81,20 +82,9 @@ export function corrected(profile: Profile, factors: ReadonlyMap<string, number>
     status: {
       ...profile.status,
       measuredAt: now,
-      categories: (profile.status?.categories ?? []).map((category) => {
-        const factor = applied.get(nameOf(category)) ?? 1;
-        const times = (us: number): number => Math.max(1, Math.ceil(us * factor));
-        return {
-          ...category,
-          batches: category.batches.map(({ size, p50Us, p99Us, wcetUs, runs }) => ({
-            size,
-            ...(p50Us === undefined ? {} : { p50Us: times(p50Us) }),
-            ...(p99Us === undefined ? {} : { p99Us: times(p99Us) }),
-            wcetUs: times(wcetUs),
-            ...(runs === undefined ? {} : { runs }),
-          })),
-        };
-      }),
+      categories: (profile.status?.categories ?? []).map((category) =>
+        slowed(category, applied.get(nameOf(category)) ?? 1),
+      ),
       conditions: withStale(profile, 'False', 'Corrected', message, now),
     },
   };

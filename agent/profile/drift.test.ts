@@ -1,5 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import { Registry } from 'prom-client';
 import type { JobDone } from '../device/messages.js';
 import { DriftEstimate, Persistence, verdictOn } from './drift.js';
 import type { ProfiledCategory } from './profiler.js';
@@ -29,7 +28,7 @@ const job = (frames: number, us: number, more: Partial<JobDone> = {}): JobDone =
 
 describe('drift', () => {
   test('is told from the last seconds’ runs, whatever their batch sizes and shapes', async () => {
-    const estimate = new DriftEstimate(new Registry());
+    const estimate = new DriftEstimate();
     estimate.expect([category], () => 'echo@3x8x8');
     const nowMs = Date.now();
     for (let i = 0; i < 20; i++) {

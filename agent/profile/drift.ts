@@ -1,5 +1,4 @@
 import { Summary } from 'prom-client';
-import type { Registry } from 'prom-client';
 import { WcetTable } from '../../sched/wcet.js';
 import type { JobDone } from '../device/messages.js';
 import type { ProfiledCategory } from './profiler.js';
@@ -63,26 +62,21 @@ export class DriftEstimate {
   readonly #ofMedian: Summary<'category'>;
   readonly #ofWcet: Summary<'category'>;
 
-  constructor(registry: Registry) {
+  constructor() {
     const common = {
       labelNames: ['category'] as const,
       maxAgeSeconds: WINDOW_S,
       ageBuckets: 5,
       pruneAgedBuckets: true,
-      registers: [registry],
+      registers: [],
     };
     this.#ofMedian = new Summary({
       ...common,
-      name: 'deeprt_run_median_ratio',
-      help: 'Duration of a run as a multiple of the profiled median.',
+      name: 'of_median',
+      help: 'Actual / profiled median.',
       percentiles: [0.5],
     });
-    this.#ofWcet = new Summary({
-      ...common,
-      name: 'deeprt_run_wcet_ratio',
-      help: 'Duration of a run as a multiple of its WCET.',
-      percentiles: [0.5, 0.95, 0.99],
-    });
+    this.#ofWcet = new Summary({ ...common, name: 'of_wcet', help: 'Actual / WCET.', percentiles: [0.95] });
   }
 
   /** What runs are compared with from now on; what was seen before is forgotten where that has changed. */

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { cpus, release } from 'node:os';
 import { createHistogram } from 'node:perf_hooks';
 import sharp from 'sharp';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Agent } from '../agent.js';
 import { networkDims } from '../agent.js';
 import { nowUs } from '../clock.js';
+import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { runtimeVersion } from '../device/runtime-version.js';
 import { decodeImage, imageInput, writePixels } from '../ingest/image.js';
@@ -18,12 +18,27 @@ export const MARGIN = 1.2;
 const RUNS = 100;
 const LEAST_RUNS = 30;
 const MOST_MS_PER_SIZE = 2000;
+/** Even the slowest network is run this often, whatever the time allowed. */
+const FEWEST_RUNS = 5;
 const WARM_UPS = 3;
+/** The device is steady once the medians of two blocks of runs differ by no more than this part. */
+const STEADY = 0.03;
+const STEADY_BLOCK = 5;
+/** Clocks and temperatures that are not steady after this long do not become so soon. */
+const MOST_STEADYING_MS = 3000;
+/** A jump of E(n) of more than this many times its mean slope is a step, whose place is looked for. */
+const STEP = 1.5;
+const MOST_STEPS = 8;
+/** Runs of a second look. */
+const SECOND_RUNS = 15;
 const RESIZED_BATCH = 4;
 /** Frames per second that ingest takes in while the device is measured. */
 export const INGEST_FPS = 40;
 const INGEST_WARM_UPS = 20;
 const WAKE_SAMPLES = 200;
+
+/** How a category is named. */
+export const categoryKey = (model: string, shape: readonly number[]): string => `${model}@${shape.join('x')}`;
 
 /** Called as profiling goes on: what is measured and the share that is done. */
 export type Progress = (what: string, share: number) => void;
@@ -36,6 +51,25 @@ export function batchGrid(maxBatchSize: number): number[] {
     sizes.add(size);
   }
   return [...sizes].sort((a, b) => a - b);
+}
+
+/**
+ * The next size to measure so as to find where E(n) steps up, as that of a GPU does whenever another wave of its blocks
+ * begins; undefined when nothing between measured sizes looks like one.
+ */
+export function nextStep(batches: readonly { readonly size: number; readonly wcetUs: number }[]): number | undefined {
+  const sorted = [...batches].sort((a, b) => a.size - b.size);
+  const [first, last] = [sorted[0]!, sorted.at(-1)!];
+  const slopeUs = (last.wcetUs - first.wcetUs) / Math.max(1, last.size - first.size);
+  let [found, widest] = [undefined as number | undefined, 0];
+  for (const [i, { size, wcetUs }] of sorted.entries()) {
+    const next = sorted[i + 1];
+    if (next === undefined || next.size - size < 2) continue;
+    const jumpUs = next.wcetUs - wcetUs;
+    if (jumpUs <= STEP * slopeUs * (next.size - size) || jumpUs <= widest) continue;
+    [found, widest] = [size + Math.floor((next.size - size) / 2), jumpUs];
+  }
+  return found;
 }
 
 /**
@@ -54,16 +88,17 @@ export function catalogue(
   return [...models].flatMap((model) => model.spec.shapes.map((shape) => ({ model, shape })));
 }
 
-export function deviceDescription({
-  provider,
-  threads,
-}: DeviceOptions): NonNullable<NonNullable<Profile['status']>['device']> {
+/** What the device is: all that a measurement depends on besides the network, and the memory that models may take. */
+export async function deviceDescription(
+  options: DeviceOptions,
+  memoryBytes: number,
+): Promise<NonNullable<NonNullable<Profile['status']>['device']>> {
   return {
-    name: cpus()[0]?.model ?? 'unknown processor',
-    executionProvider: provider,
-    driverVersion: release(),
+    ...(await hardwareOf(options)),
+    executionProvider: options.provider,
     runtimeVersion,
-    threads,
+    threads: options.threads,
+    memoryBytes,
   };
 }
 
@@ -71,56 +106,149 @@ export function deviceDescription({
 export function fingerprint({ spec }: ResourceOf<'InferenceModel'>): string {
   const { sha256, input, maxBatchSize } = spec;
   return createHash('sha256')
-    .update(
-      JSON.stringify([sha256, input.name, input.layout, input.elementType, maxBatchSize, MARGIN, RUNS, 'resized']),
-    )
+    .update(JSON.stringify([sha256, input.name, input.layout, input.elementType, maxBatchSize, MARGIN, RUNS, 'memory']))
     .digest('hex')
     .slice(0, 16);
 }
+
+/** What measuring may take. */
+export interface Allowance {
+  /** For one batch size, in milliseconds; a size gets a few runs even so. */
+  readonly msPerSize: number;
+  /** Told after the first run of each size what the model takes beyond its weights; whether the device has room for it. */
+  readonly hasRoom: (workspaceBytes: number) => Promise<boolean>;
+  /** What the model takes now beyond its weights. */
+  readonly workspaceBytes: () => Promise<number>;
+}
+
+/** Time for each of so many sizes, so that they all stay within the time for the whole. */
+export const msPerSize = (sizes: number, totalMs: number): number =>
+  Math.min(MOST_MS_PER_SIZE, Math.floor(totalMs / Math.max(1, sizes)));
 
 /** Measures E(n) of one category, alone on the device but beside a running ingest (`IngestLoad`). */
 export async function measureCategory(
   agent: Agent,
   model: ResourceOf<'InferenceModel'>,
   shape: readonly number[],
+  allowance: Allowance,
   progress: (share: number) => void,
 ): Promise<ProfiledCategory> {
-  const dims = networkDims(shape, model.spec.input.layout ?? 'NCHW');
-  const input = { model: model.metadata.name, dims };
-  const sizes = batchGrid(model.spec.maxBatchSize ?? 8);
+  const { name } = model.metadata;
+  const input = { model: name, dims: networkDims(shape, model.spec.input.layout ?? 'NCHW') };
+  const resizeUs = await measureResize(agent, model, shape);
   const batches: ProfiledCategory['batches'] = [];
-  let baseBytes = 0;
-  let rssBytes = 0;
-  for (const [done, size] of sizes.entries()) {
-    progress(done / sizes.length);
+  const measure = async (size: number): Promise<boolean> => {
     for (let i = 0; i < WARM_UPS; i++) {
-      const { outputs, rssBytes: bytes } = await agent.device.measure({ input, batch: size });
-      if (baseBytes === 0) baseBytes = bytes;
-      rssBytes = Math.max(rssBytes, bytes);
+      const { outputs } = await agent.device.measure({ input, batch: size });
       const wrong = outputs.find(({ dims: out }) => out[0] !== size);
       if (wrong !== undefined)
         throw new Error(
-          `model "${model.metadata.name}": output "${wrong.name}" of a batch of ${size} has shape [${wrong.dims.join(', ')}]; its first axis must be the batch`,
+          `model "${name}": output "${wrong.name}" of a batch of ${size} has shape [${wrong.dims.join(', ')}]; its first axis must be the batch`,
         );
-      agent.describeOutputs(model.metadata.name, shape, outputs);
+      agent.describeOutputs(name, shape, outputs);
     }
+    const memoryBytes = Math.max(await allowance.workspaceBytes(), batches.at(-1)?.memoryBytes ?? 0);
+    if (!(await allowance.hasRoom(memoryBytes))) return false;
+    const run = async (): Promise<number> => Math.max(1, (await agent.device.measure({ input, batch: size })).us);
+    const sinceMs = Date.now();
+    if (batches.length === 0) await steady(run, Math.min(MOST_STEADYING_MS, 2 * allowance.msPerSize));
     const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
-    const untilMs = Date.now() + MOST_MS_PER_SIZE;
     let runs = 0;
-    for (; runs < RUNS && (runs < LEAST_RUNS || Date.now() < untilMs); runs++)
-      histogram.record(Math.max(1, (await agent.device.measure({ input, batch: size })).us));
+    const goOn = (): boolean => {
+      const spent = (Date.now() - sinceMs) / allowance.msPerSize;
+      return runs < FEWEST_RUNS || (runs < RUNS && (spent < 1 || (runs < LEAST_RUNS && spent < 4)));
+    };
+    for (; goOn(); runs++) histogram.record(await run());
     const p99Us = histogram.percentile(99);
-    batches.push({ size, p50Us: histogram.percentile(50), p99Us, wcetUs: Math.ceil(p99Us * MARGIN), runs });
+    const p50Us = histogram.percentile(50);
+    batches.push({ size, p50Us, p99Us, wcetUs: Math.ceil(p99Us * MARGIN), runs, memoryBytes });
+    return true;
+  };
+
+  const sizes = batchGrid(model.spec.maxBatchSize ?? 8);
+  for (const [done, size] of sizes.entries()) {
+    progress(done / sizes.length);
+    try {
+      if (!(await measure(size))) break; // larger ones would not fit either
+    } catch (error) {
+      if (batches.length === 0 || !isOutOfMemory(error)) throw error;
+      break;
+    }
+  }
+  if (batches.length === 0)
+    throw new Error(
+      `model "${name}": not even one frame of ${shape.join('x')} fits into the device's memory beside what is promised`,
+    );
+  for (let more = 0; more < MOST_STEPS; more++) {
+    const size = nextStep(batches.map(({ size, p50Us, wcetUs }) => ({ size, wcetUs: p50Us ?? wcetUs })));
+    if (size === undefined || !(await measure(size))) break;
   }
   progress(1);
   return {
-    model: model.metadata.name,
+    model: name,
     sha256: model.spec.sha256,
     fingerprint: fingerprint(model),
     shape: [...shape],
-    memoryBytes: Math.max(0, rssBytes - baseBytes),
-    resizeUs: await measureResize(agent, model, shape),
-    batches: worthwhile(batches),
+    resizeUs,
+    batches: worthwhile(batches.sort((a, b) => a.size - b.size)),
+  };
+}
+
+/** Runs until the medians of two blocks in a row agree: caches are filled and clocks are up. */
+async function steady(run: () => Promise<number>, mostMs: number): Promise<void> {
+  let before = 0;
+  for (const untilMs = Date.now() + mostMs; Date.now() < untilMs;) {
+    const now = await medianOf(run, STEADY_BLOCK);
+    if (Math.abs(now - before) <= STEADY * before) return;
+    before = now;
+  }
+}
+
+async function medianOf(run: () => Promise<number>, runs: number): Promise<number> {
+  const times: number[] = [];
+  while (times.length < runs) times.push(await run());
+  return times.sort((a, b) => a - b)[runs >> 1]!;
+}
+
+/** How the runtime and the drivers below it put it. */
+function isOutOfMemory(error: unknown): boolean {
+  return /out of memory|allocat|bad_alloc|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation/i.test(
+    (error as Error).message,
+  );
+}
+
+/**
+ * Looks at a measured category again, after others were measured: the medians of its smallest, a middle and its largest
+ * batch size.
+ *
+ * @returns by how many times each took as long as before
+ */
+export async function lookAgain(
+  agent: Agent,
+  { spec }: ResourceOf<'InferenceModel'>,
+  { model, shape, batches }: ProfiledCategory,
+): Promise<number[]> {
+  const input = { model, dims: networkDims(shape, spec.input.layout ?? 'NCHW') };
+  const ratios: number[] = [];
+  for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
+    const run = async (): Promise<number> => (await agent.device.measure({ input, batch: size })).us;
+    for (let i = 0; i < WARM_UPS; i++) await run();
+    ratios.push((await medianOf(run, SECOND_RUNS)) / (p50Us ?? wcetUs));
+  }
+  return ratios;
+}
+
+/** A category whose figures are so many times as long. */
+export function slowed(category: ProfiledCategory, factor: number): ProfiledCategory {
+  const times = (us: number): number => Math.max(1, Math.ceil(us * factor));
+  return {
+    ...category,
+    batches: category.batches.map(({ p50Us, p99Us, wcetUs, ...batch }) => ({
+      ...batch,
+      ...(p50Us === undefined ? {} : { p50Us: times(p50Us) }),
+      ...(p99Us === undefined ? {} : { p99Us: times(p99Us) }),
+      wcetUs: times(wcetUs),
+    })),
   };
 }
 

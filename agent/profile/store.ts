@@ -44,10 +44,15 @@ export function reusable(
   model: ResourceOf<'InferenceModel'>,
   shape: readonly number[],
 ): ProfiledCategory | undefined {
-  if (stored?.status === undefined || JSON.stringify(sorted(stored.status.device)) !== JSON.stringify(sorted(device)))
+  const known = stored?.status?.device;
+  // Memory is what happened to be free.
+  if (
+    known === undefined ||
+    JSON.stringify(sorted({ ...known, memoryBytes: 0 })) !== JSON.stringify(sorted({ ...device, memoryBytes: 0 }))
+  )
     return undefined;
   const wanted = fingerprint(model);
-  return stored.status.categories?.find(
+  return stored?.status?.categories?.find(
     (category) =>
       category.model === model.metadata.name &&
       category.shape.join() === shape.join() &&

@@ -15,6 +15,9 @@ export interface GPUProfile {
     device?: {
       name: string;
       executionProvider: string;
+      /**
+       * What models may take on it together.
+       */
       memoryBytes?: number;
       driverVersion?: string;
       runtimeVersion?: string;
@@ -30,6 +33,14 @@ export interface GPUProfile {
     ingestUs?: number;
     measuredAt?: string;
     /**
+     * How long the last measurement took.
+     */
+    profilingSeconds?: number;
+    /**
+     * By which part a second look at medians differed from the first, at most; 0.1 is a tenth.
+     */
+    unsteadiness?: number;
+    /**
      * What else ran while measuring, and the margin on top of it.
      */
     load?: string;
@@ -43,6 +54,10 @@ export interface GPUProfile {
       sha256?: string;
       ready: boolean;
       message?: string;
+      /**
+       * What the model takes once it is loaded.
+       */
+      memoryBytes?: number;
     }[];
     /**
      * @maxItems 1024
@@ -59,7 +74,6 @@ export interface GPUProfile {
        * @maxItems 3
        */
       shape: number[];
-      memoryBytes?: number;
       /**
        * Per frame, to make it from a frame of the model's largest shape.
        */
@@ -76,6 +90,10 @@ export interface GPUProfile {
         p99Us?: number;
         wcetUs: number;
         runs?: number;
+        /**
+         * What its model takes beyond its weights once batches of this size have run.
+         */
+        memoryBytes?: number;
       }[];
     }[];
     /**

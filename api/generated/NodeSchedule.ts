@@ -93,6 +93,10 @@ export interface NodeSchedule {
      */
     devices?: {
       device: number;
+      /**
+       * Why nothing can be served on it now; absent when all is well.
+       */
+      failure?: string;
       framesPerSecond?: number;
       misses?: number;
       overruns?: number;

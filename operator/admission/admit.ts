@@ -442,7 +442,7 @@ function keptPlan(
   const placed = placedOn(before);
   const kept = placed.filter(stays);
   const known = before.categories.every(({ rate, class: c }) => rate > 0 || c === 'BestEffort');
-  const measured = device.tables.size > 0;
+  const measured = device.tables.size > 0 || device.failures.size > 0;
   if (before.device === device && kept.length === placed.length && (known || !measured)) return before;
   // Without a measurement nothing can be checked: what was promised stands until there is one.
   if (!measured && kept.length > 0) return standing(device, before, stays);

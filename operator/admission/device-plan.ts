@@ -1,5 +1,6 @@
 import { frameRate, shortestDeadlineUs } from '../../sched/category.js';
 import type { DemandVerdict } from '../../sched/demand.js';
+import { memoryFor, total } from '../../sched/memory.js';
 import type { WindowChoice } from '../../sched/windows.js';
 import { chooseWindows } from '../../sched/windows.js';
 import type { Device } from './device.js';
@@ -87,7 +88,7 @@ export function withTenant(plan: DevicePlan, request: TenantRequest, streams: nu
 
 /** What forbids a tenant whatever else the device does. */
 function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefined {
-  const { device, categories } = plan;
+  const { device } = plan;
   const name = categoryName(request.model, request.shape);
   const table = device.tables.get(name);
   const failure = device.failures.get(request.model);
@@ -98,12 +99,7 @@ function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefin
     if (availableUs <= table.at(1))
       return { reason: 'DeadlineShorterThanWCET', category: name, wcetUs: table.at(1), availableUs };
   }
-  if (device.memoryBytes === undefined) return undefined;
-  const loaded = new Set(categories.map(({ model, shape }) => categoryName(model, shape)));
-  if (loaded.has(name)) return undefined;
-  const used = [...loaded].reduce((sum, each) => sum + (device.memoryOf.get(each) ?? 0), 0);
-  const [neededBytes, freeBytes] = [device.memoryOf.get(name) ?? 0, device.memoryBytes - used];
-  return neededBytes > freeBytes ? { reason: 'InsufficientMemory', neededBytes, freeBytes } : undefined;
+  return undefined;
 }
 
 /** The plan without a tenant: always possible, since demand only shrinks. */
@@ -133,6 +129,22 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
       chunkUs = Math.max(chunkUs, table.at(1));
     } else realTime.push({ name, placed: members });
   }
+  const { memoryBytes } = device;
+  const bytes = total(
+    memoryFor(
+      device.memoryOf,
+      [...groups.values()].map(([first]) => first!.request),
+    ),
+  );
+  const beforeBytes = before === undefined ? 0 : total(memoryFor(device.memoryOf, before.categories));
+  if (memoryBytes !== undefined && bytes > memoryBytes && (bytes > beforeBytes || before?.device !== device))
+    return {
+      refusal: {
+        reason: 'InsufficientMemory',
+        neededBytes: bytes - beforeBytes,
+        freeBytes: Math.max(0, memoryBytes - beforeBytes),
+      },
+    };
   const requests = realTime.map(({ name, placed: members }) => ({
     name,
     wcet: device.tables.get(name)!,

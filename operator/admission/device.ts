@@ -1,4 +1,6 @@
 import type { ResourceOf } from '../../api/manifests.js';
+import type { ModelMemory } from '../../sched/memory.js';
+import { profiledMemory } from '../../sched/memory.js';
 import { WcetTable } from '../../sched/wcet.js';
 import { categoryName } from './request.js';
 
@@ -10,9 +12,9 @@ export interface Device {
   readonly tables: ReadonlyMap<string, WcetTable>;
   /** Why models cannot be served here, by model. */
   readonly failures: ReadonlyMap<string, string>;
-  /** Memory of a loaded category in bytes, where it was measured. */
-  readonly memoryOf: ReadonlyMap<string, number>;
-  /** Undefined: not limited, or not known. */
+  /** What models take, where that was measured. */
+  readonly memoryOf: ReadonlyMap<string, ModelMemory>;
+  /** What models may take together. Undefined: not known. */
   readonly memoryBytes: number | undefined;
   /** Per frame, to make the category's shape from a larger one, in microseconds. */
   readonly resizeUsOf?: ReadonlyMap<string, number>;
@@ -29,9 +31,7 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
     failures: new Map(
       (status?.models ?? []).flatMap(({ name, ready, message }) => (ready ? [] : [[name, message ?? 'not loaded']])),
     ),
-    memoryOf: new Map(
-      (status?.categories ?? []).map(({ model, shape, memoryBytes }) => [categoryName(model, shape), memoryBytes ?? 0]),
-    ),
+    memoryOf: profiledMemory(status ?? {}),
     memoryBytes: status?.device?.memoryBytes,
     resizeUsOf: new Map(
       (status?.categories ?? []).map(({ model, shape, resizeUs }) => [categoryName(model, shape), resizeUs ?? 0]),

@@ -12,6 +12,8 @@ import { evicts, objection } from './node.js';
 import { requestOf, tenantKey } from './request.js';
 import { scheduleOf } from './schedule.js';
 
+const MI = 1024 ** 2;
+
 type Tenant = ResourceOf<'InferenceTenant'>;
 
 const ready = (name: string, more: Partial<NodeInfo> = {}): NodeInfo => ({
@@ -113,20 +115,37 @@ describe('nodes', () => {
         [3, 8, 8],
         [3, 16, 16],
       ]),
-      memoryBytes: 100,
       memoryOf: new Map([
-        ['echo@3x8x8', 60],
-        ['echo@3x16x16', 60],
+        [
+          'echo',
+          {
+            weightsBytes: 60 * MI,
+            workspaceBytes: new Map([
+              ['3x8x8', 20 * MI],
+              ['3x16x16', 50 * MI],
+            ]),
+          },
+        ],
       ]),
     };
-    const decision = decide(
-      snapshot([tenant('a'), tenant('b'), tenant('c', { inputShape: [3, 16, 16] })], { devices: [small] }),
+    const all = [tenant('a'), tenant('b'), tenant('c', { inputShape: [3, 16, 16] })];
+    const decide3 = (mebibytes: number, before: Partial<Snapshot> = {}): Decision =>
+      decide(snapshot(all, { devices: [{ ...small, memoryBytes: mebibytes * MI }], ...before }));
+    const reasons = (decision: Decision): (string | undefined)[] =>
+      ['a', 'b', 'c'].map((name) => reasonOf(decision, name));
+    expect(reasons(decide3(109))).toEqual(['Admitted', 'Admitted', 'InsufficientMemory']);
+    expect(decide3(109).verdicts.find(({ name }) => name === 'c')!.message).toMatch(
+      /its model needs 30Mi of device memory and 29Mi are left beside what is promised/,
     );
-    expect(['a', 'b', 'c'].map((name) => reasonOf(decision, name))).toEqual([
+    // Shapes of a model share its weights and its workspace.
+    expect(reasons(decide3(110))).toEqual(['Admitted', 'Admitted', 'Admitted']);
+    // A device that has come to have less keeps what fits of what was promised.
+    expect(reasons(decide3(100, { promised: decide3(110).plans }))).toEqual([
       'Admitted',
       'Admitted',
       'InsufficientMemory',
     ]);
+    expect(reasons(decide3(79, { promised: decide3(110).plans }))).toEqual(Array(3).fill('InsufficientMemory'));
   });
 });
 

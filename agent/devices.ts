@@ -1,0 +1,87 @@
+import { Agent } from './agent.js';
+import { memoryMeter } from './device/memory.js';
+import type { DeviceOptions } from './device/messages.js';
+import { AgentMetrics } from './metrics.js';
+import type { ModelKeeperOptions } from './models.js';
+import { ModelKeeper } from './models.js';
+import { Residents } from './residents.js';
+import type { ServedTenant, TenantBooks } from './tenant.js';
+import { booksOf } from './tenant.js';
+
+/** One device of a node, with the models on it and its profile. */
+export interface Unit {
+  readonly agent: Agent;
+  readonly keeper: ModelKeeper;
+}
+
+/** A tenant's streams on one of the node's devices. */
+export interface Serving {
+  readonly agent: Agent;
+  readonly tenant: ServedTenant;
+}
+
+export interface DevicesOptions extends Omit<ModelKeeperOptions, 'device'> {
+  readonly devices: readonly DeviceOptions[];
+  readonly adaptation?: boolean;
+}
+
+/** A node's devices: each its own process, tenants, models and profile, so that one that fails takes only its own down. */
+export class Devices {
+  readonly units: readonly Unit[];
+  readonly metrics: AgentMetrics;
+
+  private constructor(units: readonly Unit[], metrics: AgentMetrics) {
+    this.units = units;
+    this.metrics = metrics;
+  }
+
+  /** @throws DeviceLost when the node's only device does not work */
+  static async start({ devices, adaptation = true, ...options }: DevicesOptions): Promise<Devices> {
+    const metrics = new AgentMetrics();
+    const patient = devices.length > 1;
+    const units = devices.map(async (device, index) => {
+      const meter = await memoryMeter(device, device.memoryBytes);
+      const agent = await Agent.start(device, { index, metrics, adaptation, patient });
+      const residents = await Residents.start(agent, meter);
+      return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device }) };
+    });
+    return new Devices(await Promise.all(units), metrics);
+  }
+
+  /** Whether any frames can be served. */
+  get ready(): boolean {
+    return this.units.some(({ agent }) => agent.ready);
+  }
+
+  /** Frames that were accepted and not answered yet. */
+  get inFlight(): number {
+    return this.units.reduce((sum, { agent }) => sum + agent.inFlight, 0);
+  }
+
+  /** Where the tenant's frames may go; on several devices when its streams are split. */
+  serving(path: string): Serving[] {
+    return this.units.flatMap(({ agent }) => {
+      const tenant = agent.tenant(path);
+      return tenant === undefined ? [] : [{ agent, tenant }];
+    });
+  }
+
+  /** The tenants being served, once for each device that they are on. */
+  served(): ServedTenant[] {
+    return this.units.flatMap(({ agent }) => agent.served());
+  }
+
+  /** What became of every tenant's frames since the start, also of those withdrawn, by `<namespace>/<name>`. */
+  books(): Map<string, TenantBooks> {
+    const parts = new Map<string, ServedTenant[]>();
+    for (const tenant of this.units.flatMap(({ agent }) => agent.everServed())) {
+      const key = `${tenant.terms.namespace}/${tenant.terms.name}`;
+      parts.set(key, [...(parts.get(key) ?? []), tenant]);
+    }
+    return new Map([...parts].map(([key, all]) => [key, booksOf(all)]));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.units.map(({ agent }) => agent.stop()));
+  }
+}

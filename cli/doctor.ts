@@ -1,0 +1,44 @@
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import type { Probe } from '../agent/device/probe.js';
+import { chooseProvider } from '../agent/device/probe.js';
+import { runtimeVersion } from '../agent/device/runtime-version.js';
+import { table } from './table.js';
+
+/** What this machine can run networks on. */
+export interface Health {
+  readonly onnxRuntime: string;
+  readonly node: string;
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  /** What `--provider auto` takes. */
+  readonly provider: string;
+  readonly providers: readonly Probe[];
+}
+
+export async function examine(threads: number): Promise<Health> {
+  const { provider, tried } = await chooseProvider({ threads });
+  return {
+    onnxRuntime: runtimeVersion,
+    node: process.versions.node,
+    processor: cpus()[0]?.model ?? 'unknown processor',
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    provider,
+    providers: tried,
+  };
+}
+
+export function healthTable({ onnxRuntime, node, processor, cores, memoryBytes, provider, providers }: Health): string {
+  const rows = providers.map(({ provider: name, failure, tookMs }) => [
+    name,
+    failure === undefined ? 'yes' : 'no',
+    failure === undefined ? `${(tookMs / 1000).toFixed(1)} s` : '',
+    failure ?? (name === provider ? 'what --provider auto takes' : ''),
+  ]);
+  return [
+    `ONNX Runtime ${onnxRuntime}, Node ${node}; ${cores} cores of ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(1)} GiB of memory`,
+    '',
+    table(['PROVIDER', 'WORKS', 'FIRST ANSWER', ''], rows),
+  ].join('\n');
+}
