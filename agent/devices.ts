@@ -40,9 +40,11 @@ export class Devices {
     const metrics = new AgentMetrics();
     const patient = devices.length > 1;
     const units = devices.map(async (device, index) => {
-      const meter = await memoryMeter(device, device.memoryBytes);
+      const meter = await memoryMeter(device);
       const agent = await Agent.start(device, { index, metrics, adaptation, patient });
-      const residents = await Residents.start(agent, meter);
+      if (agent.gone !== undefined)
+        options.log.error({ device: index, error: agent.gone }, 'device does not work; trying goes on');
+      const residents = await Residents.start(agent, meter, options.log, device.memoryBytes);
       return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device }) };
     });
     return new Devices(await Promise.all(units), metrics);

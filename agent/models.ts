@@ -97,7 +97,12 @@ export class ModelKeeper {
     for (const name of left) this.#forget(name);
     const refused = [...this.unavailable.keys()].sort().join();
     if (!changed && left.length === 0 && refused === this.#refused && this.#profile !== undefined) return this.#profile;
-    this.#take(await this.#measure(models));
+    try {
+      this.#take(await this.#measure(models));
+    } catch (error) {
+      if (this.#agent.gone === undefined) throw error;
+      this.#take(await this.#measure(models)); // which says that it is gone
+    }
     this.#refused = [...this.unavailable.keys()].sort().join();
     return this.#profile!;
   }

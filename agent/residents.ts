@@ -2,6 +2,7 @@ import type { ResourceOf } from '../api/manifests.js';
 import { toUnload } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import type { MemoryMeter } from './device/memory.js';
+import type { Logger } from './models.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
@@ -19,7 +20,10 @@ export interface ModelFile {
 export class Residents {
   readonly #agent: Agent;
   readonly #meter: MemoryMeter;
+  readonly #log: Logger;
   readonly #baseBytes: number;
+  /** What models may take together, in bytes. */
+  readonly limitBytes: number;
   readonly #on = new Map<string, { bytes: number }>();
   readonly #lastPromised = new Map<string, number>();
   #promised: ReadonlySet<string> = new Set();
@@ -27,20 +31,22 @@ export class Residents {
   /** What changes the models on the device goes one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(agent: Agent, meter: MemoryMeter, baseBytes: number) {
+  private constructor(agent: Agent, meter: MemoryMeter, log: Logger, baseBytes: number, allowedBytes: number) {
     this.#agent = agent;
     this.#meter = meter;
+    this.#log = log;
     this.#baseBytes = baseBytes;
+    this.limitBytes = Math.max(0, Math.min(allowedBytes, meter.freeBytes - baseBytes));
   }
 
-  /** For a device that has no models yet: what its process takes now counts for none of them. */
-  static async start(agent: Agent, meter: MemoryMeter): Promise<Residents> {
-    return new Residents(agent, meter, await meter.usedBytes(agent.device.pid));
-  }
-
-  /** What models may take together, in bytes. */
-  get limitBytes(): number {
-    return Math.max(0, this.#meter.limitBytes - this.#baseBytes);
+  /**
+   * For a device that has no models yet: what its process takes now counts for none of them.
+   *
+   * @param allowedBytes what models may take even if more is free
+   */
+  static async start(agent: Agent, meter: MemoryMeter, log: Logger, allowedBytes = Infinity): Promise<Residents> {
+    const baseBytes = agent.ready ? await meter.usedBytes(agent.device.pid) : 0;
+    return new Residents(agent, meter, log, baseBytes, allowedBytes);
   }
 
   /** What all models take now, in bytes, as the device tells. */
@@ -146,11 +152,14 @@ export class Residents {
     await this.#agent.load(model, path);
     const loadedBytes = Math.max(0, (await this.usedBytes()) - beforeBytes);
     this.#on.set(name, { bytes: Math.max(bytes, loadedBytes) });
+    this.#log.info({ device: this.#agent.index, model: name, memory: mebibytes(loadedBytes) }, 'model loaded');
     return loadedBytes;
   }
 
   async #unload(name: string): Promise<void> {
-    if (this.#on.delete(name)) await this.#agent.unload(name);
+    if (!this.#on.delete(name)) return;
+    await this.#agent.unload(name);
+    this.#log.info({ device: this.#agent.index, model: name }, 'model unloaded');
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

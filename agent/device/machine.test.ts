@@ -28,13 +28,12 @@ describe('memory', () => {
     expect(drmBytes([first, first, older, 'pos:\t0\n'])).toBe(3 * MIB + 512 * 1024);
   });
 
-  test('of this process can be read, and the limit that is given holds', async () => {
-    const meter = await memoryMeter({ provider: 'cpu', threads: 1 }, 100 * MIB);
-    expect(meter.limitBytes).toBe(100 * MIB);
+  test('of this process can be read', async () => {
+    const meter = await memoryMeter({ provider: 'cpu', threads: 1 });
+    expect(meter.freeBytes).toBeGreaterThan(100 * MIB);
     const before = await meter.usedBytes(process.pid);
     const held = Buffer.alloc(64 * MIB, 1);
     expect((await meter.usedBytes(process.pid)) - before).toBeGreaterThan(48 * MIB);
     expect(held[5]).toBe(1);
-    expect((await memoryMeter({ provider: 'cpu', threads: 1 })).limitBytes).toBeGreaterThan(100 * MIB);
   });
 });

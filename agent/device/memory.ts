@@ -10,28 +10,22 @@ const MEBIBYTE = 1024 ** 2;
 
 /** Tells how much of a device's memory may be used, and how much a process uses. */
 export interface MemoryMeter {
-  /** What was free when the meter was made, less a reserve, or the given limit where that is less; in bytes. */
-  readonly limitBytes: number;
+  /** What was free when the meter was made, less a reserve, in bytes. */
+  readonly freeBytes: number;
   usedBytes(pid: number): Promise<number>;
 }
 
 /**
  * A meter for the device: of an NVIDIA GPU's own memory; for all others of the machine's, which the CPU uses and
  * integrated GPUs share.
- *
- * @param givenBytes what the user allows
  */
-export async function memoryMeter(
-  { provider, deviceId = 0 }: SessionSettings,
-  givenBytes = Infinity,
-): Promise<MemoryMeter> {
-  const limit = (freeBytes: number): number =>
-    Math.min(givenBytes, Math.floor(((1 - RESERVE) * freeBytes) / MEBIBYTE) * MEBIBYTE);
+export async function memoryMeter({ provider, deviceId = 0 }: SessionSettings): Promise<MemoryMeter> {
+  const lessReserve = (bytes: number): number => Math.floor(((1 - RESERVE) * bytes) / MEBIBYTE) * MEBIBYTE;
   const gpu = provider === 'cpu' ? undefined : (await nvidiaGpus())[deviceId];
   if (gpu !== undefined) {
     const { usedBytes: othersBytes } = gpu;
     return {
-      limitBytes: limit(gpu.totalBytes - othersBytes),
+      freeBytes: lessReserve(gpu.totalBytes - othersBytes),
       async usedBytes(pid) {
         // Graphics APIs are not among the compute processes, and another PID namespace hides them all.
         const own = isCuda(provider) ? (await nvidiaProcesses(deviceId)).get(pid) : undefined;
@@ -41,7 +35,7 @@ export async function memoryMeter(
   }
   const graphics = provider === 'webgpu';
   return {
-    limitBytes: limit(availableMemory()),
+    freeBytes: lessReserve(availableMemory()),
     usedBytes: async (pid) => (await processBytes(pid)) + (graphics ? await graphicsBytes(pid) : 0),
   };
 }

@@ -67,6 +67,7 @@ export class SupervisedDevice {
         await supervised.stop();
         throw error;
       }
+      supervised.#gone = true;
     }
     return supervised;
   }

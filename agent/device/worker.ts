@@ -223,6 +223,7 @@ if (options.provider !== 'cpu') {
     await new Promise(() => undefined); // the agent ends this process
   }
 }
+sweepCaches(); // its memory is the process's, not that of the first model measured
 post({ kind: 'ready' });
 await dispatchLoop(
   port,

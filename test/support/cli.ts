@@ -40,12 +40,13 @@ export interface Process {
   /** Everything logged so far. */
   log(): LogLine[];
   /** Waits until some log line satisfies. */
-  logged(matches: (line: LogLine) => boolean, since?: number): Promise<LogLine>;
+  logged(matches: (line: LogLine) => boolean, since?: number, withinMs?: number): Promise<LogLine>;
   /** Sends the signal and waits for the end. */
   kill(signal: NodeJS.Signals): Promise<CommandResult>;
 }
 
 const LONGEST_WAIT_MS = 30_000;
+const LONGEST_PROFILING_MS = 120_000;
 
 /** Starts a command with `--log json`. */
 export function background(...args: string[]): Process {
@@ -68,8 +69,8 @@ export function backgroundWith(nodeOptions: string, ...args: string[]): Process 
     pid: child.pid ?? 0,
     ended,
     log,
-    async logged(matches, since = 0) {
-      for (const deadline = Date.now() + LONGEST_WAIT_MS; Date.now() < deadline;) {
+    async logged(matches, since = 0, withinMs = LONGEST_WAIT_MS) {
+      for (const deadline = Date.now() + withinMs; Date.now() < deadline;) {
         const line = log().slice(since).find(matches);
         if (line !== undefined) return line;
         if (ended()) break;
@@ -97,7 +98,7 @@ export async function standalone(workspace: Workspace, ...args: string[]): Promi
   const { dir, state } = workspace;
   const process = background('standalone', '-f', dir, '--state', state, '--listen', '127.0.0.1:0', ...args);
   try {
-    const { url } = await process.logged(({ msg }) => msg === 'listening');
+    const { url } = await process.logged(({ msg }) => msg === 'listening', 0, LONGEST_PROFILING_MS);
     return { ...process, url: url as string };
   } catch (error) {
     await process.kill('SIGKILL');

@@ -16,6 +16,8 @@ export interface Faults {
   readonly hang?: boolean;
   /** A signal, as native code that goes wrong raises it. */
   readonly crash?: NodeJS.Signals;
+  /** The device's process cannot even start. */
+  readonly absent?: boolean;
 }
 
 /** What to preload for faults that this file describes. */
@@ -28,6 +30,8 @@ const { prototype } = ort.InferenceSession as unknown as {
 const { run } = prototype;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
+if (file !== '' && (JSON.parse(readFileSync(file, 'utf8')) as Faults).absent === true)
+  throw new Error('no such device');
 if (file !== '')
   prototype.run = async function (...rest) {
     const faults = JSON.parse(readFileSync(file, 'utf8')) as Faults;

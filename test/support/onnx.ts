@@ -4,6 +4,7 @@ import proto from 'onnx-proto';
 /** Small networks written on the spot, for what the real ones cannot show. */
 
 const { FLOAT, UINT8, INT64 } = proto.onnx.TensorProto.DataType;
+const INT_ATTRIBUTE = proto.onnx.AttributeProto.AttributeType.INT;
 
 export type Axis = number | string;
 
@@ -31,6 +32,27 @@ export function identityNetwork(elementType: 'float32' | 'uint8', shape: readonl
     input: [valueInfo(input, type, shape)],
     output: [valueInfo('out', type, shape)],
     node: [{ opType: 'Identity', input: [input], output: ['out'] }],
+  });
+}
+
+/** out = in, and weights of so many bytes that every run needs. */
+export function heavyNetwork(weightBytes: number, shape: readonly Axis[]): Uint8Array {
+  return model({
+    name: 'heavy',
+    input: [valueInfo('in', FLOAT, shape)],
+    output: [valueInfo('out', FLOAT, shape)],
+    node: [
+      { opType: 'ReduceMax', input: ['in'], output: ['largest'] },
+      {
+        opType: 'Cast',
+        input: ['largest'],
+        output: ['index'],
+        attribute: [{ name: 'to', type: INT_ATTRIBUTE, i: INT64 }],
+      },
+      { opType: 'Gather', input: ['weights', 'index'], output: ['zero'] },
+      { opType: 'Add', input: ['in', 'zero'], output: ['out'] },
+    ],
+    initializer: [{ name: 'weights', dataType: FLOAT, dims: [weightBytes / 4], rawData: new Uint8Array(weightBytes) }],
   });
 }
 

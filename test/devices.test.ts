@@ -1,0 +1,267 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Logger } from '../cli/log.js';
+import { Standalone } from '../cli/standalone.js';
+import { inferJson } from './support/cli.js';
+import type { DevicePlan } from '../operator/admission/device-plan.js';
+import { placedOn } from '../operator/admission/device-plan.js';
+import type { Faults } from './support/faulty-device.js';
+import { faultyDevice } from './support/faulty-device.js';
+import { heavyNetwork, identityNetwork } from './support/onnx.js';
+import type { Workspace } from './support/workspace.js';
+import { newWorkspace, tenantManifest } from './support/workspace.js';
+
+/** Memory and several devices, with real ONNX Runtime processes whose speed and health tests set. */
+
+const MIB = 1024 ** 2;
+let workspace: Workspace;
+let standalone: Standalone | undefined;
+let cameras: NodeJS.Timeout[] = [];
+let lines: { message: string; fields: Record<string, unknown> }[] = [];
+
+const faultsOf = (device: number): string => join(workspace.root, `faults-${device}.json`);
+const inject = (device: number, faults: Faults): Promise<void> => writeFile(faultsOf(device), JSON.stringify(faults));
+
+async function start(devices: number, memoryBytes?: number): Promise<Standalone> {
+  const log = (fields: Record<string, unknown>, message: string): void => void lines.push({ fields, message });
+  const options = {
+    dir: workspace.dir,
+    stateDir: workspace.state,
+    devices: Array.from({ length: devices }, (_, i) => ({
+      provider: 'cpu' as const,
+      threads: 1,
+      preload: faultyDevice(faultsOf(i)),
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    })),
+    host: '127.0.0.1',
+    port: 0,
+    node: 'edge',
+    log: { info: log, warn: log, error: log } as unknown as Logger,
+  };
+  for (let i = 0; i < devices; i++) await inject(i, (await known(i)) ?? {});
+  standalone = await Standalone.start(options);
+  return standalone;
+}
+
+const set = new Map<number, Faults>();
+const known = async (device: number): Promise<Faults | undefined> => set.get(device);
+
+async function until(what: () => boolean, withinMs: number): Promise<void> {
+  for (const sinceMs = performance.now(); !what();) {
+    if (performance.now() - sinceMs > withinMs)
+      throw new Error(
+        `not within ${withinMs}ms: ${String(what)}; the log: ${JSON.stringify(lines.slice(-12), null, 1)}`,
+      );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const verdict = (name: string): Standalone['decision']['verdicts'][number] =>
+  standalone!.decision.verdicts.find((each) => each.name === name)!;
+const devicesOf = (name: string): number[] => verdict(name).placements.map(({ device }) => device);
+const said = (message: string): unknown[] =>
+  lines.filter((line) => line.message === message).map(({ fields }) => fields['model']);
+
+beforeEach(async () => {
+  workspace = await newWorkspace();
+  lines = [];
+  set.clear();
+});
+afterEach(async () => {
+  for (const timer of cameras) clearInterval(timer);
+  cameras = [];
+  await standalone?.stop();
+  standalone = undefined;
+  await workspace.dispose();
+});
+
+describe('a device’s memory', () => {
+  const WEIGHTS = 64 * MIB;
+  /** Two of the models fit, three do not. */
+  const MEMORY = 170 * MIB;
+  const apply = async (...models: string[]): Promise<void> => {
+    for (const model of ['a', 'b', 'c'])
+      if (models.includes(model))
+        await workspace.write(`${model}.yaml`, tenantManifest(`on-${model}`, { modelRef: { name: model } }));
+      else await workspace.remove(`${model}.yaml`).catch(() => undefined);
+    await standalone?.refresh();
+  };
+
+  test('refuses a model that does not fit beside those promised, and exchanges the least recently promised for one that comes', async () => {
+    for (const name of ['a', 'b', 'c'])
+      await workspace.write(
+        `model-${name}.yaml`,
+        await workspace.model(name, heavyNetwork(WEIGHTS, ['n', 3, 8, 8]), { maxBatchSize: 2 }),
+      );
+    await apply('a', 'b');
+    const { url, devices } = await start(1, MEMORY);
+    const { status } = devices.units[0]!.keeper.profile!;
+    for (const { memoryBytes } of status!.models!) {
+      expect(memoryBytes).toBeGreaterThanOrEqual(WEIGHTS);
+      expect(memoryBytes).toBeLessThan(1.3 * WEIGHTS);
+    }
+    expect(status!.device!.memoryBytes).toBe(MEMORY);
+    for (const { batches } of status!.categories!) expect(batches.at(-1)!.memoryBytes).toBeLessThan(0.3 * WEIGHTS);
+    expect([verdict('on-a').admitted, verdict('on-b').admitted]).toEqual([true, true]);
+    for (const name of ['a', 'b']) expect((await inferJson(url, `on-${name}`, {})).status).toBe(200);
+
+    await apply('a', 'b', 'c');
+    expect(verdict('on-c')).toMatchObject({ admitted: false, reason: 'InsufficientMemory' });
+    expect(verdict('on-c').message).toMatch(
+      /^edge: its model needs \d+Mi of device memory and \d+Mi are left beside what is promised; it may fit when other tenants leave/,
+    );
+
+    // `a` is the last that anybody was promised, though the first to be loaded.
+    await apply('a');
+    lines = [];
+    await apply('a', 'c');
+    expect(verdict('on-c').admitted).toBe(true);
+    expect([said('model unloaded'), said('model loaded')]).toEqual([['b'], ['c']]);
+    for (const name of ['a', 'c']) expect((await inferJson(url, `on-${name}`, {})).status).toBe(200);
+    lines = [];
+    await apply('c');
+    await apply('b');
+    expect([said('model unloaded'), said('model loaded')]).toEqual([['a'], ['b']]);
+    expect((await inferJson(url, 'on-b', {})).status).toBe(200);
+
+    // A model whose tenants go in the same breath as another's come.
+    lines = [];
+    await apply('a', 'c');
+    expect([verdict('on-a').admitted, verdict('on-c').admitted]).toEqual([true, true]);
+    expect([said('model unloaded'), said('model loaded')]).toEqual([['b'], ['a']]);
+    for (const name of ['a', 'c']) expect((await inferJson(url, `on-${name}`, {})).status).toBe(200);
+  });
+
+  test('that holds no frame of a model makes that model unavailable, with why, and no other', async () => {
+    await workspace.write('model-a.yaml', await workspace.model('a', heavyNetwork(WEIGHTS, ['n', 3, 8, 8])));
+    await workspace.write('model-d.yaml', await workspace.model('d', heavyNetwork(2 * MEMORY, ['n', 3, 8, 8])));
+    await workspace.write('d.yaml', tenantManifest('on-d', { modelRef: { name: 'd' } }));
+    await apply('a');
+    await start(1, MEMORY);
+    expect(verdict('on-a').admitted).toBe(true);
+    expect(verdict('on-d').reason).toBe('ModelUnavailable');
+    expect(verdict('on-d').message).toMatch(/model "d" needs 341Mi of the 170Mi of device memory/);
+  });
+});
+
+describe('two devices', () => {
+  const SHAPE = [3, 16, 16];
+  const PERIOD_MS = 66;
+  const frame = { shape: [1, ...SHAPE], data: Array<number>(3 * 16 * 16).fill(0.5) };
+  const answers = new Map<string, number[]>();
+
+  function camera(tenant: string): void {
+    answers.set(tenant, []);
+    const send = (): void =>
+      void inferJson(standalone!.url, tenant, frame).then(async (response) => {
+        answers.get(tenant)!.push(response.status);
+        await response.arrayBuffer();
+      });
+    cameras.push(setInterval(send, PERIOD_MS));
+  }
+  async function tenants(count: number, more: object = {}): Promise<void> {
+    await workspace.write(
+      'model.yaml',
+      await workspace.model('echo', identityNetwork('float32', ['n', 3, 'h', 'w']), {
+        shapes: [SHAPE],
+        maxBatchSize: 2,
+      }),
+    );
+    for (let i = 0; i < count; i++)
+      await workspace.write(
+        `t${i}.yaml`,
+        tenantManifest(`t${i}`, {
+          inputShape: SHAPE,
+          framesPerSecond: 1000 / PERIOD_MS,
+          jitter: '60ms',
+          deadline: '400ms',
+          ...more,
+        }),
+      );
+  }
+  const placed = (plan: DevicePlan): number => placedOn(plan).length;
+  const admitted = (): string[] =>
+    standalone!.decision.verdicts.filter((each) => each.admitted).map(({ name }) => name);
+
+  test('of unequal speed: each is promised what it can do, tight deadlines go to the fast one, and all are met', async () => {
+    await tenants(12);
+    // One frame alone takes the slow device longer than this, and the fast one much shorter.
+    const tight = { modelRef: { name: 'large' }, inputShape: [3, 32, 32], framesPerSecond: 1, deadline: '150ms' };
+    await workspace.write('a-tight.yaml', tenantManifest('tight', { ...tight, jitter: '10ms' }));
+    const large = identityNetwork('float32', ['n', 3, 'h', 'w']);
+    await workspace.write(
+      'large.yaml',
+      await workspace.model('large', large, { shapes: [[3, 32, 32]], maxBatchSize: 1 }),
+    );
+    set.set(0, { input: 'in', nsPerElement: 60_000 });
+    set.set(1, { input: 'in', nsPerElement: 10_000 });
+    const { devices, decision } = await start(2);
+    expect(devicesOf('tight')).toEqual([1]);
+    const [slow, fast] = [0, 1].map((index) => decision.plans.find(({ device }) => device.device === index)!);
+    expect(placed(fast!)).toBeGreaterThan(placed(slow!));
+    expect(placed(slow!)).toBeGreaterThan(0);
+    for (const { utilization } of [slow!, fast!]) expect(utilization).toBeLessThan(1);
+    expect(admitted().length).toBeLessThan(13);
+
+    const served = admitted().filter((name) => name !== 'tight');
+    for (const tenant of served) camera(tenant);
+    await new Promise((resolve) => setTimeout(resolve, 8000));
+    for (const timer of cameras) clearInterval(timer);
+    await until(() => devices.inFlight === 0, 5000);
+    const books = served.map((name) => devices.books().get(`default/${name}`)!);
+    const sum = (pick: (book: (typeof books)[number]) => number): number =>
+      books.reduce((all, each) => all + pick(each), 0);
+    expect(sum(({ answered }) => answered)).toBeGreaterThan(served.length * 100);
+    expect(sum(({ misses }) => misses)).toBeLessThanOrEqual(0.001 * sum(({ answered }) => answered));
+    const [first, second] = devices.units.map(({ agent }) => agent.books);
+    expect(Math.min(first!.jobs, second!.jobs)).toBeGreaterThan(50);
+  });
+
+  test('of which one vanishes: its tenants move where they fit or are told why, the other’s go on undisturbed, and all return with it', async () => {
+    await tenants(10);
+    for (const device of [0, 1]) set.set(device, { input: 'in', nsPerElement: 12_000 });
+    const { devices } = await start(2);
+    const everybody = admitted();
+    const stay = everybody.filter((name) => devicesOf(name).includes(0));
+    const lose = everybody.filter((name) => devicesOf(name).includes(1));
+    expect(Math.min(stay.length, lose.length)).toBeGreaterThan(1);
+    for (const tenant of stay) camera(tenant);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+
+    await inject(1, { absent: true });
+    const victim = devices.units[1]!.agent;
+    process.kill(victim.device.pid, 'SIGKILL');
+    await until(() => !victim.ready, 2000);
+    expect((await inferJson(standalone!.url, lose[0]!, frame)).status).toBe(503);
+    expect((await fetch(`${standalone!.url}/readyz`)).status).toBe(200);
+    await until(
+      () =>
+        lines.some(({ message }) => message === 'device gone; its tenants are moved where they fit, trying goes on'),
+      30_000,
+    );
+    await until(() => lose.every((name) => !verdict(name).admitted || devicesOf(name).join() === '0'), 10_000);
+    for (const name of lose.filter((each) => !verdict(each).admitted))
+      expect(verdict(name).message).toMatch(/the device is gone: |utilization|would finish/);
+    for (const name of stay) {
+      expect(verdict(name).admitted).toBe(true);
+      expect(answers.get(name)).not.toContain(503);
+      expect(answers.get(name)!.filter((status) => status === 200).length).toBeGreaterThan(200);
+      expect(devices.books().get(`default/${name}`)!.misses).toBe(0);
+    }
+
+    await inject(1, set.get(1)!);
+    await until(() => victim.ready, 40_000);
+    await until(() => everybody.every((name) => verdict(name).admitted), 10_000);
+    for (const tenant of everybody) expect((await inferJson(standalone!.url, tenant, frame)).status).not.toBe(503);
+  }, 150_000);
+
+  test('of which one does not work at the start: the other serves', async () => {
+    await tenants(2);
+    set.set(1, { absent: true });
+    await start(2);
+    expect(admitted()).toEqual(['t0', 't1']);
+    expect([devicesOf('t0'), devicesOf('t1')]).toEqual([[0], [0]]);
+    expect((await inferJson(standalone!.url, 't0', frame)).status).toBe(200);
+  }, 90_000);
+});
