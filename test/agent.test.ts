@@ -37,11 +37,15 @@ afterEach(() =>
   }, 'all promises to hold'),
 );
 
-const profiled = (node: string): Promise<void> =>
+/** The processes that an agent's devices run in, the first device's first. */
+const devicesOf = async ({ pid }: RunningAgent): Promise<number[]> =>
+  (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number);
+
+const profiled = (node: string, device = 0): Promise<void> =>
   until(async () => {
     const { body } = await cluster.api.request<{ status?: { categories?: object[] } }>(
       'GET',
-      `${GROUP}/gpuprofiles/${node}-0`,
+      `${GROUP}/gpuprofiles/${node}-${device}`,
     );
     return (body.status?.categories ?? []).length > 0;
   }, `${node} to be profiled`);
@@ -319,11 +323,9 @@ describe('a device that goes wrong', () => {
   }, 90_000);
 
   test('while it is being replaced, tells that the tenant is not ready, and then that it is again', async () => {
-    const children = async (): Promise<number[]> =>
-      (await readFile(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number);
     const timer = setInterval(
       () =>
-        void children().then((pids) => {
+        void devicesOf(agent).then((pids) => {
           for (const pid of pids) process.kill(pid, 'SIGKILL');
         }),
       50,
@@ -338,6 +340,62 @@ describe('a device that goes wrong', () => {
     await until(async () => (await eventsOf('soft')).includes('DeviceNotReady'), 'an Event that tells of it');
   });
 });
+
+describe('a node with two devices', () => {
+  test('publishes a profile of each, serves by both, and one that fails takes only its own tenants with it', async () => {
+    await cluster.node('twin', { labels: { site: 'twin' } });
+    const agent = await cluster.agent('twin', { args: ['--provider', 'cpu', '--devices', '0,1'] });
+    const names = ['left', 'right'];
+    try {
+      for (const device of [0, 1]) {
+        await profiled('twin', device);
+        const { spec } = await cluster.api.must<{ spec: object }>('GET', `${GROUP}/gpuprofiles/twin-${device}`);
+        expect(spec).toEqual({ nodeName: 'twin', device });
+      }
+      for (const name of names)
+        await cluster.tenant(name, {
+          jitter: '50ms',
+          placement: { nodeSelector: { site: 'twin' }, strategy: 'Spread' },
+        });
+      await until(async () => (await devicesServing('twin')).length === 2, 'both devices to serve');
+      for (const name of names) await served(name);
+      for (const name of names) expect((await inferJson(agent.url, name, {})).status).toBe(200);
+
+      const placed = (await cluster.getTenant('left'))!.status!.placements![0]!.device;
+      const [first] = await devicesOf(agent);
+      const spared = names[placed === 0 ? 0 : 1]!;
+      const hit = names[placed === 0 ? 1 : 0]!;
+      const timer = setInterval(
+        () =>
+          void devicesOf(agent).then((pids) => {
+            for (const pid of pids) if (pid !== first) process.kill(pid, 'SIGKILL');
+          }),
+        50,
+      );
+      try {
+        const { message } = await cluster.condition(hit, 'Ready', 'False', 'DeviceNotReady');
+        expect(message).toMatch(/^twin: device 1: /);
+        expect((await inferJson(agent.url, spared, {})).status).toBe(200);
+      } finally {
+        clearInterval(timer);
+      }
+      await cluster.condition(hit, 'Ready', 'True');
+      const { lastTransitionTime } = await cluster.condition(spared, 'Ready', 'True');
+      const hitAt = (await cluster.condition(hit, 'Ready', 'True')).lastTransitionTime;
+      expect(Date.parse(lastTransitionTime)).toBeLessThan(Date.parse(hitAt));
+    } finally {
+      for (const name of names) await cluster.deleteTenant(name);
+      await agent.kill('SIGTERM');
+      await cluster.api.must('DELETE', '/api/v1/nodes/twin');
+    }
+  }, 90_000);
+});
+
+/** The devices of a node that its schedule has tenants for. */
+async function devicesServing(node: string): Promise<number[]> {
+  const { spec } = (await cluster.schedule(node)) ?? {};
+  return (spec?.devices ?? []).filter(({ categories }) => categories.length > 0).map(({ device }) => device);
+}
 
 describe('without the API server', () => {
   test('agents go on serving for a minute and across a restart, and everything converges afterwards', async () => {

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Logger } from '../cli/log.js';
+import { WcetTable } from '../sched/wcet.js';
 import { Standalone } from '../cli/standalone.js';
 import { inferJson } from './support/cli.js';
 import type { DevicePlan } from '../operator/admission/device-plan.js';
@@ -142,6 +143,45 @@ describe('a device’s memory', () => {
     expect(verdict('on-a').admitted).toBe(true);
     expect(verdict('on-d').reason).toBe('ModelUnavailable');
     expect(verdict('on-d').message).toMatch(/model "d" needs 341Mi of the 170Mi of device memory/);
+  });
+});
+
+describe('a profile', () => {
+  const SHAPE = [3, 16, 16];
+  const ELEMENTS = 3 * 16 * 16;
+  const MOST = 16;
+  beforeEach(async () => {
+    const echo = identityNetwork('float32', ['n', 3, 'h', 'w']);
+    await workspace.write('model.yaml', await workspace.model('echo', echo, { shapes: [SHAPE], maxBatchSize: MOST }));
+  });
+
+  test('shows where E(n) steps up', async () => {
+    // 1 to 5 frames in one wave, 6 to 10 in two, 11 to 15 in three, 16 in four.
+    set.set(0, { input: 'in', waves: { elements: 5 * ELEMENTS, ms: 8, fixedMs: 6 } });
+    const { devices } = await start(1);
+    const { batches } = devices.units[0]!.keeper.profile!.status!.categories![0]!;
+    const table = new WcetTable(batches.map(({ size, p50Us }) => ({ batch: size, wcetUs: p50Us! })));
+    for (const last of [5, 10, 15]) {
+      if (last >= batches.at(-1)!.size) continue;
+      expect([last, table.at(last) < 6000 + 8000 * (last / 5) + 4000]).toEqual([last, true]);
+      expect([last + 1, table.at(last + 1) > 6000 + 8000 * (last / 5 + 1)]).toEqual([last + 1, true]);
+    }
+    expect(batches.at(-1)!.size).toBeGreaterThanOrEqual(10);
+  });
+
+  test('of a device that gets slower meanwhile says how unsteady it is, and holds for the slower', async () => {
+    // Sizes 1, 2, 3, 4, 6, 8, 12 and 16 are run 834 times and some, then looked at again.
+    set.set(0, { input: 'in', nsPerElement: 800, tires: { afterRuns: 845, factor: 1.5 } });
+    const { devices } = await start(1);
+    const { status } = devices.units[0]!.keeper.profile!;
+    expect(status!.unsteadiness).toBeGreaterThan(0.25);
+    expect(status!.unsteadiness).toBeLessThan(0.8);
+    expect(status!.conditions).toEqual([
+      expect.objectContaining({ type: 'Profiled', status: 'True', reason: 'Unsteady' }),
+    ]);
+    for (const { size, wcetUs } of status!.categories![0]!.batches)
+      expect(wcetUs).toBeGreaterThan(1.2 * size * 0.8 * ELEMENTS * 1.4);
+    expect(status!.profilingSeconds).toBeGreaterThan(1);
   });
 });
 

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { cpus, release } from 'node:os';
+import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import type { Provider, SessionSettings } from './providers.js';
 
@@ -64,10 +65,20 @@ export interface Hardware {
   readonly driverVersion: string;
 }
 
-export async function hardwareOf({ provider, deviceId = 0 }: SessionSettings): Promise<Hardware> {
-  const processor = { name: cpus()[0]?.model ?? 'unknown processor', driverVersion: release() };
-  if (provider === 'cpu') return processor;
-  const gpu = (await nvidiaGpus())[deviceId];
+export async function hardwareOf(settings: SessionSettings): Promise<Hardware> {
+  const gpu = await nvidiaGpuOf(settings);
   if (gpu !== undefined) return { name: gpu.name, driverVersion: gpu.driverVersion };
-  return { name: 'default WebGPU adapter', driverVersion: release() };
+  const driverVersion = release();
+  if (settings.provider === 'cpu') return { name: cpus()[0]?.model ?? 'unknown processor', driverVersion };
+  const drivers = vulkanDrivers();
+  return { name: `default WebGPU adapter${drivers === undefined ? '' : ` (${basename(drivers)})`}`, driverVersion };
 }
+
+/** The NVIDIA GPU that sessions with these settings run on; undefined when it is another device. */
+export async function nvidiaGpuOf({ provider, deviceId = 0 }: SessionSettings): Promise<NvidiaGpu | undefined> {
+  if (provider === 'cpu' || (provider === 'webgpu' && vulkanDrivers()?.includes('nvidia') === false)) return undefined;
+  return (await nvidiaGpus())[deviceId];
+}
+
+/** The Vulkan drivers that the loader is told to use instead of those installed. */
+const vulkanDrivers = (): string | undefined => process.env['VK_DRIVER_FILES'] ?? process.env['VK_ICD_FILENAMES'];

@@ -1,6 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { availableMemory } from 'node:process';
-import { isCuda, nvidiaGpus, nvidiaProcesses } from './machine.js';
+import { isCuda, nvidiaGpuOf, nvidiaProcesses } from './machine.js';
 import type { SessionSettings } from './providers.js';
 
 /** What is left for the driver, for fragmentation and for whoever else is on the device. */
@@ -19,9 +19,10 @@ export interface MemoryMeter {
  * A meter for the device: of an NVIDIA GPU's own memory; for all others of the machine's, which the CPU uses and
  * integrated GPUs share.
  */
-export async function memoryMeter({ provider, deviceId = 0 }: SessionSettings): Promise<MemoryMeter> {
+export async function memoryMeter(settings: SessionSettings): Promise<MemoryMeter> {
+  const { provider, deviceId = 0 } = settings;
   const lessReserve = (bytes: number): number => Math.floor(((1 - RESERVE) * bytes) / MEBIBYTE) * MEBIBYTE;
-  const gpu = provider === 'cpu' ? undefined : (await nvidiaGpus())[deviceId];
+  const gpu = await nvidiaGpuOf(settings);
   if (gpu !== undefined) {
     const { usedBytes: othersBytes } = gpu;
     return {
@@ -29,7 +30,7 @@ export async function memoryMeter({ provider, deviceId = 0 }: SessionSettings): 
       async usedBytes(pid) {
         // Graphics APIs are not among the compute processes, and another PID namespace hides them all.
         const own = isCuda(provider) ? (await nvidiaProcesses(deviceId)).get(pid) : undefined;
-        return own ?? Math.max(0, ((await nvidiaGpus())[deviceId]?.usedBytes ?? 0) - othersBytes);
+        return own ?? Math.max(0, ((await nvidiaGpuOf(settings))?.usedBytes ?? 0) - othersBytes);
       },
     };
   }

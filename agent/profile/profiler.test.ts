@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { batchGrid, worthwhile } from './profiler.js';
+import { batchGrid, msPerSize, nextStep, worthwhile } from './profiler.js';
 
 describe('what is measured', () => {
   test('every small batch size, then ever coarser, the largest always', () => {
@@ -9,6 +9,23 @@ describe('what is measured', () => {
     expect(batchGrid(64)).toEqual([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]);
     expect(batchGrid(500).at(-1)).toBe(500);
     expect(batchGrid(512).length).toBeLessThan(24);
+  });
+
+  test('where E(n) steps up, until the place of every step is known', () => {
+    const waves = (size: number): { size: number; wcetUs: number } => ({ size, wcetUs: 1000 * Math.ceil(size / 5) });
+    const measured = [1, 2, 3, 4, 6, 8, 12, 16].map(waves);
+    for (let size = nextStep(measured); size !== undefined; size = nextStep(measured)) measured.push(waves(size));
+    const sizes = measured.map(({ size }) => size);
+    for (const last of [5, 10]) expect(sizes).toEqual(expect.arrayContaining([last, last + 1]));
+    expect(sizes.length).toBeLessThan(14);
+    expect(nextStep([1, 2, 3, 4, 6, 8, 12, 16].map((size) => ({ size, wcetUs: 500 + 100 * size })))).toBeUndefined();
+    expect(nextStep([{ size: 1, wcetUs: 5 }])).toBeUndefined();
+  });
+
+  test('each size for as long as the time for all of them allows', () => {
+    expect(msPerSize(10, 600_000)).toBe(2000);
+    expect(msPerSize(3000, 600_000)).toBe(200);
+    expect(msPerSize(0, 600_000)).toBe(2000);
   });
 
   test('sizes beyond the most efficient one are left to several runs', () => {

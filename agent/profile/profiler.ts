@@ -26,8 +26,9 @@ const STEADY = 0.03;
 const STEADY_BLOCK = 5;
 /** Clocks and temperatures that are not steady after this long do not become so soon. */
 const MOST_STEADYING_MS = 3000;
-/** A jump of E(n) of more than this many times its mean slope is a step, whose place is looked for. */
-const STEP = 1.5;
+/** E(n) is steep where it grows by more than so many times as much a frame as it usually does; smaller parts of it do not matter. */
+const STEEP = 1.5;
+const WORTH_FINDING = 0.05;
 const MOST_STEPS = 8;
 /** Runs of a second look. */
 const SECOND_RUNS = 15;
@@ -59,15 +60,17 @@ export function batchGrid(maxBatchSize: number): number[] {
  */
 export function nextStep(batches: readonly { readonly size: number; readonly wcetUs: number }[]): number | undefined {
   const sorted = [...batches].sort((a, b) => a.size - b.size);
-  const [first, last] = [sorted[0]!, sorted.at(-1)!];
-  const slopeUs = (last.wcetUs - first.wcetUs) / Math.max(1, last.size - first.size);
-  let [found, widest] = [undefined as number | undefined, 0];
-  for (const [i, { size, wcetUs }] of sorted.entries()) {
-    const next = sorted[i + 1];
-    if (next === undefined || next.size - size < 2) continue;
-    const jumpUs = next.wcetUs - wcetUs;
-    if (jumpUs <= STEP * slopeUs * (next.size - size) || jumpUs <= widest) continue;
-    [found, widest] = [size + Math.floor((next.size - size) / 2), jumpUs];
+  const intervals = sorted.slice(1).map((to, i) => {
+    const from = sorted[i]!;
+    const jumpUs = to.wcetUs - from.wcetUs;
+    return { from, jumpUs, frames: to.size - from.size, slopeUs: jumpUs / (to.size - from.size) };
+  });
+  const slopesUs = intervals.map(({ slopeUs }) => slopeUs).sort((a, b) => a - b);
+  const usualUs = slopesUs[slopesUs.length >> 1] ?? 0;
+  let [found, widestUs] = [undefined as number | undefined, 0];
+  for (const { from, jumpUs, frames, slopeUs } of intervals) {
+    const steep = slopeUs > STEEP * usualUs && jumpUs > WORTH_FINDING * from.wcetUs;
+    if (frames > 1 && steep && jumpUs > widestUs) [found, widestUs] = [from.size + (frames >> 1), jumpUs];
   }
   return found;
 }

@@ -76,6 +76,7 @@ export class TestCluster {
       ...['--model-dir', options.modelDir ?? this.api.dir, '--listen', '127.0.0.1:0'],
       // An EndpointSlice takes no loopback addresses.
       ...['--advertise', '192.0.2.1:8080'],
+      ...(options.args ?? []),
     ];
     const start = (): Process => {
       const faulty = options.faults === undefined ? '' : `--import=${faultyDevice(options.faults)}`;
@@ -274,6 +275,8 @@ export interface AgentOptions {
   readonly modelDir?: string;
   /** A file that says what goes wrong with its device. */
   readonly faults?: string;
+  /** Further arguments of the command. */
+  readonly args?: readonly string[];
 }
 
 export interface RunningAgent extends Process {

@@ -12,6 +12,10 @@ export interface Faults {
   readonly slow?: number;
   /** Each run takes this much longer for every element of its input, in nanoseconds. */
   readonly nsPerElement?: number;
+  /** Each run takes this much longer for every so many elements of its input begun, as a GPU's waves of blocks do. */
+  readonly waves?: { readonly elements: number; readonly ms: number; readonly fixedMs: number };
+  /** After so many runs, each takes this many times as much longer. */
+  readonly tires?: { readonly afterRuns: number; readonly factor: number };
   readonly fail?: string;
   readonly hang?: boolean;
   /** A signal, as native code that goes wrong raises it. */
@@ -28,6 +32,7 @@ const { prototype } = ort.InferenceSession as unknown as {
   prototype: { run: (this: ort.InferenceSession, ...rest: unknown[]) => Promise<unknown> };
 };
 const { run } = prototype;
+let runs = 0;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 if (file !== '' && (JSON.parse(readFileSync(file, 'utf8')) as Faults).absent === true)
@@ -43,7 +48,11 @@ if (file !== '')
     const outputs = await run.apply(this, rest);
     const tookMs = performance.now() - sinceMs;
     const [input] = Object.values(rest[0] as Record<string, ort.Tensor>);
-    const extraMs = tookMs * ((faults.slow ?? 1) - 1) + ((faults.nsPerElement ?? 0) * input!.size) / 1e6;
+    const { waves, tires } = faults;
+    const tired = tires !== undefined && ++runs > tires.afterRuns ? tires.factor : 1;
+    const inWaves = waves === undefined ? 0 : waves.fixedMs + Math.ceil(input!.size / waves.elements) * waves.ms;
+    const perElement = ((faults.nsPerElement ?? 0) * input!.size) / 1e6;
+    const extraMs = tookMs * ((faults.slow ?? 1) - 1) + tired * (perElement + inWaves);
     if (extraMs > 0) Atomics.wait(sleeper, 0, 0, extraMs);
     return outputs;
   };
