@@ -12,7 +12,7 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack -name 
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test lint format build generate api-server bench clean
+.PHONY: help demo test lint format build generate api-server bench gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ generate: $(INSTALLED) ## write the TypeScript types of the kinds from crds/
 
 api-server: $(BUILT) ## a real kube-apiserver on loopback to try the operator and an agent on; Ctrl-C ends it
 	@node dist/hack/api-server.js
+
+gpu: $(BUILT) ## what a GPU does: doctor, profiles of the paper's networks into bench/profiles/, outputs, the demo
+	@node dist/hack/gpu.js $(ONLY)
 
 bench: $(BUILT) ## measure what docs/performance.md states
 	@node dist/bench/main.js $(ONLY)

@@ -141,7 +141,7 @@ export class Residents {
     });
   }
 
-  async #load({ model, path }: ModelFile, bytes: number): Promise<number> {
+  async #load({ model, path, fileBytes }: ModelFile, bytes: number): Promise<number> {
     const { name } = model.metadata;
     // One that is being served with is replaced without a gap, where both fit.
     if (!this.#promised.has(name) || this.victims(bytes) === undefined) await this.#unload(name);
@@ -150,7 +150,8 @@ export class Residents {
     for (const victim of victims) await this.#unload(victim);
     const beforeBytes = await this.usedBytes();
     await this.#agent.load(model, path);
-    const loadedBytes = Math.max(0, (await this.usedBytes()) - beforeBytes);
+    // Memory that others gave back may be used again without the process growing.
+    const loadedBytes = Math.max(fileBytes, (await this.usedBytes()) - beforeBytes);
     this.#on.set(name, { bytes: Math.max(bytes, loadedBytes) });
     this.#log.info({ device: this.#agent.index, model: name, memory: mebibytes(loadedBytes) }, 'model loaded');
     return loadedBytes;

@@ -28,6 +28,8 @@ import { checkAnswers } from './check-answers.js';
 
 type Tenant = ResourceOf<'InferenceTenant'>;
 
+/** One device, with the provider that is asked for. */
+const DEVICE = ['--provider', process.argv[2] ?? 'auto', '--devices', '0'];
 const LOAD_SECONDS = 30;
 /** Admitted utilization that the tenants are scaled to. */
 const UTILIZATION = { least: 0.7, aim: 0.78, most: 0.85 };
@@ -156,7 +158,7 @@ async function main(work: string): Promise<boolean> {
   await mkdir(join(work, 'manifests'));
   await writeFile(models, modelManifests(await readCatalogue(EXAMPLES)));
   const profile = join(work, 'profile.yaml');
-  await deeprtDone(['profile', '-f', models, '-o', profile]);
+  await deeprtDone(['profile', '-f', models, '-o', profile, ...DEVICE]);
 
   step('2/6 scaling the example tenants to it and asking admission');
   const catalogue = await readCatalogue(EXAMPLES, profile);
@@ -236,7 +238,7 @@ async function serve(work: string, more: string[]): Promise<{ server: ReturnType
   const url = `http://127.0.0.1:${port}`;
   const files = ['-f', join(work, 'manifests'), '--state', join(work, 'state')];
   const output = ['--report', 'json', '--log', 'text'];
-  const server = deeprt(['standalone', ...files, '--listen', `127.0.0.1:${port}`, ...output, ...more]);
+  const server = deeprt(['standalone', ...files, '--listen', `127.0.0.1:${port}`, ...output, ...DEVICE, ...more]);
   await untilListening(server.child, url);
   return { server, url };
 }
