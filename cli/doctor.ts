@@ -1,4 +1,6 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import type { NvidiaGpu } from '../agent/device/machine.js';
+import { nvidiaGpus } from '../agent/device/machine.js';
 import type { Probe } from '../agent/device/probe.js';
 import { chooseProvider } from '../agent/device/probe.js';
 import { runtimeVersion } from '../agent/device/runtime-version.js';
@@ -11,6 +13,7 @@ export interface Health {
   readonly processor: string;
   readonly cores: number;
   readonly memoryBytes: number;
+  readonly nvidiaGpus: readonly NvidiaGpu[];
   /** What `--provider auto` takes. */
   readonly provider: string;
   readonly providers: readonly Probe[];
@@ -24,12 +27,22 @@ export async function examine(threads: number): Promise<Health> {
     processor: cpus()[0]?.model ?? 'unknown processor',
     cores: availableParallelism(),
     memoryBytes: totalmem(),
+    nvidiaGpus: await nvidiaGpus(),
     provider,
     providers: tried,
   };
 }
 
-export function healthTable({ onnxRuntime, node, processor, cores, memoryBytes, provider, providers }: Health): string {
+export function healthTable({
+  onnxRuntime,
+  node,
+  processor,
+  cores,
+  memoryBytes,
+  provider,
+  providers,
+  ...health
+}: Health): string {
   const rows = providers.map(({ provider: name, failure, tookMs }) => [
     name,
     failure === undefined ? 'yes' : 'no',
@@ -37,8 +50,14 @@ export function healthTable({ onnxRuntime, node, processor, cores, memoryBytes, 
     failure ?? (name === provider ? 'what --provider auto takes' : ''),
   ]);
   return [
-    `ONNX Runtime ${onnxRuntime}, Node ${node}; ${cores} cores of ${processor}, ${(memoryBytes / 1024 ** 3).toFixed(1)} GiB of memory`,
+    `ONNX Runtime ${onnxRuntime}, Node ${node}; ${cores} cores of ${processor}, ${gibibytes(memoryBytes)} of memory`,
+    ...health.nvidiaGpus.map(
+      ({ name, driverVersion, totalBytes, usedBytes }, i) =>
+        `GPU ${i}: ${name}, driver ${driverVersion}, ${gibibytes(totalBytes)} of memory, ${gibibytes(totalBytes - usedBytes)} free`,
+    ),
     '',
     table(['PROVIDER', 'WORKS', 'FIRST ANSWER', ''], rows),
   ].join('\n');
 }
+
+const gibibytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;

@@ -40,13 +40,13 @@ async function start(devices: number, memoryBytes?: number): Promise<Standalone>
     node: 'edge',
     log: { info: log, warn: log, error: log } as unknown as Logger,
   };
-  for (let i = 0; i < devices; i++) await inject(i, (await known(i)) ?? {});
+  for (let i = 0; i < devices; i++) await inject(i, initial.get(i) ?? {});
   standalone = await Standalone.start(options);
   return standalone;
 }
 
-const set = new Map<number, Faults>();
-const known = async (device: number): Promise<Faults | undefined> => set.get(device);
+/** What devices are like when they start. */
+const initial = new Map<number, Faults>();
 
 async function until(what: () => boolean, withinMs: number): Promise<void> {
   for (const sinceMs = performance.now(); !what();) {
@@ -67,7 +67,7 @@ const said = (message: string): unknown[] =>
 beforeEach(async () => {
   workspace = await newWorkspace();
   lines = [];
-  set.clear();
+  initial.clear();
 });
 afterEach(async () => {
   for (const timer of cameras) clearInterval(timer);
@@ -157,7 +157,7 @@ describe('a profile', () => {
 
   test('shows where E(n) steps up', async () => {
     // 1 to 5 frames in one wave, 6 to 10 in two, 11 to 15 in three, 16 in four.
-    set.set(0, { input: 'in', waves: { elements: 5 * ELEMENTS, ms: 8, fixedMs: 6 } });
+    initial.set(0, { input: 'in', waves: { elements: 5 * ELEMENTS, ms: 8, fixedMs: 6 } });
     const { devices } = await start(1);
     const { batches } = devices.units[0]!.keeper.profile!.status!.categories![0]!;
     const table = new WcetTable(batches.map(({ size, p50Us }) => ({ batch: size, wcetUs: p50Us! })));
@@ -171,7 +171,7 @@ describe('a profile', () => {
 
   test('of a device that gets slower meanwhile says how unsteady it is, and holds for the slower', async () => {
     // Sizes 1, 2, 3, 4, 6, 8, 12 and 16 are run 834 times and some, then looked at again.
-    set.set(0, { input: 'in', nsPerElement: 800, tires: { afterRuns: 845, factor: 1.5 } });
+    initial.set(0, { input: 'in', nsPerElement: 800, tires: { afterRuns: 845, factor: 1.5 } });
     const { devices } = await start(1);
     const { status } = devices.units[0]!.keeper.profile!;
     expect(status!.unsteadiness).toBeGreaterThan(0.25);
@@ -234,8 +234,8 @@ describe('two devices', () => {
       'large.yaml',
       await workspace.model('large', large, { shapes: [[3, 32, 32]], maxBatchSize: 1 }),
     );
-    set.set(0, { input: 'in', nsPerElement: 60_000 });
-    set.set(1, { input: 'in', nsPerElement: 10_000 });
+    initial.set(0, { input: 'in', nsPerElement: 60_000 });
+    initial.set(1, { input: 'in', nsPerElement: 10_000 });
     const { devices, decision } = await start(2);
     expect(devicesOf('tight')).toEqual([1]);
     const [slow, fast] = [0, 1].map((index) => decision.plans.find(({ device }) => device.device === index)!);
@@ -260,7 +260,7 @@ describe('two devices', () => {
 
   test('of which one vanishes: its tenants move where they fit or are told why, the other’s go on undisturbed, and all return with it', async () => {
     await tenants(10);
-    for (const device of [0, 1]) set.set(device, { input: 'in', nsPerElement: 12_000 });
+    for (const device of [0, 1]) initial.set(device, { input: 'in', nsPerElement: 12_000 });
     const { devices } = await start(2);
     const everybody = admitted();
     const stay = everybody.filter((name) => devicesOf(name).includes(0));
@@ -290,7 +290,7 @@ describe('two devices', () => {
       expect(devices.books().get(`default/${name}`)!.misses).toBe(0);
     }
 
-    await inject(1, set.get(1)!);
+    await inject(1, initial.get(1)!);
     await until(() => victim.ready, 40_000);
     await until(() => everybody.every((name) => verdict(name).admitted), 10_000);
     for (const tenant of everybody) expect((await inferJson(standalone!.url, tenant, frame)).status).not.toBe(503);
@@ -298,7 +298,7 @@ describe('two devices', () => {
 
   test('of which one does not work at the start: the other serves', async () => {
     await tenants(2);
-    set.set(1, { absent: true });
+    initial.set(1, { absent: true });
     await start(2);
     expect(admitted()).toEqual(['t0', 't1']);
     expect([devicesOf('t0'), devicesOf('t1')]).toEqual([[0], [0]]);
