@@ -105,6 +105,8 @@ export class Agent {
   readonly #layouts = new Map<string, 'NCHW' | 'NHWC'>();
   #device!: SupervisedDevice;
   #lastId = 0;
+  /** Categories whose windows are exported. */
+  #windows: string[] = [];
   /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
   onChange: (change: Change) => void = () => undefined;
 
@@ -128,11 +130,15 @@ export class Agent {
       },
       jobDone: (done) => agent.#jobDone(done),
       lost: (error) => agent.#lost(error),
-      recovered: (tookMs) => agent.onChange({ kind: 'deviceRecovered', tookMs }),
+      recovered: (tookMs) => {
+        agent.metrics.deviceReady.set({ device: `${agent.index}` }, 1);
+        agent.onChange({ kind: 'deviceRecovered', tookMs });
+      },
       gone: (error) => agent.onChange({ kind: 'deviceGone', error }),
       quarantined: (model, reason) => agent.onChange({ kind: 'modelQuarantined', model, reason }),
     };
     agent.#device = await SupervisedDevice.start(device, listener, options.patient);
+    agent.metrics.deviceReady.set({ device: `${agent.index}` }, agent.ready ? 1 : 0);
     return agent;
   }
 
@@ -262,6 +268,26 @@ export class Agent {
       known?.change(terms, ingestUs);
       this.#tenants.set(path, known ?? new ServedTenant(terms, ingestUs));
     }
+    this.#tellPromises(program);
+  }
+
+  /** Exports what the device is promised to. */
+  #tellPromises({ categories }: Program): void {
+    const device = `${this.index}`;
+    const { tenantStreams, tenantRate, tenantDeadline, window } = this.metrics;
+    for (const gauge of [tenantStreams, tenantRate, tenantDeadline])
+      for (const { terms } of this.#former.values())
+        gauge.remove({ namespace: terms.namespace, tenant: terms.name, device });
+    for (const { terms } of this.#tenants.values()) {
+      const labels = { namespace: terms.namespace, tenant: terms.name, device };
+      tenantStreams.set(labels, terms.streams);
+      tenantRate.set(labels, (terms.streams * 1e6) / terms.periodUs);
+      if (terms.deadlineUs !== Infinity) tenantDeadline.set(labels, terms.deadlineUs / 1e6);
+    }
+    for (const category of this.#windows) window.remove({ device, category });
+    this.#windows = categories.filter(({ class: c }) => c === 'RealTime').map(({ name }) => name);
+    for (const { name, windowUs } of categories)
+      if (this.#windows.includes(name)) window.set({ device, category: name }, windowUs / 1e6);
   }
 
   /** A slot for a frame of this tenant; undefined when too many frames wait. */
@@ -396,6 +422,7 @@ export class Agent {
   }
 
   #lost({ message, fault }: DeviceLost): void {
+    this.metrics.deviceReady.set({ device: `${this.index}` }, 0);
     this.metrics.deviceLosses.inc({ device: `${this.index}`, fault });
     for (const id of [...this.#flights.keys()])
       this.#land(id)?.reject(new FrameFailure(`the device was lost with this frame: ${message}`));

@@ -82,6 +82,29 @@ export class AgentMetrics {
     'Duration of the runs of the last seconds as a multiple of the WCET: their 95th percentile.',
     ['device', 'category'],
   );
+  readonly tenantStreams = this.#gauge('deeprt_tenant_streams', 'Streams of a tenant that a device serves.', [
+    'namespace',
+    'tenant',
+    'device',
+  ]);
+  readonly tenantRate = this.#gauge(
+    'deeprt_tenant_frames_per_second',
+    'Frames per second of a tenant that a device was promised for.',
+    ['namespace', 'tenant', 'device'],
+  );
+  readonly tenantDeadline = this.#gauge(
+    'deeprt_tenant_deadline_seconds',
+    'Longest time from the arrival of a frame to its answer.',
+    ['namespace', 'tenant', 'device'],
+  );
+  readonly window = this.#gauge('deeprt_category_window_seconds', 'Over which frames of a category are collected.', [
+    'device',
+    'category',
+  ]);
+  readonly deviceReady = this.#gauge('deeprt_device_ready', '1 while the device runs jobs.', ['device']);
+  readonly profileStale = this.#gauge('deeprt_profile_stale', '1 while the device does not do what was measured.', [
+    'device',
+  ]);
   readonly memory = this.#gauge('deeprt_device_memory_bytes', 'Memory of a device that models take, and may take.', [
     'device',
     'kind',

@@ -242,6 +242,7 @@ export class ModelKeeper {
     const stale = withStale(profile, 'True', 'Drift', told.join(', '), now());
     const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
     this.#profile = suspect;
+    this.#agent.metrics.profileStale.set({ device: `${this.#agent.index}` }, 1);
     changed();
     const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
     const suspects = (profile.status.categories ?? []).filter(({ model, shape }) =>
@@ -277,6 +278,7 @@ export class ModelKeeper {
 
   #take(profile: Profile): void {
     this.#profile = profile;
+    this.#agent.metrics.profileStale.set({ device: `${this.#agent.index}` }, 0);
     this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => `${model}@${shape.join('x')}`);
   }
 

@@ -169,6 +169,7 @@ export class Decider {
       ...(world ? {} : { due: new Set(keys) }),
     });
     await this.records.write(decision.plans, (node) => this.#ownerOf(node));
+    this.#mayWrite(); // where nothing had to be recorded, nobody asked yet whose decision it is
     this.#conclude(decision, versions);
     for (const node of gone) await this.records.drop(node);
     // Whatever shrank made room for those who wait.

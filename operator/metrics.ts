@@ -1,5 +1,15 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
+/** What is looked up when metrics are asked for. What is decided is known to the leader alone. */
+export interface Lookups {
+  readonly depths: () => ReadonlyMap<string, number>;
+  readonly silence: () => ReadonlyMap<string, number>;
+  /** By node: 1 when its agent does not report, else 0. */
+  readonly silentAgents: () => ReadonlyMap<string, number>;
+  readonly reasons: () => ReadonlyMap<string, number>;
+  readonly admitted: () => Iterable<{ readonly namespace: string; readonly name: string; readonly admitted: boolean }>;
+}
+
 /** All that the operator exports. */
 export class OperatorMetrics {
   readonly registry = new Registry();
@@ -33,7 +43,7 @@ export class OperatorMetrics {
   });
 
   /** Figures that are looked up when they are asked for. */
-  constructor(depths: () => ReadonlyMap<string, number>, silence: () => ReadonlyMap<string, number>) {
+  constructor(lookups: Lookups) {
     collectDefaultMetrics({ register: this.registry });
     const looked = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void => {
       new Gauge({
@@ -47,7 +57,21 @@ export class OperatorMetrics {
         },
       });
     };
+    const { depths, silence, silentAgents, reasons, admitted } = lookups;
     looked('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
     looked('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
+    looked('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
+    looked('deeprt_tenants', 'Tenants by the reason of their Admitted condition.', 'reason', reasons);
+    new Gauge({
+      name: 'deeprt_tenant_admitted',
+      help: '1 for a tenant that has a place, 0 for one that has none.',
+      labelNames: ['namespace', 'tenant'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { namespace, name, admitted: value } of admitted())
+          this.set({ namespace, tenant: name }, value ? 1 : 0);
+      },
+    });
   }
 }

@@ -2,7 +2,7 @@ import type { ModelObject, ProfileObject } from './view.js';
 
 export type ModelStatus = NonNullable<ModelObject['status']>;
 
-/** On which nodes a model can be served, or why not, as their agents' profiles say. Several devices of a node must agree. */
+/** On which nodes a model can be served, or why not, as their agents' profiles say. One of a node's devices suffices. */
 export function modelStatus(
   model: ModelObject,
   profiles: readonly ProfileObject[],
@@ -16,7 +16,7 @@ export function modelStatus(
     );
     if (told === undefined) continue;
     const known = nodes.get(spec.nodeName);
-    if (known?.ready === false) continue;
+    if (known?.ready === true) continue;
     nodes.set(spec.nodeName, {
       name: spec.nodeName,
       ready: told.ready,

@@ -11,6 +11,7 @@ import { ENDPOINT_SLICES, MODELS, SCHEDULES, TENANTS } from '../kube/kinds.js';
 import type { Lease, Term } from '../kube/leader.js';
 import { LEASES, elect } from '../kube/leader.js';
 import { Objects, Services } from '../kube/objects.js';
+import type { Verdict } from './admission/admit.js';
 import { Decider } from './decider.js';
 import type { Logger } from './log.js';
 import { OperatorMetrics } from './metrics.js';
@@ -55,10 +56,21 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     },
     failed: (kind, error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
   });
-  const metrics = new OperatorMetrics(
-    () => new Map([['decisions', leading?.decider.backlog ?? 0], ...(leading?.publisher.depths ?? [])]),
-    () => view.silence(),
-  );
+  const verdicts = (): Verdict[] => [...(leading?.decider.verdicts.values() ?? [])];
+  const metrics = new OperatorMetrics({
+    depths: () => new Map([['decisions', leading?.decider.backlog ?? 0], ...(leading?.publisher.depths ?? [])]),
+    silence: () => view.silence(),
+    silentAgents: () => {
+      const promising = leading === undefined ? [] : view.schedules.list().filter((each) => tenantsOf(each).length > 0);
+      return new Map(promising.map(({ metadata: { name } }) => [name, view.agentSilent(name) === false ? 0 : 1]));
+    },
+    reasons: () => {
+      const counts = new Map<string, number>();
+      for (const { reason } of verdicts()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+      return counts;
+    },
+    admitted: verdicts,
+  });
   const tenants = new Objects<TenantObject>(cluster, TENANTS);
   const schedules = new Objects<ScheduleObject>(cluster, SCHEDULES);
   const api = {
