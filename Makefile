@@ -45,8 +45,8 @@ format: $(INSTALLED) ## write the formatter's layout
 
 build: $(BUILT) ## compile TypeScript into dist/
 
-generate: $(INSTALLED) ## write the TypeScript types of the kinds from crds/
-	@tsc -p tsconfig.json --noCheck && node dist/hack/generate-types.js
+generate: $(INSTALLED) ## write what is made from crds/ and hack/dashboards.ts: types, the chart’s files
+	@tsc -p tsconfig.json --noCheck && node dist/hack/generate.js
 
 api-server: $(BUILT) ## a real kube-apiserver on loopback to try the operator and an agent on; Ctrl-C ends it
 	@node dist/hack/api-server.js

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { ResourceOf } from '../../api/manifests.js';
 import { ApiServer, until } from './api-server.js';
 import type { Process } from './cli.js';
 import { background, backgroundWith } from './cli.js';
+import { objectsOf, rendered } from './chart.js';
 import { faultyDevice } from './faulty-device.js';
 import { brokenPromises } from './invariants.js';
 import { modelManifest, tenantManifest } from './workspace.js';
@@ -18,7 +18,6 @@ type Condition = NonNullable<NonNullable<Tenant['status']>['conditions']>[number
 
 export const GROUP = '/apis/deeprt.dev/v1alpha1';
 const NAMESPACE = 'deeprt-system';
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** Short times, so that tests need not wait long; operators in the field use the defaults. */
 const QUICK = ['--lease-duration', '3s', '--node-grace', '2s', '--agent-silence', '20s'];
 
@@ -42,9 +41,11 @@ export class TestCluster {
     await this.api.stop();
   }
 
-  /** Installs what deploy/ has; operators and agents can then run as who they are in the field. */
+  /** Installs the rights that the chart gives; operators and agents can then run as who they are in the field. */
   async deploy(): Promise<void> {
-    for (const file of ['agent', 'operator']) await this.api.applyFile(join(ROOT, 'deploy', `${file}.yaml`));
+    await this.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
+    const rights = ['agent-rbac', 'operator-rbac'].flatMap((name) => ['--show-only', `templates/${name}.yaml`]);
+    for (const object of objectsOf(rendered(...rights))) await this.api.apply(object);
   }
 
   /** A token of a service account, bound to a node where one is named. */

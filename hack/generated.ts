@@ -1,0 +1,17 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { DASHBOARDS, build } from './dashboards.js';
+import { generatedTypes } from './types-from-crds.js';
+
+const crds = new URL('../../crds/', import.meta.url);
+
+/** All files that are made from others, by their path in the repository. */
+export async function generatedFiles(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const [file, text] of await generatedTypes()) files.set(`api/generated/${file}`, text);
+  // A chart cannot reach beyond its folder.
+  for (const file of readdirSync(crds))
+    files.set(`charts/deeprt/files/crds/${file}`, readFileSync(new URL(file, crds), 'utf8'));
+  for (const [name, spec] of Object.entries(DASHBOARDS))
+    files.set(`charts/deeprt/files/dashboards/${name}.json`, `${JSON.stringify(build(spec), null, 2)}\n`);
+  return files;
+}

@@ -1,0 +1,196 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { stringify } from 'yaml';
+import { DASHBOARDS, expressionsOf } from '../hack/dashboards.js';
+import { generatedFiles } from '../hack/generated.js';
+import { AgentMetrics } from '../agent/metrics.js';
+import { OperatorMetrics } from '../operator/metrics.js';
+import { ApiServer } from './support/api-server.js';
+import type { KubeManifest } from './support/chart.js';
+import { CHART, helm, objectsOf, rendered } from './support/chart.js';
+
+/** The Helm chart, by the real helm and against a real API server. */
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const MONITORING = ['PodMonitor', 'PrometheusRule'].flatMap((kind) => [
+  '--api-versions',
+  `monitoring.coreos.com/v1/${kind}`,
+]);
+/** Values that turn on what is off, and off what is on. */
+const VARIANTS: Readonly<Record<string, readonly string[]>> = {
+  defaults: [],
+  'with monitoring': MONITORING,
+  'a GPU, a claim and a loopback port': [
+    '--set=agent.provider=cuda,agent.devices={0,1},agent.deviceMemory=6Gi,agent.runtimeClassName=nvidia',
+    '--set=agent.models.claim=models,agent.hostPort.enabled=true,agent.resources.limits.nvidia\\.com/gpu=2',
+    '--set=agent.env[0].name=NVIDIA_DRIVER_CAPABILITIES,agent.env[0].value=all',
+  ],
+  'without privileges or extras': [
+    '--set=agent.realtimePriority=false,operator.replicas=1,networkPolicy.enabled=false,crds.enabled=false',
+    '--set=monitoring.dashboards.enabled=false,agent.threads=2,image.pullSecrets={registry}',
+  ],
+  'the node’s network and named peers': [
+    '--set=agent.hostNetwork=true,crds.keep=false,operator.priorityClassName=system-cluster-critical',
+    '--set=networkPolicy.frames[0].namespaceSelector.matchLabels.team=cameras',
+    '--set=networkPolicy.metrics[0].namespaceSelector.matchLabels.team=monitoring',
+  ],
+};
+
+describe('the chart', () => {
+  test('has the kinds and dashboards as they are; make generate writes them', async () => {
+    const files = await generatedFiles();
+    for (const [file, text] of files) expect([file, readFileSync(join(ROOT, file), 'utf8')]).toEqual([file, text]);
+    for (const folder of ['files/crds', 'files/dashboards'])
+      for (const file of readdirSync(join(CHART, folder)))
+        expect(files.has(`charts/deeprt/${folder}/${file}`)).toBe(true);
+  });
+
+  test('passes helm lint --strict', () => {
+    expect(helm('lint', '--strict', CHART)).toMatchObject({ code: 0 });
+  });
+
+  test.each(Object.entries(VARIANTS))('renders the same twice: %s', (_name, args) => {
+    expect(rendered(...args)).toBe(rendered(...args));
+  });
+
+  test.each([
+    ['agent.provider=gpu', /agent.provider|\/agent\/provider/],
+    ['operator.replicas=0', /replicas/],
+    ['agent.portt=80', /portt/],
+    ['agent.deviceMemory=lots', /deviceMemory/],
+    ['operator.nodeGrace=60', /nodeGrace/],
+  ])('refuses --set %s, and says where', (value, where) => {
+    const { code, error } = helm('template', 'deeprt', CHART, '--set', value);
+    expect(code).not.toBe(0);
+    expect(error).toMatch(where);
+  });
+
+  test('keeps the kinds, and all tenants with them, when it is uninstalled, unless told otherwise', () => {
+    const kinds = (text: string): KubeManifest[] =>
+      objectsOf(text).filter(({ kind }) => kind === 'CustomResourceDefinition');
+    expect(kinds(rendered())).toHaveLength(4);
+    for (const { metadata } of kinds(rendered()))
+      expect(metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+    for (const { metadata } of kinds(rendered('--set=crds.keep=false'))) expect(metadata.annotations).toBeUndefined();
+  });
+});
+
+describe('on a real API server', () => {
+  let api: ApiServer;
+  beforeAll(async () => {
+    api = await ApiServer.start();
+    await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'deeprt-system' } });
+  });
+  afterAll(() => api.stop());
+  const dryRun = (object: object): { code: number; output: string } => {
+    const file = join(api.dir, 'object.yaml');
+    writeFileSync(file, stringify(object));
+    return api.kubectl(
+      'apply',
+      '--server-side',
+      '--force-conflicts',
+      '--dry-run=server',
+      '--validate=strict',
+      '-f',
+      file,
+    );
+  };
+
+  test.each(Object.entries(VARIANTS))(
+    'every object is accepted: %s',
+    (_name, args) => {
+      const objects = objectsOf(rendered('--no-hooks', ...args)).filter(
+        ({ apiVersion }) => !apiVersion.startsWith('monitoring'),
+      );
+      expect(objects.length).toBeGreaterThan(10);
+      for (const object of objects)
+        expect([object.kind, dryRun(object)]).toEqual([object.kind, expect.objectContaining({ code: 0 })]);
+    },
+    120_000,
+  );
+
+  test('the operator and the test pod are admitted by restricted Pod Security', async () => {
+    await api.apply({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'strict', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } as { name: string },
+    });
+    const objects = objectsOf(rendered());
+    const template = (
+      objects.find(({ kind }) => kind === 'Deployment') as unknown as { spec: { template: { spec: object } } }
+    ).spec.template;
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'operator', namespace: 'strict' },
+      spec: template.spec,
+    };
+    expect(dryRun(pod)).toMatchObject({ code: 0 });
+    const hook = objects.find(({ kind }) => kind === 'Pod')!;
+    expect(dryRun({ ...hook, metadata: { name: 'test', namespace: 'strict' } })).toMatchObject({ code: 0 });
+    const agent = (
+      objects.find(({ kind }) => kind === 'DaemonSet') as unknown as { spec: { template: { spec: object } } }
+    ).spec.template;
+    const asked = dryRun({ ...pod, metadata: { name: 'agent', namespace: 'strict' }, spec: agent.spec });
+    // What docs/install.md justifies, and nothing beyond.
+    const objections = asked.output.match(/hostPath|SYS_NICE|runAsUser=0|runAsNonRoot/g);
+    expect([...new Set(objections)].sort()).toEqual(['SYS_NICE', 'hostPath', 'runAsNonRoot', 'runAsUser=0']);
+    expect(asked.output).not.toMatch(/privileged|hostNetwork|hostPID|hostIPC|seccomp|allowPrivilegeEscalation/);
+  });
+});
+
+describe('dashboards and alerts', () => {
+  const names = (expression: string): string[] => expression.match(/\bdeeprt_[a-z_]+/g) ?? [];
+  const none = (): never[] => [];
+  const exported = (): Set<string> => {
+    const lookups = {
+      depths: () => new Map(),
+      silence: () => new Map(),
+      silentAgents: () => new Map(),
+      reasons: () => new Map(),
+    };
+    const registries = [new AgentMetrics().registry, new OperatorMetrics({ ...lookups, admitted: none }).registry];
+    return new Set(registries.flatMap((registry) => registry.getMetricsAsArray().map(({ name }) => name)));
+  };
+
+  test('ask for metrics that there are', () => {
+    const known = exported();
+    const rules = objectsOf(rendered(...MONITORING)).find(({ kind }) => kind === 'PrometheusRule') as unknown as {
+      spec: { groups: { rules: { expr: string; annotations: { runbook: string } }[] }[] };
+    };
+    const alerts = rules.spec.groups.flatMap((group) => group.rules);
+    expect(alerts.length).toBeGreaterThanOrEqual(7);
+    const expressions = [...Object.values(DASHBOARDS).flatMap(expressionsOf), ...alerts.map(({ expr }) => expr)];
+    expect(expressions.length).toBeGreaterThan(40);
+    for (const name of expressions.flatMap(names)) expect(known).toContain(name.replace(/_(bucket|sum|count)$/, ''));
+    const runbooks = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+    for (const { annotations } of alerts)
+      expect(runbooks.toLowerCase()).toContain(`## ${annotations.runbook.split('#')[1]!}`);
+  });
+
+  test('are what promtool takes', () => {
+    const promtool = (() => {
+      try {
+        return execFileSync('which', ['promtool'], { encoding: 'utf8' }).trim();
+      } catch {
+        return undefined;
+      }
+    })();
+    if (promtool === undefined)
+      return void process.stderr.write('promtool is not installed; the rules are not checked by it\n');
+    const dir = mkdtempSync(join(tmpdir(), 'deeprt-rules-'));
+    try {
+      const rules = objectsOf(rendered(...MONITORING)).find(({ kind }) => kind === 'PrometheusRule')!;
+      writeFileSync(join(dir, 'rules.yaml'), stringify(rules['spec']));
+      expect(execFileSync(promtool, ['check', 'rules', join(dir, 'rules.yaml')], { encoding: 'utf8' })).toMatch(
+        /SUCCESS/,
+      );
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});
