@@ -12,10 +12,10 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack -name 
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test lint format build generate api-server bench gpu clean
+.PHONY: help demo test lint format build generate api-server bench gpu e2e clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json
 	@echo "installing the pinned dependencies"
@@ -32,7 +32,7 @@ demo: $(BUILT) ## the main job on this machine: real models, real frames, admiss
 
 # Tests against real parts keep deadlines: one at a time, or they would take each other's cores.
 test: $(BUILT) lint ## lint, then every test
-	@hack/kube.sh >/dev/null
+	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null
 	@$(JEST) --testPathIgnorePatterns /dist/test/
 	@$(JEST) --runInBand dist/test/
 
@@ -53,6 +53,9 @@ api-server: $(BUILT) ## a real kube-apiserver on loopback to try the operator an
 
 gpu: $(BUILT) ## what a GPU does: doctor, profiles of the paper's networks into bench/profiles/, outputs, the demo
 	@node dist/hack/gpu.js $(ONLY)
+
+e2e: $(BUILT) ## a whole cluster of one node: the image, the chart, frames, Prometheus, failures, upgrade (root, Debian)
+	@hack/e2e.sh
 
 bench: $(BUILT) ## measure what docs/performance.md states
 	@node dist/bench/main.js $(ONLY)

@@ -12,7 +12,7 @@ import { SupervisedDevice } from './device/supervisor.js';
 import { imageInput } from './ingest/image.js';
 import { AgentMetrics } from './metrics.js';
 import type { Outcome, TenantTerms } from './tenant.js';
-import { ServedTenant } from './tenant.js';
+import { OUTCOMES, ServedTenant } from './tenant.js';
 
 type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
 type ProfileStatus = NonNullable<ResourceOf<'GPUProfile'>['status']>;
@@ -280,12 +280,19 @@ export class Agent {
         gauge.remove({ namespace: terms.namespace, tenant: terms.name, device });
     for (const { terms } of this.#tenants.values()) {
       const labels = { namespace: terms.namespace, tenant: terms.name, device };
+      // A counter that is not there yet looks like nothing is known.
+      const own = { namespace: terms.namespace, tenant: terms.name };
+      for (const outcome of OUTCOMES) this.metrics.frames.inc({ ...own, outcome }, 0);
+      this.metrics.misses.inc(own, 0);
+      this.metrics.degraded.inc(own, 0);
       tenantStreams.set(labels, terms.streams);
       tenantRate.set(labels, (terms.streams * 1e6) / terms.periodUs);
       if (terms.deadlineUs !== Infinity) tenantDeadline.set(labels, terms.deadlineUs / 1e6);
     }
     for (const category of this.#windows) window.remove({ device, category });
     this.#windows = categories.filter(({ class: c }) => c === 'RealTime').map(({ name }) => name);
+    for (const fault of ['crash', 'hang']) this.metrics.deviceLosses.inc({ device, fault }, 0);
+    for (const { name: category } of categories) this.metrics.overruns.inc({ device, category }, 0);
     for (const { name, windowUs } of categories)
       if (this.#windows.includes(name)) window.set({ device, category: name }, windowUs / 1e6);
   }

@@ -4,7 +4,7 @@ import { Policer } from '../sched/policer.js';
 import type { ImageInput } from './ingest/image.js';
 import type { ExpectedInput } from './ingest/oip.js';
 
-const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
+export const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** What a tenant is served with. */

@@ -3,7 +3,7 @@ import type { NvidiaGpu } from '../agent/device/machine.js';
 import { nvidiaGpus } from '../agent/device/machine.js';
 import type { Probe } from '../agent/device/probe.js';
 import { chooseProvider } from '../agent/device/probe.js';
-import { runtimeVersion } from '../agent/device/runtime-version.js';
+import { runtimeVersion } from '../agent/device/runtime.js';
 import { table } from './table.js';
 
 /** What this machine can run networks on. */

@@ -363,9 +363,7 @@ const TENANT: DashboardSpec = {
         title: 'Degraded frames',
         description: 'Computed at a smaller shape because the device was behind.',
         unit: 'reqps',
-        queries: [
-          { expr: `sum(rate(deeprt_degraded_frames_total${TENANT_IS}[${RATE}])) or vector(0)`, legend: 'degraded' },
-        ],
+        queries: [{ expr: `sum(rate(deeprt_degraded_frames_total${TENANT_IS}[${RATE}]))`, legend: 'degraded' }],
       },
     ],
     Placement: [

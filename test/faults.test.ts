@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Agent, Change } from '../agent/agent.js';
@@ -232,6 +232,11 @@ describe('a device that goes wrong', () => {
       error: expect.stringMatching(/"echo" could not be loaded again: .*echo\.onnx/),
     });
   });
+});
+
+test('ONNX Runtime tells nobody what it runs', async () => {
+  const environment = await readFile(`/proc/${agent.device.pid}/environ`, 'utf8');
+  expect(environment.split('\0')).toContain('ORT_DISABLE_TELEMETRY=1');
 });
 
 describe('a device that is slower than measured for a while', () => {

@@ -19,6 +19,7 @@ import type { Launch } from './process.js';
 import { Outbox } from './outbox.js';
 import type { Activity } from './recorder.js';
 import { Recorder } from './recorder.js';
+import { runtimeEnvironment } from './runtime.js';
 
 /** What a device tells while it serves. */
 export interface DeviceListener {
@@ -79,6 +80,7 @@ export class Device {
       // Standard output is the agent's own.
       stdio: ['ignore', 2, 2, 'ipc'],
       execArgv: [],
+      env: runtimeEnvironment(),
     });
     this.#child = child;
     this.ready = new Promise<void>((resolve, reject) => {

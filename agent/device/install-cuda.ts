@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { runtimeVersion } from './runtime-version.js';
+import { runtimeVersion } from './runtime.js';
 
 const run = promisify(execFile);
 

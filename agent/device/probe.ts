@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { hangLimitUs } from '../../sched/faults.js';
 import type { Provider, SessionSettings } from './providers.js';
 import { PROVIDERS, explainFailure } from './providers.js';
+import { runtimeEnvironment } from './runtime.js';
 
 /** What came of trying a provider. */
 export interface Probe {
@@ -24,7 +25,11 @@ const MOST_OUTPUT = 64 * 1024;
 /** Creates a session and runs it, in a process of its own: a provider's libraries may crash it. */
 export async function probe(settings: SessionSettings): Promise<Probe> {
   const sinceMs = performance.now();
-  const child = fork(new URL('./probe-process.js', import.meta.url), { silent: true, execArgv: [] });
+  const child = fork(new URL('./probe-process.js', import.meta.url), {
+    silent: true,
+    execArgv: [],
+    env: runtimeEnvironment(),
+  });
   let output = '';
   for (const stream of [child.stdout!, child.stderr!])
     stream.on('data', (chunk: Buffer) => {

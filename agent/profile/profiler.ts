@@ -7,7 +7,7 @@ import { networkDims } from '../agent.js';
 import { nowUs } from '../clock.js';
 import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
-import { runtimeVersion } from '../device/runtime-version.js';
+import { runtimeVersion } from '../device/runtime.js';
 import { decodeImage, imageInput, writePixels } from '../ingest/image.js';
 
 export type Profile = ResourceOf<'GPUProfile'>;

@@ -7,3 +7,6 @@ export const runtimeVersion = (
     version: string;
   }
 ).version;
+
+/** Environment of processes that load ONNX Runtime: unless told otherwise it tells its makers about the models that it runs. */
+export const runtimeEnvironment = (): NodeJS.ProcessEnv => ({ ORT_DISABLE_TELEMETRY: '1', ...process.env });

@@ -1,0 +1,64 @@
+import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+
+/** What a camera saw of a stretch of time. */
+export interface Sight {
+  readonly sent: number;
+  readonly answered: number;
+  /** Answered after the deadline. */
+  readonly late: number;
+  /** Neither answered nor refused. */
+  readonly failed: number;
+  /** Longest time without an answer, in milliseconds. */
+  readonly gapMs: number;
+}
+
+interface Settings {
+  readonly url: string;
+  readonly frame: Uint8Array<ArrayBuffer>;
+  readonly periodMs: number;
+}
+
+/** Sends a frame every period, whether or not answers come, on a thread of its own, until it is stopped. */
+export class Camera {
+  readonly #worker: Worker;
+
+  constructor(settings: Settings) {
+    this.#worker = new Worker(new URL(import.meta.url), { workerData: settings });
+  }
+
+  /** Since the last look. */
+  async look(): Promise<Sight> {
+    const sight = new Promise<Sight>((resolve) => this.#worker.once('message', resolve));
+    this.#worker.postMessage('look');
+    return sight;
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+if (!isMainThread) {
+  const { url, frame, periodMs } = workerData as Settings;
+  let [sent, late, failed, sinceMs] = [0, 0, 0, performance.now()];
+  let answeredAt: number[] = [];
+  setInterval(() => {
+    sent++;
+    const headers = { 'content-type': 'image/jpeg' };
+    fetch(url, { method: 'POST', headers, body: frame, signal: AbortSignal.timeout(5000) })
+      .then(async (response) => {
+        const answer = (await response.json()) as { parameters?: { deadline_met?: boolean } };
+        if (response.status !== 200) return failed++;
+        answeredAt.push(performance.now());
+        return answer.parameters?.deadline_met === false ? late++ : late;
+      })
+      .catch(() => failed++);
+  }, periodMs);
+  parentPort!.on('message', () => {
+    const nowMs = performance.now();
+    const times = [sinceMs, ...answeredAt, nowMs];
+    const gapMs = Math.round(Math.max(...times.slice(1).map((time, i) => time - times[i]!)));
+    parentPort!.postMessage({ sent, answered: answeredAt.length, late, failed, gapMs } satisfies Sight);
+    [sent, late, failed, answeredAt, sinceMs] = [0, 0, 0, [], nowMs];
+  });
+}
