@@ -5,13 +5,14 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { Devices } from '../agent/devices.js';
 import { NodeAgent } from '../agent/cluster/node-agent.js';
-import { IngestServer } from '../agent/ingest/server.js';
+import { IngestServer, addressText } from '../agent/ingest/server.js';
 import { Cluster } from '../kube/cluster.js';
 import { runOperator } from '../operator/operator.js';
 import { BadInput } from './directory.js';
 import { newLogger } from './log.js';
 import type { DeviceFlags } from './options.js';
 import {
+  credentialsFrom,
   deviceMemoryOption,
   devicesOption,
   deviceOptions,
@@ -22,6 +23,7 @@ import {
   stateOption,
   stopSignal,
   threadsOption,
+  tlsOption,
 } from './options.js';
 import { progressBar } from './progress.js';
 
@@ -72,6 +74,7 @@ export function addClusterCommands(program: Command): void {
       durationArgument,
       90_000_000,
     )
+    .option('--tls', 'the agents serve HTTPS (agent --tls-dir): tenants’ Services have port 443 instead of 80', false)
     .option('--listen <address>', 'address and port of health and metrics', listenArgument, {
       host: '127.0.0.1',
       port: 8081,
@@ -84,6 +87,7 @@ export function addClusterCommands(program: Command): void {
         leaseDuration: number;
         nodeGrace: number;
         agentSilence: number;
+        tls: boolean;
         listen: Address;
         log: 'text' | 'json';
       }) => {
@@ -96,6 +100,7 @@ export function addClusterCommands(program: Command): void {
             leaseSeconds,
             nodeGraceMs: options.nodeGrace / 1000,
             agentSilenceMs: options.agentSilence / 1000,
+            tls: options.tls,
             listen: options.listen,
             log: newLogger(options.log),
           },
@@ -130,6 +135,7 @@ export function addClusterCommands(program: Command): void {
       'address and port that cameras reach this node at; the one listened on when not given',
       listenArgument,
     )
+    .addOption(tlsOption())
     .addOption(logOption())
     .action(
       async (
@@ -140,6 +146,7 @@ export function addClusterCommands(program: Command): void {
           state: string;
           listen: Address;
           advertise?: Address;
+          tlsDir?: string;
           log: 'text' | 'json';
         },
       ) => {
@@ -148,6 +155,7 @@ export function addClusterCommands(program: Command): void {
           throw new BadInput(
             `--listen ${addressText(options.listen)} tells nobody where this node is; give an address and port that cameras reach it at with --advertise`,
           );
+        const credentials = await credentialsFrom(options.tlsDir, log);
         const cluster = connect(options.kubeconfig);
         await mkdir(options.state, { recursive: true });
         const devices = await Devices.start({
@@ -157,12 +165,10 @@ export function addClusterCommands(program: Command): void {
           log,
           progress: progressBar('profiling'),
         });
-        const server = new IngestServer(devices);
-        const { host, port } = options.listen;
-        const bound = await server.listen(host, port);
-        const advertised = options.advertise ?? { host: bound.address, port: bound.port };
-        const endpoint = addressText(advertised);
-        log.info({ url: `http://${addressText({ host: bound.address, port: bound.port })}`, endpoint }, 'listening');
+        const server = new IngestServer(devices, credentials);
+        const { url, address } = await server.listen(options.listen.host, options.listen.port);
+        const endpoint = addressText(options.advertise ?? { host: address.address, port: address.port });
+        log.info({ url, endpoint }, 'listening');
         const nodeAgent = new NodeAgent(devices, {
           node: options.nodeName,
           cluster,
@@ -182,5 +188,3 @@ export function addClusterCommands(program: Command): void {
 }
 
 const WILDCARDS = new Set(['0.0.0.0', '::']);
-
-const addressText = ({ host, port }: Address): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);

@@ -7,6 +7,7 @@ import { Devices } from '../agent/devices.js';
 import { installCuda } from '../agent/device/install-cuda.js';
 import type { Logger } from '../agent/models.js';
 import { profileText } from '../agent/profile/store.js';
+import { VERSION } from '../api/version.js';
 import { addClusterCommands } from './cluster.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { examine, healthTable } from './doctor.js';
@@ -14,6 +15,7 @@ import { loadTable, runLoad } from './load.js';
 import { newLogger } from './log.js';
 import type { DeviceFlags } from './options.js';
 import {
+  credentialsFrom,
   deviceMemoryOption,
   devicesOption,
   deviceOptions,
@@ -25,6 +27,7 @@ import {
   seedArgument,
   stateOption,
   threadsOption,
+  tlsOption,
   untilStopped,
 } from './options.js';
 import type { Fault } from '../sched/faults.js';
@@ -54,7 +57,7 @@ const program = new Command('deeprt')
   .description(
     'Soft-real-time inference for camera streams on edge nodes: admission with a latency guarantee, batching across tenants.',
   )
-  .version('0.1.0')
+  .version(VERSION)
   .exitOverride()
   .configureHelp({ sortSubcommands: false })
   .addHelpText('after', '\nExit codes: 0 good, 2 bad input, 3 not all tenants admitted (plan), 1 anything else.');
@@ -73,6 +76,7 @@ program
   .addOption(devicesOption())
   .addOption(deviceMemoryOption())
   .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
+  .addOption(tlsOption())
   .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(logOption())
   .addHelpText(
@@ -87,17 +91,21 @@ program
         report: 'table' | 'json';
         state: string;
         listen: { host: string; port: number };
+        tlsDir?: string;
         adaptation: boolean;
         log: 'text' | 'json';
       },
     ) => {
+      const log = newLogger(options.log);
+      const credentials = await credentialsFrom(options.tlsDir, log);
       const standalone = await Standalone.start({
         dir: options.filename,
         stateDir: options.state,
         devices: await deviceOptions(options),
         adaptation: options.adaptation,
         ...options.listen,
-        log: newLogger(options.log),
+        ...(credentials === undefined ? {} : { credentials }),
+        log,
       });
       const servingSinceMs = Date.now();
       const watcher = standalone.watch();
@@ -178,6 +186,7 @@ program
     'something that goes wrong; may be given several times (see below)',
     (text, before: Fault[] | undefined) => faultArgument(text, before),
   )
+  .addOption(tlsOption())
   .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(outputOption('-o, --output <form>'))
   .addHelpText(

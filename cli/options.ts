@@ -4,11 +4,13 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { DeviceOptions } from '../agent/device/messages.js';
 import { isCuda, nvidiaGpus } from '../agent/device/machine.js';
 import { chooseProvider, probe } from '../agent/device/probe.js';
+import { BadCredentials, FileCredentials } from '../agent/ingest/tls.js';
 import type { Provider } from '../agent/device/providers.js';
 import { PROVIDERS } from '../agent/device/providers.js';
 import { parseDurationUs } from '../api/duration.js';
 import type { Fault } from '../sched/faults.js';
 import { BadInput } from './directory.js';
+import type { Logger } from './log.js';
 
 /** Options and arguments that several commands share. */
 
@@ -145,6 +147,21 @@ export const logOption = (): Option =>
   new Option('--log <form>', 'log lines on stderr')
     .choices(['text', 'json'])
     .default(process.stderr.isTTY ? 'text' : 'json');
+
+export const tlsOption = (): Option =>
+  new Option('--tls-dir <dir>', 'serve HTTPS with tls.crt and tls.key of this folder, followed when they are renewed');
+
+/** @throws BadInput when the folder has nothing to serve HTTPS with */
+export async function credentialsFrom(dir: string | undefined, log: Logger): Promise<FileCredentials | undefined> {
+  if (dir === undefined) return undefined;
+  try {
+    return await FileCredentials.read(dir, (message) =>
+      log.warn({ error: message }, 'certificate not usable; going on with the last one'),
+    );
+  } catch (error) {
+    throw error instanceof BadCredentials ? new BadInput(`--tls-dir: ${error.message}`) : error;
+  }
+}
 
 /** Resolves at the first SIGINT or SIGTERM, or when the time is over. */
 export function untilStopped(durationUs: number | undefined): Promise<void> {

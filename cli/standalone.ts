@@ -7,6 +7,7 @@ import { stringify } from 'yaml';
 import type { DeviceOptions } from '../agent/device/messages.js';
 import { changesProfile, logChange } from '../agent/changes.js';
 import { IngestServer } from '../agent/ingest/server.js';
+import type { FileCredentials } from '../agent/ingest/tls.js';
 import type { Unit } from '../agent/devices.js';
 import { Devices } from '../agent/devices.js';
 import { API_VERSION } from '../api/crds.js';
@@ -31,6 +32,8 @@ export interface StandaloneOptions {
   readonly devices: readonly DeviceOptions[];
   readonly host: string;
   readonly port: number;
+  /** Serve HTTPS with them. */
+  readonly credentials?: FileCredentials;
   readonly log: Logger;
   readonly node?: string;
   /** Whether the Adaptation Module is at work; it is where absent. */
@@ -67,7 +70,7 @@ export class Standalone {
     this.#options = options;
     this.#node = nodeName(options);
     this.devices = devices;
-    this.#server = new IngestServer(devices);
+    this.#server = new IngestServer(devices, options.credentials);
     for (const { agent } of devices.units)
       agent.onChange = (change) => {
         logChange(options.log, change);
@@ -106,8 +109,7 @@ export class Standalone {
     try {
       standalone.#files = files;
       await standalone.#reconcile();
-      const { address, port } = await standalone.#server.listen(options.host, options.port);
-      standalone.url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+      standalone.url = (await standalone.#server.listen(options.host, options.port)).url;
       options.log.info({ url: standalone.url }, 'listening');
     } catch (error) {
       await standalone.devices.stop();

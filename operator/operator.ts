@@ -25,6 +25,8 @@ export interface OperatorOptions extends ViewOptions {
   /** Where the Lease lives. */
   readonly namespace: string;
   readonly leaseSeconds: number;
+  /** Whether the agents serve HTTPS. */
+  readonly tls: boolean;
   readonly listen: { readonly host: string; readonly port: number };
   readonly log: Logger;
 }
@@ -78,6 +80,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     models: new Objects<ModelObject>(cluster, MODELS),
     services: new Services(cluster),
     slices: new Objects<EndpointSliceObject>(cluster, ENDPOINT_SLICES),
+    scheme: options.tls ? ('https' as const) : ('http' as const),
     events: new EventRecorder(new Objects<EventObject>(cluster, EVENTS), 'deeprt-operator'),
   };
 

@@ -11,7 +11,7 @@ import type { Logger } from './log.js';
 import type { OperatorMetrics } from './metrics.js';
 import type { ModelStatus } from './model-status.js';
 import { modelStatus } from './model-status.js';
-import type { EndpointSliceObject } from './services.js';
+import type { EndpointSliceObject, Scheme } from './services.js';
 import { SLICE_SELECTOR, serviceName, serviceOf, serviceOfSlice, slicesOf } from './services.js';
 import type { NodeReport, TenantStatus } from './tenant-status.js';
 import { isUrgent, tenantStatus } from './tenant-status.js';
@@ -34,6 +34,8 @@ export interface Publishing {
   readonly models: Objects<ModelObject>;
   readonly services: Services;
   readonly slices: Objects<EndpointSliceObject>;
+  /** What the agents speak. */
+  readonly scheme: Scheme;
   readonly events: EventRecorder;
 }
 
@@ -222,10 +224,10 @@ export class Publisher {
     if (tenant === undefined || status === undefined || tenant.metadata.deletionTimestamp !== undefined) return;
     if (!this.#serviced.has(key)) {
       this.#mayWrite();
-      await this.#api.services.apply(serviceOf(tenant), FIELD_MANAGER);
+      await this.#api.services.apply(serviceOf(tenant, this.#api.scheme), FIELD_MANAGER);
       this.#serviced.add(key);
     }
-    const wanted = slicesOf(tenant, status);
+    const wanted = slicesOf(tenant, status, this.#api.scheme);
     for (const slice of wanted) {
       const known = this.#slices.get(slice.metadata.name, namespace);
       if (

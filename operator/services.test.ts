@@ -31,7 +31,7 @@ test('a tenant on several nodes has one slice per port and family of addresses',
     at('e'),
     at('f', '127.0.0.1:8080'),
   ] as never;
-  const slices = slicesOf(tenant, { placements });
+  const slices = slicesOf(tenant, { placements }, 'http');
   expect(
     slices.map(({ metadata, addressType, endpoints, ports }) => [
       metadata.name,

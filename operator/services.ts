@@ -10,6 +10,7 @@ export interface ServiceObject extends KubeObject {
       readonly protocol: string;
       readonly port: number;
       readonly targetPort: number;
+      readonly appProtocol: string;
     }[];
   };
 }
@@ -28,7 +29,8 @@ export const MANAGED_BY = 'deeprt.dev';
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 const MANAGER_LABEL = 'endpointslice.kubernetes.io/managed-by';
 /** What cameras send to, whatever port the agents listen on. */
-const SERVICE_PORT = 80;
+const PORTS = { http: 80, https: 443 };
+export type Scheme = keyof typeof PORTS;
 
 /** Slices that this operator made. */
 export const SLICE_SELECTOR = `${MANAGER_LABEL}=${MANAGED_BY}`;
@@ -42,7 +44,8 @@ export function serviceName(tenant: string): string {
 }
 
 /** The tenant's Service: one DNS name whatever nodes serve it. It goes with the tenant. */
-export function serviceOf(tenant: TenantObject): ServiceObject {
+export function serviceOf(tenant: TenantObject, scheme: Scheme): ServiceObject {
+  const port = PORTS[scheme];
   return {
     metadata: {
       name: serviceName(tenant.metadata.name),
@@ -50,12 +53,16 @@ export function serviceOf(tenant: TenantObject): ServiceObject {
       labels: { 'app.kubernetes.io/managed-by': MANAGED_BY },
       ownerReferences: [ownerOf(tenant)],
     },
-    spec: { ports: [{ name: 'http', protocol: 'TCP', port: SERVICE_PORT, targetPort: SERVICE_PORT }] },
+    spec: { ports: [{ name: scheme, protocol: 'TCP', port, targetPort: port, appProtocol: scheme }] },
   };
 }
 
 /** The nodes that serve the tenant, one slice per port that their agents listen on and per family of addresses. */
-export function slicesOf(tenant: TenantObject, { placements, conditions }: TenantStatus): EndpointSliceObject[] {
+export function slicesOf(
+  tenant: TenantObject,
+  { placements, conditions }: TenantStatus,
+  scheme: Scheme,
+): EndpointSliceObject[] {
   const ready = conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
   const service = serviceName(tenant.metadata.name);
   const groups = new Map<
@@ -83,7 +90,7 @@ export function slicesOf(tenant: TenantObject, { placements, conditions }: Tenan
     },
     addressType: type,
     endpoints: [...nodes].map(([nodeName, address]) => ({ addresses: [address], nodeName, conditions: { ready } })),
-    ports: [{ name: 'http', protocol: 'TCP', port }],
+    ports: [{ name: scheme, protocol: 'TCP', port }],
   }));
 }
 

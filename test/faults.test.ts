@@ -131,7 +131,9 @@ beforeEach(async () => {
     await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, `${name}.onnx`));
   }
   server = new IngestServer(devices);
-  const { port } = await server.listen('127.0.0.1', 0);
+  const {
+    address: { port },
+  } = await server.listen('127.0.0.1', 0);
   url = `http://127.0.0.1:${port}`;
 });
 

@@ -1,9 +1,10 @@
-import type { Server } from 'node:http';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
+import { VERSION } from '../../api/version.js';
 import type { Slot } from '../agent.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
 import { nowUs } from '../clock.js';
@@ -12,6 +13,7 @@ import type { ServedTenant } from '../tenant.js';
 import { BadImage, Gate, decodeImage, writePixels } from './image.js';
 import type { WantedOutputs } from './oip.js';
 import { BadRequest, readRequest, writeResponse } from './oip.js';
+import type { FileCredentials } from './tls.js';
 
 const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
 const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
@@ -22,34 +24,46 @@ const JSON_BYTES_PER_ELEMENT = 24;
 const REQUEST_TIMEOUT_MS = 30_000;
 const OVERSIZED_GRACE_MS = 500;
 
-const VERSION = '0.1.0';
+const TLS = { minVersion: 'TLSv1.2' } as const;
 
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
 export class IngestServer {
   readonly #devices: Devices;
-  readonly #server: Server;
+  readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
+  readonly #credentials: FileCredentials | undefined;
   /** One core stays with the device. */
   readonly #decoders = new Gate(Math.max(1, availableParallelism() - 1));
   #open = true;
 
-  constructor(devices: Devices) {
+  /** @param credentials serve HTTPS with them; HTTP where absent */
+  constructor(devices: Devices, credentials?: FileCredentials) {
     this.#devices = devices;
-    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 }, this.#app());
+    this.#credentials = credentials;
+    const options = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 };
+    if (credentials === undefined) this.#server = createServer(options, this.#app());
+    else {
+      const server = createSecureServer({ ...options, ...TLS, ...credentials.current }, this.#app());
+      credentials.follow((renewed) => server.setSecureContext({ ...TLS, ...renewed }));
+      this.#server = server;
+    }
     this.#server.maxConnections = MOST_CONNECTIONS;
   }
 
-  /** @returns the address that is listened on */
-  async listen(host: string, port: number): Promise<AddressInfo> {
+  /** @returns the URL and the address that is listened on */
+  async listen(host: string, port: number): Promise<{ readonly url: string; readonly address: AddressInfo }> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(port, host, resolve);
     });
-    return this.#server.address() as AddressInfo;
+    const address = this.#server.address() as AddressInfo;
+    const scheme = this.#credentials === undefined ? 'http' : 'https';
+    return { url: `${scheme}://${addressText({ host: address.address, port: address.port })}`, address };
   }
 
   /** Takes no new frames, waits until those accepted are answered (at most `graceMs`), and closes. */
   async drain(graceMs = 5000): Promise<void> {
     this.#open = false;
+    this.#credentials?.stop();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const deadline = Date.now() + graceMs; this.#devices.inFlight > 0 && Date.now() < deadline;)
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -216,6 +230,10 @@ export class IngestServer {
     return { binaryByDefault: (req.headers.accept ?? '').includes('application/octet-stream') };
   }
 }
+
+/** An address and port as they stand in a URL. */
+export const addressText = ({ host, port }: { readonly host: string; readonly port: number }): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 /** Frees decoded pixels at once instead of leaving them to the garbage collector. */
 function giveBack({ buffer, byteLength }: Buffer): void {
