@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One image for operator, agent and the tools: arguments are deeprt's.
-#   docker build -t deeprt:0.1.0 .                                           CPU, and WebGPU where the node has a Vulkan driver
-#   docker build -t deeprt:0.1.0-cuda --build-arg PROVIDER=cuda \
+#   docker build -t deeprt:0.2.0 .                                           CPU, and WebGPU where the node has a Vulkan driver
+#   docker build -t deeprt:0.2.0-cuda --build-arg PROVIDER=cuda \
 #     --build-arg RUNTIME=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 .     NVIDIA GPUs by CUDA
 ARG NODE=node:24-bookworm
 ARG RUNTIME=debian:bookworm-slim
@@ -34,7 +34,7 @@ FROM ${RUNTIME}
 LABEL org.opencontainers.image.title="DeepRT" \
       org.opencontainers.image.description="Soft-real-time GPU scheduling for camera streams on edge nodes" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="0.2.0"
 ENV NODE_ENV=production
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --from=build /opt/deeprt/package.json /opt/deeprt/package.json

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { DASHBOARDS, expressionsOf } from '../hack/dashboards.js';
 import { generatedFiles } from '../hack/generated.js';
 import { AgentMetrics } from '../agent/metrics.js';
@@ -33,6 +33,11 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
     '--set=agent.realtimePriority=false,operator.replicas=1,networkPolicy.enabled=false,crds.enabled=false',
     '--set=monitoring.dashboards.enabled=false,agent.threads=2,image.pullSecrets={registry}',
   ],
+  'TLS by a given Secret, agents replaced by hand': [
+    ...MONITORING,
+    '--set=tls.enabled=true,tls.secretName=cameras,agent.updateStrategy=OnDelete',
+  ],
+  'TLS by cert-manager': ['--set=tls.enabled=true,tls.certManager.enabled=true,tls.certManager.issuerRef.name=edge'],
   'the node’s network and named peers': [
     '--set=agent.hostNetwork=true,crds.keep=false,operator.priorityClassName=system-cluster-critical',
     '--set=networkPolicy.frames[0].namespaceSelector.matchLabels.team=cameras',
@@ -67,6 +72,19 @@ describe('the chart', () => {
     const { code, error } = helm('template', 'deeprt', CHART, '--set', value);
     expect(code).not.toBe(0);
     expect(error).toMatch(where);
+  });
+
+  test('asks for the issuer that cert-manager needs', () => {
+    const { code, error } = helm('template', 'deeprt', CHART, '--set=tls.enabled=true,tls.certManager.enabled=true');
+    expect(code).not.toBe(0);
+    expect(error).toMatch(/tls\.certManager\.issuerRef\.name: name the issuer/);
+  });
+
+  test('is of the version of the software', () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    const chart = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { version: string; appVersion: string };
+    expect(chart).toMatchObject({ version, appVersion: version });
+    expect(readFileSync(join(ROOT, 'Dockerfile'), 'utf8')).toContain(`image.version="${version}"`);
   });
 
   test('keeps the kinds, and all tenants with them, when it is uninstalled, unless told otherwise', () => {
@@ -104,7 +122,7 @@ describe('on a real API server', () => {
     'every object is accepted: %s',
     (_name, args) => {
       const objects = objectsOf(rendered('--no-hooks', ...args)).filter(
-        ({ apiVersion }) => !apiVersion.startsWith('monitoring'),
+        ({ apiVersion }) => !/^(monitoring|cert-manager)/.test(apiVersion),
       );
       expect(objects.length).toBeGreaterThan(10);
       for (const object of objects)

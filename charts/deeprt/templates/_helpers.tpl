@@ -30,3 +30,7 @@ imagePullSecrets:
   {{- end }}
 {{- end }}
 {{- end -}}
+
+{{- define "deeprt.tlsSecret" -}}
+{{ .Values.tls.secretName | default (printf "%s-agent-tls" (include "deeprt.name" .)) }}
+{{- end -}}
