@@ -23,7 +23,8 @@ COPY crds crds
 # What only develops, tests or other platforms need stays behind.
 RUN node_modules/.bin/tsc -p tsconfig.json --noEmit false \
     && npm prune --omit=dev --no-fund --no-audit \
-    && find dist -name '*.test.*' -delete \
+    && find dist -name '*.test.*' -delete && chmod +x dist/cli/main.js \
+    && find node_modules \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete \
     && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 -type d ! -path "*/linux/$(node -p process.arch)" -exec rm -rf {} +
 RUN if [ "$PROVIDER" = cuda ]; then \
       apt-get update && apt-get install -y --no-install-recommends python3-pip \
@@ -41,5 +42,7 @@ COPY --from=build /opt/deeprt/package.json /opt/deeprt/package.json
 COPY --from=build /opt/deeprt/crds /opt/deeprt/crds
 COPY --from=build /opt/deeprt/node_modules /opt/deeprt/node_modules
 COPY --from=build /opt/deeprt/dist /opt/deeprt/dist
+# For people: kubectl exec POD -- deeprt doctor
+RUN ln -s /opt/deeprt/dist/cli/main.js /usr/local/bin/deeprt
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/node", "/opt/deeprt/dist/cli/main.js"]

@@ -6,6 +6,7 @@ import type { Agent } from './agent.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
 import { corrected, measureFactors, withStale } from './profile/correction.js';
+import type { CategoryDrift } from './profile/drift.js';
 import { DriftEstimate, Persistence } from './profile/drift.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
@@ -53,7 +54,9 @@ export class ModelKeeper {
   readonly #backoffMs = new Map<string, number>();
   readonly #drift = new DriftEstimate();
   readonly #persistence = new Persistence();
+  #toldDrifts: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
+  #patientUntilMs = 0;
   #profile: Profile | undefined;
   /** The models that the device refused when the profile was made. */
   #refused = '';
@@ -197,18 +200,14 @@ export class ModelKeeper {
     const stop = new AbortController();
     let memoryAtMs = 0;
     const running = (async () => {
-      for (let waitMs = DRIFT_CHECK_MS; !stop.signal.aborted;) {
-        await delay(waitMs, undefined, { signal: stop.signal }).catch(() => undefined);
-        waitMs = DRIFT_CHECK_MS;
+      while (!stop.signal.aborted) {
+        await delay(DRIFT_CHECK_MS, undefined, { signal: stop.signal }).catch(() => undefined);
         try {
           if (!stop.signal.aborted && Date.now() - memoryAtMs > MEMORY_CHECK_MS) {
             memoryAtMs = Date.now();
             await this.#tellMemory();
           }
-          if (!stop.signal.aborted && (await this.#checkDrift(changed)) === 'unfounded') {
-            waitMs = this.#patienceMs;
-            this.#patienceMs = Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
-          }
+          if (!stop.signal.aborted) await this.#checkDrift(changed);
         } catch (error) {
           this.#options.log.warn({ error: (error as Error).message }, 'the profile could not be checked');
         }
@@ -223,18 +222,13 @@ export class ModelKeeper {
     };
   }
 
-  async #checkDrift(changed: () => void): Promise<'unfounded' | undefined> {
+  async #checkDrift(changed: () => void): Promise<void> {
     const profile = this.#profile;
-    if (profile?.status === undefined || !this.#agent.ready) return undefined;
+    if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
     const drifts = await this.#drift.drifts(Date.now());
-    const { runMedianRatio, runWcetRatio } = this.#agent.metrics;
-    for (const [category, { median, p95OfWcet }] of drifts) {
-      const labels = { device: `${this.#agent.index}`, category };
-      runMedianRatio.set(labels, median);
-      runWcetRatio.set(labels, p95OfWcet);
-    }
+    this.#tellDrifts(drifts);
     const strays = this.#persistence.look(drifts, Date.now());
-    if (strays.length === 0) return undefined;
+    if (strays.length === 0 || Date.now() < this.#patientUntilMs) return;
     const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
     const { log, stateDir } = this.#options;
     log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
@@ -250,7 +244,7 @@ export class ModelKeeper {
     );
     this.#drift.forget();
     const factors = await measureFactors(this.#agent, suspects, this.#models(), () => this.#drift.drifts(Date.now()));
-    if (this.#profile !== suspect) return undefined; // models came or went meanwhile
+    if (this.#profile !== suspect) return; // models came or went meanwhile
     const better = corrected(profile, factors, now());
     const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now());
     const next = better ?? { ...profile, status: { ...profile.status, conditions: fine } };
@@ -261,9 +255,21 @@ export class ModelKeeper {
       'the profile was measured again',
     );
     changed();
-    if (better === undefined) return 'unfounded';
-    this.#patienceMs = FIRST_PATIENCE_MS;
-    return undefined;
+    this.#patientUntilMs = better === undefined ? Date.now() + this.#patienceMs : 0;
+    this.#patienceMs = better === undefined ? Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS) : FIRST_PATIENCE_MS;
+  }
+
+  /** A category that does not run now has no ratios: an alert must not go on about it. */
+  #tellDrifts(drifts: ReadonlyMap<string, CategoryDrift>): void {
+    const { runMedianRatio, runWcetRatio } = this.#agent.metrics;
+    const device = `${this.#agent.index}`;
+    for (const category of this.#toldDrifts)
+      if (!drifts.has(category)) for (const gauge of [runMedianRatio, runWcetRatio]) gauge.remove({ device, category });
+    for (const [category, { median, p95OfWcet }] of drifts) {
+      runMedianRatio.set({ device, category }, median);
+      runWcetRatio.set({ device, category }, p95OfWcet);
+    }
+    this.#toldDrifts = [...drifts.keys()];
   }
 
   async #tellMemory(): Promise<void> {

@@ -11,12 +11,12 @@ import { PanelBuilder as TimeSeries } from '@grafana/grafana-foundation-sdk/time
 const SOURCE = { type: 'prometheus', uid: '${source}' };
 const WIDTH = 24;
 
-interface Query {
+export interface Query {
   readonly expr: string;
   readonly legend: string;
 }
 
-interface PanelSpec {
+export interface PanelSpec {
   readonly title: string;
   readonly description: string;
   /** Grafana's name of it. */
@@ -27,7 +27,7 @@ interface PanelSpec {
   readonly kind?: 'stat';
 }
 
-interface DashboardSpec {
+export interface DashboardSpec {
   readonly uid: string;
   readonly title: string;
   readonly description: string;

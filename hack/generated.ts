@@ -1,4 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
+import { apiDocs } from './api-docs.js';
 import { DASHBOARDS, build } from './dashboards.js';
 import { generatedTypes } from './types-from-crds.js';
 
@@ -13,5 +14,6 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     files.set(`charts/deeprt/files/crds/${file}`, readFileSync(new URL(file, crds), 'utf8'));
   for (const [name, spec] of Object.entries(DASHBOARDS))
     files.set(`charts/deeprt/files/dashboards/${name}.json`, `${JSON.stringify(build(spec), null, 2)}\n`);
+  files.set('docs/api.md', apiDocs());
   return files;
 }

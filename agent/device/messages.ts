@@ -92,6 +92,8 @@ export interface Measure {
   readonly batch: number;
   /** Measure not the run but making its frames from frames of these dimensions. */
   readonly from?: readonly number[] | undefined;
+  /** Let the device idle for this long before the run, in microseconds. */
+  readonly idleUs?: number | undefined;
   /** Takes at most about this long, in microseconds; refuse rather than take time that somebody was promised. */
   readonly slackUs?: number | undefined;
 }

@@ -124,13 +124,14 @@ function sweepCaches(): void {
 }
 
 /** One run of a batch of zeros from cold caches, along the same path that frames take. */
-async function measure({ input, batch, from }: Measure): Promise<Measured> {
+async function measure({ input, batch, from, idleUs = 0 }: Measure): Promise<Measured> {
   const { session, resizer } = openModel(input.model);
   const objection = session.objection(input.dims);
   if (objection !== undefined) throw new Error(objection);
-  const full = session.pack(batch, from ?? input.dims, (into) => into.fill(0));
   sweepCaches();
+  if (idleUs > 0) await new Promise((resolve) => setTimeout(resolve, idleUs / 1000));
   const startUs = nowUs();
+  const full = session.pack(batch, from ?? input.dims, (into) => into.fill(0));
   let us: number;
   let shapes: Measured['outputs'] = [];
   if (from !== undefined) {
@@ -198,7 +199,9 @@ function expectedUs(message: Control): number {
       return message.afterUs;
     case 'measure':
       return lastMeasuredUs.has(measurementKey(message)) || message.slackUs !== undefined
-        ? sweepUs + Math.max(1.5 * (lastMeasuredUs.get(measurementKey(message)) ?? 0), message.slackUs ?? 0)
+        ? sweepUs +
+            (message.idleUs ?? 0) +
+            Math.max(1.5 * (lastMeasuredUs.get(measurementKey(message)) ?? 0), message.slackUs ?? 0)
         : Infinity;
     case 'load':
     case 'unload':

@@ -8,19 +8,43 @@ export interface GPUProfile {
   kind?: string;
   metadata?: {};
   spec: {
+    /**
+     * Node that the device is of.
+     */
     nodeName: string;
+    /**
+     * Which of the node's devices.
+     */
     device: number;
   };
   status?: {
+    /**
+     * What the device is.
+     */
     device?: {
+      /**
+       * Name of the hardware.
+       */
       name: string;
+      /**
+       * ONNX Runtime execution provider that it was measured with.
+       */
       executionProvider: string;
       /**
        * What models may take on it together.
        */
       memoryBytes?: number;
+      /**
+       * Version of its driver.
+       */
       driverVersion?: string;
+      /**
+       * Version of ONNX Runtime.
+       */
       runtimeVersion?: string;
+      /**
+       * Cores that one run may use (cpu provider).
+       */
       threads?: number;
     };
     /**
@@ -31,6 +55,9 @@ export interface GPUProfile {
      * Longest time from a frame's arrival to its window and from its result to its answer; taken from every deadline and added to every jitter.
      */
     ingestUs?: number;
+    /**
+     * When it was last measured.
+     */
     measuredAt?: string;
     /**
      * How long the last measurement took.
@@ -50,9 +77,21 @@ export interface GPUProfile {
      * @maxItems 1024
      */
     models?: {
+      /**
+       * Name of the InferenceModel.
+       */
       name: string;
+      /**
+       * Digest of the file that was loaded.
+       */
       sha256?: string;
+      /**
+       * Whether it can be served.
+       */
       ready: boolean;
+      /**
+       * Why not.
+       */
       message?: string;
       /**
        * What the model takes once it is loaded.
@@ -60,16 +99,26 @@ export interface GPUProfile {
       memoryBytes?: number;
     }[];
     /**
+     * What was measured, per model and shape.
+     *
      * @maxItems 1024
      */
     categories?: {
+      /**
+       * Name of the InferenceModel.
+       */
       model: string;
+      /**
+       * Digest of the file that was measured.
+       */
       sha256?: string;
       /**
        * Digest of everything the measurement depends on but the device; equal, the measurement is reused.
        */
       fingerprint?: string;
       /**
+       * Channels, height, width.
+       *
        * @minItems 3
        * @maxItems 3
        */
@@ -85,10 +134,25 @@ export interface GPUProfile {
        * @maxItems 512
        */
       batches: {
+        /**
+         * Frames in the batch.
+         */
         size: number;
+        /**
+         * Median duration of a run, in microseconds.
+         */
         p50Us?: number;
+        /**
+         * 99th percentile of a run, in microseconds.
+         */
         p99Us?: number;
+        /**
+         * E(n), what promises are made by, in microseconds.
+         */
         wcetUs: number;
+        /**
+         * Number of runs measured.
+         */
         runs?: number;
         /**
          * What its model takes beyond its weights once batches of this size have run.
@@ -97,14 +161,34 @@ export interface GPUProfile {
       }[];
     }[];
     /**
+     * What is the case, one entry per type; docs/troubleshooting.md explains the reasons.
+     *
      * @maxItems 32
      */
     conditions?: {
+      /**
+       * What the condition is about.
+       */
       type: string;
+      /**
+       * Whether it is the case.
+       */
       status: 'True' | 'False' | 'Unknown';
+      /**
+       * Why, in one word that does not change between versions.
+       */
       reason: string;
+      /**
+       * Why, for people.
+       */
       message: string;
+      /**
+       * Generation of the spec that it was said of.
+       */
       observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
       lastTransitionTime: string;
     }[];
   };

@@ -16,6 +16,9 @@ export interface InferenceModel {
      * Digest of the ONNX file, in lower-case hexadecimal.
      */
     sha256: string;
+    /**
+     * The network's input.
+     */
     input: {
       /**
        * Name of the network's input.
@@ -25,6 +28,9 @@ export interface InferenceModel {
        * Order of a frame's axes in the network's input.
        */
       layout?: 'NCHW' | 'NHWC';
+      /**
+       * Type of the input's elements.
+       */
       elementType?: 'float32' | 'uint8';
     };
     /**
@@ -42,37 +48,81 @@ export interface InferenceModel {
      * How an encoded image becomes input; value = (pixel * scale - mean) / std per channel.
      */
     preprocessing?: {
+      /**
+       * Factor on a pixel's 0 to 255.
+       */
       scale?: number;
       /**
+       * Per channel, subtracted after scaling; 0 when absent.
+       *
        * @maxItems 4
        */
       mean?: number[];
       /**
+       * Per channel, divided by at last; 1 when absent.
+       *
        * @maxItems 4
        */
       std?: number[];
+      /**
+       * Order of the channels.
+       */
       colorOrder?: 'RGB' | 'BGR';
     };
   };
   status?: {
+    /**
+     * Generation of the spec that the status was made from.
+     */
     observedGeneration?: number;
     /**
+     * What agents say of the model.
+     *
      * @maxItems 5000
      */
     nodes?: {
+      /**
+       * Name of the node.
+       */
       name: string;
+      /**
+       * Whether the node can serve the model.
+       */
       ready: boolean;
+      /**
+       * Why not.
+       */
       message?: string;
     }[];
     /**
+     * What is the case, one entry per type; docs/troubleshooting.md explains the reasons.
+     *
      * @maxItems 32
      */
     conditions?: {
+      /**
+       * What the condition is about.
+       */
       type: string;
+      /**
+       * Whether it is the case.
+       */
       status: 'True' | 'False' | 'Unknown';
+      /**
+       * Why, in one word that does not change between versions.
+       */
       reason: string;
+      /**
+       * Why, for people.
+       */
       message: string;
+      /**
+       * Generation of the spec that it was said of.
+       */
       observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
       lastTransitionTime: string;
     }[];
   };

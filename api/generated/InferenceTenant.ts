@@ -12,6 +12,9 @@ export interface InferenceTenant {
      * The InferenceModel that computes the answers.
      */
     modelRef: {
+      /**
+       * Name of the InferenceModel.
+       */
       name: string;
     };
     /**
@@ -50,6 +53,8 @@ export interface InferenceTenant {
      */
     degradation?: {
       /**
+       * The smallest shape that frames may be computed at.
+       *
        * @minItems 3
        * @maxItems 3
        */
@@ -59,19 +64,45 @@ export interface InferenceTenant {
      * What becomes of a frame that cannot meet its deadline any more because the device is behind. Serve answers it late, when nobody else is kept waiting; Drop refuses it at once.
      */
     lateFrames?: 'Serve' | 'Drop';
+    /**
+     * PriorityClass that says who comes first, and who gives way, where not all fit; the cluster's default when absent.
+     */
     priorityClassName?: string;
+    /**
+     * Which nodes may serve the tenant, and how its streams are spread.
+     */
     placement?: {
+      /**
+       * Labels that a node must have.
+       */
       nodeSelector?: {
         [k: string]: string;
       };
       /**
+       * Taints of nodes that do not keep the tenant away, as in a Pod.
+       *
        * @maxItems 32
        */
       tolerations?: {
+        /**
+         * Key of the taint; absent, with operator Exists, every taint.
+         */
         key?: string;
+        /**
+         * Exists takes any value of the key, Equal the one given.
+         */
         operator?: 'Exists' | 'Equal';
+        /**
+         * Value of the taint.
+         */
         value?: string;
+        /**
+         * Effect of the taint; absent, every effect.
+         */
         effect?: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute';
+        /**
+         * Taken as in a Pod, and of no effect: a tolerated taint is tolerated for as long as it lasts.
+         */
         tolerationSeconds?: number;
       }[];
       /**
@@ -85,16 +116,39 @@ export interface InferenceTenant {
     };
   };
   status?: {
+    /**
+     * Generation of the spec that the status was made from.
+     */
     observedGeneration?: number;
     /**
+     * What is the case, one entry per type; docs/troubleshooting.md explains the reasons.
+     *
      * @maxItems 32
      */
     conditions?: {
+      /**
+       * What the condition is about.
+       */
       type: string;
+      /**
+       * Whether it is the case.
+       */
       status: 'True' | 'False' | 'Unknown';
+      /**
+       * Why, in one word that does not change between versions.
+       */
       reason: string;
+      /**
+       * Why, for people.
+       */
       message: string;
+      /**
+       * Generation of the spec that it was said of.
+       */
       observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
       lastTransitionTime: string;
     }[];
     /**
@@ -103,27 +157,66 @@ export interface InferenceTenant {
      * @maxItems 64
      */
     placements?: {
+      /**
+       * Node that serves.
+       */
       node: string;
+      /**
+       * Which of the node's devices.
+       */
       device: number;
+      /**
+       * How many of the tenant's streams.
+       */
       streams: number;
+      /**
+       * Model and shape that its frames are batched by.
+       */
       category: string;
+      /**
+       * Time over which frames are collected, in microseconds.
+       */
       windowUs: number;
+      /**
+       * Phase of the windows, in microseconds.
+       */
       windowOffsetUs?: number;
+      /**
+       * From a window's end to the job's deadline, in microseconds.
+       */
       relativeDeadlineUs: number;
+      /**
+       * Where the node's agent takes frames, address and port.
+       */
       endpoint?: string;
     }[];
+    /**
+     * What was asked for per stream, however it was written.
+     */
     framesPerSecond?: number;
     /**
      * Share of its devices that the tenant was promised, for instance "0.12".
      */
     utilization?: string;
+    /**
+     * Frames answered after their deadline, or given up because of it, since the agents started.
+     */
     misses?: number;
     /**
      * What would be admitted now instead; each figure with the others as asked for.
      */
     offer?: {
+      /**
+       * Highest rate per stream.
+       */
       framesPerSecond?: number;
+      /**
+       * Shortest deadline.
+       */
       deadline?: string;
+      /**
+       * Largest number of streams.
+       */
       streams?: number;
     };
   };

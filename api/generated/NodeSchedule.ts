@@ -8,41 +8,94 @@ export interface NodeSchedule {
   kind?: string;
   metadata?: {};
   spec: {
+    /**
+     * Node whose agent serves by this.
+     */
     nodeName: string;
     /**
+     * What each of the node's devices was promised to.
+     *
      * @maxItems 64
      */
     devices?: {
+      /**
+       * Which of the node's devices.
+       */
       device: number;
       /**
        * Longest best-effort run that may block real-time jobs.
        */
       bestEffortUs?: number;
       /**
+       * What is batched together.
+       *
        * @maxItems 1024
        */
       categories: {
+        /**
+         * Model and shape; with /best-effort for that class.
+         */
         name: string;
+        /**
+         * Name of the InferenceModel.
+         */
         model: string;
         /**
+         * Channels, height, width.
+         *
          * @minItems 3
          * @maxItems 3
          */
         shape: number[];
+        /**
+         * Whether its tenants were given a guarantee.
+         */
         class: 'RealTime' | 'BestEffort';
+        /**
+         * Time over which frames are collected, in microseconds.
+         */
         windowUs?: number;
+        /**
+         * Phase of the windows, in microseconds.
+         */
         windowOffsetUs?: number;
+        /**
+         * From a window's end to the job's deadline, in microseconds.
+         */
         relativeDeadlineUs?: number;
         /**
+         * Whose streams.
+         *
          * @maxItems 10000
          */
         tenants: {
+          /**
+           * Namespace of the InferenceTenant.
+           */
           namespace: string;
+          /**
+           * Name of the InferenceTenant.
+           */
           name: string;
+          /**
+           * Generation of its spec that was admitted.
+           */
           generation?: number;
+          /**
+           * How many of its streams.
+           */
           streams: number;
+          /**
+           * Between two frames of a stream, in microseconds.
+           */
           periodUs: number;
+          /**
+           * How much later than its period says a frame may arrive, in microseconds.
+           */
           jitterUs: number;
+          /**
+           * From arrival to answer, in microseconds; absent for best effort.
+           */
           deadlineUs?: number;
           /**
            * The smallest shape that its frames may be degraded to; absent, never.
@@ -51,12 +104,18 @@ export interface NodeSchedule {
            * @maxItems 3
            */
           minShape?: number[];
+          /**
+           * What becomes of frames that cannot be in time any more.
+           */
           lateFrames?: 'Serve' | 'Drop';
         }[];
       }[];
     }[];
   };
   status?: {
+    /**
+     * Generation of the spec that the status was made from.
+     */
     observedGeneration?: number;
     /**
      * Where the agent takes frames, address and port.
@@ -72,44 +131,95 @@ export interface NodeSchedule {
      * @maxItems 10000
      */
     tenants?: {
+      /**
+       * Namespace of the InferenceTenant.
+       */
       namespace: string;
+      /**
+       * Name of the InferenceTenant.
+       */
       name: string;
+      /**
+       * Frames answered per second of late.
+       */
       framesPerSecond?: number;
+      /**
+       * Frames answered after their deadline, or given up because of it.
+       */
       misses?: number;
       /**
        * Its frames are computed at a smaller shape, because the device is behind.
        */
       degraded?: {
         /**
+         * The shape that they are computed at.
+         *
          * @minItems 3
          * @maxItems 3
          */
         shape: number[];
+        /**
+         * Since when.
+         */
         since: string;
       };
     }[];
     /**
+     * How each device does.
+     *
      * @maxItems 64
      */
     devices?: {
+      /**
+       * Which of the node's devices.
+       */
       device: number;
       /**
        * Why nothing can be served on it now; absent when all is well.
        */
       failure?: string;
+      /**
+       * Frames answered per second of late.
+       */
       framesPerSecond?: number;
+      /**
+       * Frames answered after their deadline, or given up because of it, since the agent started.
+       */
       misses?: number;
+      /**
+       * Jobs that took longer than their WCET, since the agent started.
+       */
       overruns?: number;
     }[];
     /**
+     * What is the case, one entry per type; docs/troubleshooting.md explains the reasons.
+     *
      * @maxItems 32
      */
     conditions?: {
+      /**
+       * What the condition is about.
+       */
       type: string;
+      /**
+       * Whether it is the case.
+       */
       status: 'True' | 'False' | 'Unknown';
+      /**
+       * Why, in one word that does not change between versions.
+       */
       reason: string;
+      /**
+       * Why, for people.
+       */
       message: string;
+      /**
+       * Generation of the spec that it was said of.
+       */
       observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
       lastTransitionTime: string;
     }[];
   };

@@ -78,12 +78,18 @@ export async function until<T>(
   throw new Error(`waited in vain for ${what}; ${last}`);
 }
 
-function network(): void {
-  // What the parts write outside the work folder is seen in these namespaces only.
-  for (const folder of ['/run', '/var/log', '/var/lib/cni']) {
+/** What the parts write outside the work folder is seen in these namespaces only. */
+function files(): void {
+  for (const folder of ['/run', '/var/log', path('var-lib')]) {
     mkdirSync(folder, { recursive: true });
     run('mount', '-t', 'tmpfs', 'tmpfs', folder);
   }
+  for (const folder of ['upper', 'work']) mkdirSync(path(`var-lib/${folder}`));
+  const layers = `lowerdir=/var/lib,upperdir=${path('var-lib/upper')},workdir=${path('var-lib/work')}`;
+  run('mount', '-t', 'overlay', 'overlay', '-o', layers, '/var/lib');
+}
+
+function network(): void {
   writeFileSync(path('hosts'), `127.0.0.1 localhost\n${NODE_IP} ${NODE}\n`);
   run('mount', '--bind', path('hosts'), '/etc/hosts');
   run('hostname', NODE);
@@ -202,6 +208,19 @@ state = "${path('containerd-state')}"
   await until('containerd', () => run('ctr', '-a', socket, 'version') !== '');
   importPause();
   run('ctr', '-a', socket, '-n', 'k8s.io', 'images', 'import', path('deeprt.tar'));
+  // The previous chart runs the software that is there.
+  const image = 'docker.io/library/deeprt';
+  run(
+    'ctr',
+    '-a',
+    socket,
+    '-n',
+    'k8s.io',
+    'images',
+    'tag',
+    `${image}:${process.env['E2E_VERSION']!}`,
+    `${image}:0.1.0`,
+  );
 }
 
 /** The image that holds a pod's namespaces: one static program. */
@@ -263,6 +282,7 @@ async function kubelet(): Promise<void> {
 }
 
 export async function startCluster(): Promise<void> {
+  files();
   network();
   await controlPlane();
   await containers();

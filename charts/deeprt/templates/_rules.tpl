@@ -15,11 +15,12 @@ groups:
           summary: '{{ "{{ $labels.namespace }}/{{ $labels.tenant }}" }} misses {{ "{{ $value | humanizePercentage }}" }} of its deadlines'
           runbook: docs/operations.md#deeprtdeadlinesmissed
       - alert: DeepRTDeviceDegraded
-        expr: max by (node, device) (deeprt_degradation_rung) > 0
-        for: 10m
+        # For most of ten minutes; a device that recovers in between is not well either.
+        expr: avg_over_time((max by (node, device) (deeprt_degradation_rung) > bool 0)[10m:]) > 0.5
+        for: 1m
         labels: { severity: warning }
         annotations:
-          summary: 'device {{ "{{ $labels.device }}" }} of {{ "{{ $labels.node }}" }} is behind; frames are computed at smaller shapes'
+          summary: 'device {{ "{{ $labels.device }}" }} of {{ "{{ $labels.node }}" }} is behind most of the time; frames are computed at smaller shapes'
           runbook: docs/operations.md#deeprtdevicedegraded
       - alert: DeepRTDeviceDown
         expr: min by (node, device) (deeprt_device_ready) == 0
@@ -29,8 +30,9 @@ groups:
           summary: 'device {{ "{{ $labels.device }}" }} of {{ "{{ $labels.node }}" }} runs no jobs'
           runbook: docs/operations.md#deeprtdevicedown
       - alert: DeepRTProfileStale
-        expr: max by (node, device) (deeprt_profile_stale) == 1
-        for: 10m
+        # For most of ten minutes: each time the device is measured again, the ratio starts anew.
+        expr: avg_over_time((max by (node, device) (deeprt_run_wcet_ratio) > bool 1)[10m:]) > 0.5
+        for: 1m
         labels: { severity: warning }
         annotations:
           summary: 'device {{ "{{ $labels.device }}" }} of {{ "{{ $labels.node }}" }} does not do what was measured, and measuring again does not settle it'
