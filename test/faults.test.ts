@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Agent, Change } from '../agent/agent.js';
 import { Devices } from '../agent/devices.js';
@@ -29,6 +31,21 @@ interface Answered {
   readonly parameters?: Record<string, unknown>;
   readonly outputs?: readonly { shape: readonly number[] }[];
 }
+
+/** Kills this process's children, which are its devices, for three seconds, each within microseconds of its start. */
+const KILLER = `
+  const { readdirSync, readFileSync } = require('node:fs');
+  const { parentPort, workerData: pid } = require('node:worker_threads');
+  let kills = 0;
+  for (const untilMs = Date.now() + 3000; Date.now() < untilMs;)
+    for (const thread of readdirSync('/proc/' + pid + '/task'))
+      for (const child of readFileSync('/proc/' + pid + '/task/' + thread + '/children', 'utf8').split(' ').filter(Boolean))
+        try {
+          process.kill(Number(child), 'SIGKILL');
+          kills++;
+        } catch {}
+  parentPort.postMessage(kills);
+`;
 
 let workspace: Workspace;
 let agent: Agent;
@@ -168,6 +185,16 @@ describe('a device that goes wrong', () => {
     expect(changes.filter(({ kind }) => kind === 'deviceRecovered')).toHaveLength(50);
     expect(changes.filter(({ kind }) => kind === 'modelQuarantined')).toEqual([]);
   }, 300_000);
+
+  test('killed as soon as there is one, again and again, also before it could be told anything: one lives in the end', async () => {
+    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await until(serves('gate'));
+    const killer = new Worker(KILLER, { eval: true, workerData: process.pid });
+    const [kills] = (await once(killer, 'message')) as [number];
+    expect(kills).toBeGreaterThan(3);
+    await until(() => agent.ready, 15_000);
+    await until(serves('gate'));
+  }, 60_000);
 
   test('a hang is ended, told as one, and over within seconds; readiness goes and comes back', async () => {
     await agent.apply(schedule(tenantOf('gate')), PROFILE);

@@ -89,8 +89,11 @@ export class Device {
         else this.#hear(message);
       });
       child.on('error', (error) => {
-        reject(error);
-        this.#lose(new DeviceLost(`the device's process failed: ${error.message}`, 'crash'));
+        // A message that could not be sent: the process is about to end, and its end is dealt with.
+        if (child.pid !== undefined) return this.kill();
+        const failed = new DeviceLost(`the device's process could not be started: ${error.message}`, 'crash');
+        reject(failed);
+        this.#lose(failed);
       });
       child.on('exit', (code, signal) => {
         const error = this.#obituary(code, signal);
