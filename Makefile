@@ -12,7 +12,7 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack -name 
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test lint format build generate api-server bench gpu e2e clean
+.PHONY: help demo test lint format build generate api-server bench gpu e2e pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ format: $(INSTALLED) ## write the formatter's layout
 
 build: $(BUILT) ## compile TypeScript into dist/
 
-generate: $(INSTALLED) ## write what is made from crds/ and hack/dashboards.ts: types, the chart’s files
+generate: $(INSTALLED) ## write what is made from crds/ and hack/dashboards.ts: types, the chart’s files, docs/api.md
 	@tsc -p tsconfig.json --noCheck && node dist/hack/generate.js
 
 api-server: $(BUILT) ## a real kube-apiserver on loopback to try the operator and an agent on; Ctrl-C ends it
@@ -56,6 +56,9 @@ gpu: $(BUILT) ## what a GPU does: doctor, profiles of the paper's networks into 
 
 e2e: $(BUILT) ## a whole cluster of one node: the image, the chart, frames, Prometheus, failures, upgrade (root, Debian)
 	@hack/e2e.sh
+
+pictures: $(BUILT) ## docs/dashboard-*.svg: the dashboards’ data during the end-to-end test
+	@E2E_PICTURES=docs hack/e2e.sh
 
 bench: $(BUILT) ## measure what docs/performance.md states
 	@node dist/bench/main.js $(ONLY)

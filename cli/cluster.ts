@@ -179,6 +179,7 @@ export function addClusterCommands(program: Command): void {
         });
         const stop = stopSignal();
         await nodeAgent.resume();
+        server.open();
         await nodeAgent.run(stop);
         await server.drain();
         await devices.stop();

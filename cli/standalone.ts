@@ -110,6 +110,7 @@ export class Standalone {
       standalone.#files = files;
       await standalone.#reconcile();
       standalone.url = (await standalone.#server.listen(options.host, options.port)).url;
+      standalone.#server.open();
       options.log.info({ url: standalone.url }, 'listening');
     } catch (error) {
       await standalone.devices.stop();

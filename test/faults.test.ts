@@ -151,6 +151,7 @@ beforeEach(async () => {
   const {
     address: { port },
   } = await server.listen('127.0.0.1', 0);
+  server.open();
   url = `http://127.0.0.1:${port}`;
 });
 

@@ -33,7 +33,7 @@ export class IngestServer {
   readonly #credentials: FileCredentials | undefined;
   /** One core stays with the device. */
   readonly #decoders = new Gate(Math.max(1, availableParallelism() - 1));
-  #open = true;
+  #state: 'starting' | 'open' | 'stopping' = 'starting';
 
   /** @param credentials serve HTTPS with them; HTTP where absent */
   constructor(devices: Devices, credentials?: FileCredentials) {
@@ -60,9 +60,14 @@ export class IngestServer {
     return { url: `${scheme}://${addressText({ host: address.address, port: address.port })}`, address };
   }
 
+  /** All that was promised is served from now on: who is still unknown is so for good. */
+  open(): void {
+    this.#state = 'open';
+  }
+
   /** Takes no new frames, waits until those accepted are answered (at most `graceMs`), and closes. */
   async drain(graceMs = 5000): Promise<void> {
-    this.#open = false;
+    this.#state = 'stopping';
     this.#credentials?.stop();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const deadline = Date.now() + graceMs; this.#devices.inFlight > 0 && Date.now() < deadline;)
@@ -85,7 +90,7 @@ export class IngestServer {
       res.status(200).json({ live: true });
     });
     app.get(['/v2/health/ready', '/readyz'], (_req, res) => {
-      const ready = this.#devices.ready && this.#open;
+      const ready = this.#devices.ready && this.#state === 'open';
       res.status(ready ? 200 : 503).json({ ready });
     });
     app.get('/v2/models/:model', (req, res) => this.#describe(req, res));
@@ -128,11 +133,11 @@ export class IngestServer {
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
     const servings = this.#devices.serving(req.params.model);
     const [serving] = servings;
-    if (serving === undefined) {
+    if (serving === undefined || this.#state === 'stopping') {
       req.resume();
+      if (this.#state !== 'open') return refuse(res, 503, `the agent is ${this.#state}`);
       return refuse(res, 404, unknownTenant(req.params.model));
     }
-    if (!this.#open) return refuse(res, 503, 'the agent is stopping');
     try {
       await this.#serve(serving, servings, req, res);
     } catch (error) {

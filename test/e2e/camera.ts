@@ -6,8 +6,9 @@ export interface Sight {
   readonly answered: number;
   /** Answered after the deadline. */
   readonly late: number;
-  /** Neither answered nor refused. */
+  /** Not answered, and why: status and the agent's words, or the network's. */
   readonly failed: number;
+  readonly reasons: readonly string[];
   /** Longest time without an answer, in milliseconds. */
   readonly gapMs: number;
 }
@@ -42,23 +43,37 @@ if (!isMainThread) {
   const { url, frame, periodMs } = workerData as Settings;
   let [sent, late, failed, sinceMs] = [0, 0, 0, performance.now()];
   let answeredAt: number[] = [];
+  let reasons = new Set<string>();
+  const fail = (reason: string): void => {
+    failed++;
+    reasons.add(reason);
+  };
   setInterval(() => {
     sent++;
     const headers = { 'content-type': 'image/jpeg' };
     fetch(url, { method: 'POST', headers, body: frame, signal: AbortSignal.timeout(5000) })
       .then(async (response) => {
-        const answer = (await response.json()) as { parameters?: { deadline_met?: boolean } };
-        if (response.status !== 200) return failed++;
+        const answer = (await response.json()) as { error?: string; parameters?: { deadline_met?: boolean } };
+        if (response.status !== 200) return fail(`${response.status} ${answer.error ?? ''}`);
         answeredAt.push(performance.now());
-        return answer.parameters?.deadline_met === false ? late++ : late;
+        if (answer.parameters?.deadline_met === false) late++;
       })
-      .catch(() => failed++);
+      .catch((error: unknown) =>
+        fail(((error as Error).cause as Error | undefined)?.message ?? (error as Error).message),
+      );
   }, periodMs);
   parentPort!.on('message', () => {
     const nowMs = performance.now();
     const times = [sinceMs, ...answeredAt, nowMs];
     const gapMs = Math.round(Math.max(...times.slice(1).map((time, i) => time - times[i]!)));
-    parentPort!.postMessage({ sent, answered: answeredAt.length, late, failed, gapMs } satisfies Sight);
-    [sent, late, failed, answeredAt, sinceMs] = [0, 0, 0, [], nowMs];
+    parentPort!.postMessage({
+      sent,
+      answered: answeredAt.length,
+      late,
+      failed,
+      reasons: [...reasons],
+      gapMs,
+    } satisfies Sight);
+    [sent, late, failed, reasons, answeredAt, sinceMs] = [0, 0, 0, new Set(), [], nowMs];
   });
 }

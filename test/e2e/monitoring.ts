@@ -6,16 +6,17 @@ import { parseAllDocuments, stringify } from 'yaml';
 import { draw } from '../../bench/plot.js';
 import type { PanelSpec } from '../../hack/dashboards.js';
 import { DASHBOARDS, expressionsOf } from '../../hack/dashboards.js';
-import { NODE, daemon, helm, kubectlJson, until } from './node.js';
+import { NODE, daemon, helm, until } from './node.js';
 import type { Mark, Series } from './picture.js';
 import { pictureOf } from './picture.js';
+import { followPods } from './targets.js';
 
 const CHART = fileURLToPath(new URL('../../../charts/deeprt', import.meta.url));
 const work = process.env['E2E_WORK']!;
 const URL_OF = 'http://127.0.0.1:9090';
 /** Times in alerts are divided by this. */
-const FASTER = 20;
-const SCRAPE_S = 2;
+const FASTER = 40;
+const SCRAPE_S = 1;
 const MOST_POINTS = 150;
 let startedMs = 0;
 const marks: Mark[] = [];
@@ -36,7 +37,7 @@ function rules(): { groups: { rules: Rule[] }[] } {
   const objects = parseAllDocuments(text).map((document) => document.toJS() as { kind?: string; spec: unknown } | null);
   const spec = objects.find((object) => object?.kind === 'PrometheusRule')!.spec as { groups: { rules: Rule[] }[] };
   const sooner = (text: string): string =>
-    text.replace(/(?<=^|\[)(\d+)m(?=$|[\]:])/g, (_, minutes) => `${(Number(minutes) * 60) / FASTER}s`);
+    text.replace(/(?<=^|\[)(\d+)m(?=$|[\]:])/g, (_, minutes) => `${(Number(minutes) * 60_000) / FASTER}ms`);
   return {
     groups: spec.groups.map(({ rules, ...group }) => ({
       ...group,
@@ -45,33 +46,13 @@ function rules(): { groups: { rules: Rule[] }[] } {
   };
 }
 
-/** Tells Prometheus where the pods are; Debian's cannot ask the API server itself. */
-export function retarget(): void {
-  interface Pod {
-    readonly metadata: { readonly labels: Record<string, string> };
-    readonly spec: { readonly nodeName: string };
-    readonly status: { readonly podIP?: string };
-  }
-  const { items } = kubectlJson<{ items: Pod[] }>('-n', 'deeprt-system', 'get', 'pods');
-  const of = (component: string, port: number): object[] =>
-    items
-      .filter(({ metadata, status }) => metadata.labels['app.kubernetes.io/component'] === component && status.podIP)
-      .map(({ spec, status }) => ({
-        targets: [`${status.podIP!}:${port}`],
-        // As the PodMonitor of the agents has it.
-        labels: component === 'agent' ? { node: spec.nodeName } : {},
-      }));
-  writeFileSync(join(work, 'operator.json'), JSON.stringify(of('operator', 8081)));
-  writeFileSync(join(work, 'agent.json'), JSON.stringify(of('agent', 8080)));
-}
-
 /** A real Prometheus that scrapes the pods and evaluates the chart's alerts. */
 export async function startPrometheus(): Promise<void> {
-  retarget();
+  await followPods();
   const job = (component: string): object => ({
     job_name: component,
     honor_labels: component === 'operator',
-    file_sd_configs: [{ files: [join(work, `${component}.json`)], refresh_interval: '2s' }],
+    file_sd_configs: [{ files: [join(work, `${component}.json`)], refresh_interval: '1s' }],
   });
   writeFileSync(join(work, 'rules.yaml'), stringify(rules()));
   writeFileSync(
@@ -117,7 +98,7 @@ const query = (expression: string): Promise<Answer[]> => ask('query', expression
 /** A panel's expression with its variables filled in. */
 const filled = (expression: string): string =>
   expression
-    .replaceAll('$__rate_interval', '30s')
+    .replaceAll('$__rate_interval', `${10 * SCRAPE_S}s`)
     .replaceAll('$node', NODE)
     .replaceAll('$namespace', 'default')
     .replaceAll('$tenant', 'gate');

@@ -29,7 +29,8 @@ const UNITS: Readonly<Record<string, Shown>> = {
   ops: { label: "format(datum.value, '~g')", title: 'per second' },
   cpm: { label: "format(datum.value, '~g')", title: 'per minute' },
 };
-const WIDTH = 430;
+const WIDTH = 400;
+const OWN_LEGENDS = { scale: { color: 'independent' as const } };
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 type View = Extract<TopLevelSpec, { vconcat: unknown }>['vconcat'][number];
 
@@ -50,7 +51,7 @@ export function pictureOf(
     const title = { text: name, anchor: 'start' as const, fontSize: 14 };
     return [
       ...(numbers.length > 0 ? [{ title, concat: numbers, columns: numbers.length }] : []),
-      { ...(numbers.length > 0 ? {} : { title }), concat: lines, columns: 2 },
+      { ...(numbers.length > 0 ? {} : { title }), concat: lines, columns: 2, resolve: OWN_LEGENDS },
     ];
   });
   return {
@@ -61,10 +62,16 @@ export function pictureOf(
       subtitle: done.map(({ letter, at, what }) => `${letter}: ${what} (${at.toFixed(0)}s)`),
       anchor: 'start',
       fontSize: 18,
+      subtitleFontSize: 10,
+      subtitlePadding: 6,
     },
     vconcat: rows,
-    resolve: { scale: { color: 'independent' } },
-    config: { concat: { spacing: 24 }, legend: { labelLimit: 150, title: null }, axis: { titleFontWeight: 'normal' } },
+    resolve: OWN_LEGENDS,
+    config: {
+      concat: { spacing: 24 },
+      legend: { orient: 'bottom', columns: 4, labelLimit: 200, labelFontSize: 9, symbolSize: 40, title: null },
+      axis: { titleFontWeight: 'normal' },
+    },
   };
 }
 
@@ -134,7 +141,7 @@ function graphView(
             field: 'value',
             type: 'quantitative',
             title: unitTitle ?? null,
-            scale: { domainMin: 0 },
+            scale: { zero: true },
             axis: { labelExpr: label, tickCount: 4 },
           },
           color: { field: 'name', type: 'nominal' },
