@@ -33,7 +33,7 @@ interface CrdFile {
 }
 
 const DURATION = '(us|ms|s|m|h)';
-const code = (text: string): string => `\`${text.replaceAll('|', '\\|')}\``;
+const code = (text: string): string => `\`${text}\``;
 
 function typeOf(schema: Schema): string {
   if (schema.type === 'array') return `list of ${typeOf(schema.items!)}`;
@@ -46,6 +46,7 @@ function typeOf(schema: Schema): string {
 function limits(schema: Schema): string[] {
   const { minimum, maximum, minItems, maxItems, pattern } = schema;
   const rules = schema['x-kubernetes-validations'] ?? [];
+  const of = schema.type === 'array' && schema.items!.type !== 'object' ? limits(schema.items!) : [];
   const range = (from: number | undefined, to: number | undefined, what: string): string[] => {
     if (from === undefined && to === undefined) return [];
     if (from === to) return [`exactly ${from}${what}`];
@@ -62,11 +63,7 @@ function limits(schema: Schema): string[] {
     ...range(minimum, maximum, ''),
     ...range(minItems, maxItems, ' entries'),
     ...(pattern === undefined || pattern.includes(DURATION) ? [] : [`matches ${code(pattern)}`]),
-    ...(schema.type === 'array'
-      ? limits(schema.items!)
-          .filter((_) => schema.items!.type !== 'object')
-          .map((each) => `each ${each}`)
-      : []),
+    ...(of.length === 0 ? [] : [`each ${of.join(', ')}`]),
     ...rules.map(({ message }) => message),
     ...(schema.default === undefined ? [] : [`default ${code(JSON.stringify(schema.default).replaceAll('"', ''))}`]),
   ];

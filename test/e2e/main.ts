@@ -18,7 +18,7 @@ const PREVIOUS_CHART = join(repository, 'test/e2e/deeprt-0.1.0.tgz');
 const NAMESPACE = 'deeprt-system';
 const work = process.env['E2E_WORK']!;
 const LOOPBACK = '127.0.0.1:8080';
-const FPS = 10;
+const FPS = 5;
 
 const started = Date.now();
 const say = (text: string): void => console.log(text);
@@ -64,7 +64,7 @@ async function fromPod(): Promise<void> {
       const { parameters } = await response.json();
       console.log(response.status, JSON.stringify(parameters));
       if (response.status !== 200 || !parameters.deadline_met) process.exit(1);
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await new Promise((resolve) => setTimeout(resolve, ${1100 / FPS}));
     } })()`;
   const pod = {
     apiVersion: 'v1',
@@ -252,7 +252,7 @@ async function story(): Promise<void> {
   await pause(5000);
   const calm = await camera.look();
   say(`over loopback: ${JSON.stringify(calm)}`);
-  assert.ok(calm.answered > 40);
+  assert.ok(calm.answered > 20);
   assert.equal(calm.late + calm.failed, 0);
 
   step('Prometheus: every dashboard query, every alert');
