@@ -5,7 +5,7 @@ import { memoryFor, modelBytes, profiledMemory } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
-import { corrected, measureFactors, withStale } from './profile/correction.js';
+import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
 import type { CategoryDrift } from './profile/drift.js';
 import { DriftEstimate, Persistence } from './profile/drift.js';
 import { profileNode } from './profile/profile-node.js';
@@ -57,6 +57,9 @@ export class ModelKeeper {
   #toldDrifts: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
   #patientUntilMs = 0;
+  /** When categories that do not run are looked at again, and how long after that. */
+  #quietAtMs = 0;
+  #quietMs = FIRST_PATIENCE_MS;
   #profile: Profile | undefined;
   /** The models that the device refused when the profile was made. */
   #refused = '';
@@ -228,35 +231,48 @@ export class ModelKeeper {
     const drifts = await this.#drift.drifts(Date.now());
     this.#tellDrifts(drifts);
     const strays = this.#persistence.look(drifts, Date.now());
-    if (strays.length === 0 || Date.now() < this.#patientUntilMs) return;
     const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
-    const { log, stateDir } = this.#options;
-    log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
-    const now = (): string => new Date().toISOString();
-    const stale = withStale(profile, 'True', 'Drift', told.join(', '), now());
-    const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
-    this.#profile = suspect;
-    this.#agent.metrics.profileStale.set({ device: `${this.#agent.index}` }, 1);
-    changed();
-    const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
-    const suspects = (profile.status.categories ?? []).filter(({ model, shape }) =>
+    if (strays.length > 0 && Date.now() >= this.#patientUntilMs) {
+      this.#options.log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
+      const stale = withStale(profile, 'True', 'Drift', told.join(', '), new Date().toISOString());
+      const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
+      this.#profile = suspect;
+      this.#agent.metrics.profileStale.set({ device: `${this.#agent.index}` }, 1);
+      changed();
+      this.#drift.forget();
+      const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
+      const better = await this.#measureAgain(suspect, isSuspect, changed);
+      this.#patientUntilMs = better ? 0 : Date.now() + this.#patienceMs;
+      this.#patienceMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
+      if (better) this.#quietMs = FIRST_PATIENCE_MS;
+      this.#quietAtMs = Date.now() + this.#quietMs;
+    } else if (wasDoubted(profile) && Date.now() >= this.#quietAtMs) {
+      // Whom a slower device has cost their place runs nothing that could show that it is fast again.
+      const better = await this.#measureAgain(profile, (name) => !drifts.has(name), changed);
+      this.#quietMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#quietMs, LONGEST_PATIENCE_MS);
+      this.#quietAtMs = Date.now() + this.#quietMs;
+    }
+  }
+
+  /** Measures categories of the profile again, and corrects it where that is worth it. Returns whether it was. */
+  async #measureAgain(profile: Profile, isSuspect: (name: string) => boolean, changed: () => void): Promise<boolean> {
+    const suspects = (profile.status?.categories ?? []).filter(({ model, shape }) =>
       isSuspect(`${model}@${shape.join('x')}`),
     );
-    this.#drift.forget();
     const factors = await measureFactors(this.#agent, suspects, this.#models(), () => this.#drift.drifts(Date.now()));
-    if (this.#profile !== suspect) return; // models came or went meanwhile
-    const better = corrected(profile, factors, now());
-    const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now());
-    const next = better ?? { ...profile, status: { ...profile.status, conditions: fine } };
-    if (better !== undefined) await writeProfile(stateDir, better);
-    this.#take(next);
-    log.info(
+    if (this.#profile !== profile) return false; // models came or went meanwhile
+    const now = new Date().toISOString();
+    const better = corrected(profile, factors, now);
+    if (better === undefined && !isStale(profile)) return false;
+    const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now);
+    if (better !== undefined) await writeProfile(this.#options.stateDir, better);
+    this.#take(better ?? { ...profile, status: { ...profile.status, conditions: fine } });
+    this.#options.log.info(
       { factors: Object.fromEntries(factors), corrected: better !== undefined },
       'the profile was measured again',
     );
     changed();
-    this.#patientUntilMs = better === undefined ? Date.now() + this.#patienceMs : 0;
-    this.#patienceMs = better === undefined ? Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS) : FIRST_PATIENCE_MS;
+    return better !== undefined;
   }
 
   /** A category that does not run now has no ratios: an alert must not go on about it. */

@@ -21,6 +21,9 @@ if [ -n "$missing" ]; then
 fi
 work=$(mktemp -d /tmp/deeprt-e2e-XXXXXX)
 groups=deeprt-$(basename "$work")
+# buildah keeps a cache there whatever its storage is.
+cache=/var/lib/containers
+[ ! -e $cache ] || cache=
 child=
 clean() {
   trap '' INT TERM
@@ -31,7 +34,7 @@ clean() {
     [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name "$groups*" 2>/dev/null)" ] || break
     sleep 0.5
   done
-  rm -rf "$work"
+  rm -rf "$work" $cache
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
@@ -42,16 +45,23 @@ await() {
   wait "$child"
   child=
 }
-namespaces="unshare --mount --net --pid --uts --ipc --fork --kill-child --mount-proc"
+isolated="unshare --mount --pid --fork --kill-child --mount-proc"
+namespaces="$isolated --net --uts --ipc"
 $namespaces sh -c 'mount -t tmpfs none /run && ip link set lo up && iptables -t nat -L' >/dev/null 2>&1 ||
   skip "root may not make namespaces, mounts or iptables rules here"
 controllers=/sys/fs/cgroup
+# With cgroup v2 a kubelet needs these handed down.
+if [ -e $controllers/cgroup.controllers ]; then
+  for controller in cpu cpuset memory pids; do
+    grep -qw $controller $controllers/cgroup.subtree_control || skip "the $controller controller is not delegated here"
+  done
+fi
 [ -d $controllers/cpu ] && controllers=$controllers/cpu
 mkdir "$controllers/$groups" 2>/dev/null || skip "root may not make control groups here"
 tools=$(hack/kube.sh node)
 helm=$(hack/helm.sh)
 echo "== building the image of the Dockerfile"
-await hack/image.sh "$work/deeprt.tar"
+TMPDIR="$work" await $isolated hack/image.sh "$work/deeprt.tar"
 printf 'int pause(void);\nint main(void) { for (;;) pause(); }\n' | gcc -x c -O2 -static -o "$work/pause" -
 export E2E_WORK="$work" E2E_TOOLS="$tools" E2E_HELM="$helm" E2E_CGROUP="$groups"
 export E2E_VERSION="$(sed -n 's/^appVersion: //p' charts/deeprt/Chart.yaml)"

@@ -102,6 +102,15 @@ export function withStale(
   return [...others, { type: 'Stale', status, reason, message, lastTransitionTime: now }];
 }
 
+const staleness = ({ status }: Profile): { status: string } | undefined =>
+  status?.conditions?.find(({ type }) => type === 'Stale');
+
+/** Whether the device deviates from the profile, as far as is known. */
+export const isStale = (profile: Profile): boolean => staleness(profile)?.status === 'True';
+
+/** Whether the device has ever deviated from the profile since it was measured as a whole. */
+export const wasDoubted = (profile: Profile): boolean => staleness(profile) !== undefined;
+
 function geometricMean(values: readonly number[]): number {
   return values.length === 0 ? 1 : Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }

@@ -147,12 +147,12 @@ const spin = (ms: number): void => {
   for (const untilMs = performance.now() + ms; performance.now() < untilMs;);
 };
 
-/** Makes runs take several times as long for a while: most of the time the device's processes are stopped. */
-function slowDevices(forMs: number): void {
+/** Makes runs take many times as long for a while: nearly all the time, for so long at once, the device's processes are stopped. */
+function slowDevices(forMs: number, stopMs: number): void {
   const pids = devices().map(({ pid }) => pid);
   for (const untilMs = performance.now() + forMs; performance.now() < untilMs;) {
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
-    spin(3);
+    spin(stopMs);
     for (const pid of pids) process.kill(pid, 'SIGCONT');
     spin(0.3);
   }
@@ -271,10 +271,10 @@ async function story(): Promise<void> {
 
   step('alerts fire when they should, and end');
   await provoked('DeepRTProfileStale', 'the device is slower by spells', async () => {
-    slowDevices(60);
+    slowDevices(60, 3);
     await pause(80);
   });
-  await provoked('DeepRTDeviceDegraded', 'the device is slower nearly all the time', () => slowDevices(300));
+  await provoked('DeepRTDeviceDegraded', 'the device is slower nearly all the time', () => slowDevices(300, 40));
   for (const name of ['gate', 'dock']) await condition(name, 'Ready', 'True'); // they may have lost their place meanwhile
   await provoked('DeepRTDeadlinesMissed', 'the device is stopped again and again for 0.8s', async () => {
     await stopDevices(800);
