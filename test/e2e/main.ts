@@ -170,9 +170,9 @@ async function provoked(alert: string, what: string, act?: () => void | Promise<
       }
       return (await firing()).includes(alert);
     },
-    90_000,
+    150_000,
   );
-  say(`${alert}: ${what}`);
+  say(`${alert}: ${what} (${((Date.now() - started) / 1000).toFixed(0)}s)`);
 }
 
 /** Sends a frame by HTTPS; trusts the certificate alone. */
@@ -275,7 +275,7 @@ async function story(): Promise<void> {
     await pause(80);
   });
   await provoked('DeepRTDeviceDegraded', 'the device is slower nearly all the time', () => slowDevices(300, 40));
-  for (const name of ['gate', 'dock']) await condition(name, 'Ready', 'True'); // they may have lost their place meanwhile
+  for (const name of ['gate', 'dock']) await condition(name, 'Ready', 'True', 120_000); // they may have lost their place meanwhile
   await provoked('DeepRTDeadlinesMissed', 'the device is stopped again and again for 0.8s', async () => {
     await stopDevices(800);
     await pause(500);
