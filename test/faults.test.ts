@@ -39,11 +39,15 @@ const KILLER = `
   let kills = 0;
   for (const untilMs = Date.now() + 3000; Date.now() < untilMs;)
     for (const thread of readdirSync('/proc/' + pid + '/task'))
-      for (const child of readFileSync('/proc/' + pid + '/task/' + thread + '/children', 'utf8').split(' ').filter(Boolean))
-        try {
+      try {
+        const children = readFileSync('/proc/' + pid + '/task/' + thread + '/children', 'utf8');
+        for (const child of children.split(' ').filter(Boolean)) {
           process.kill(Number(child), 'SIGKILL');
           kills++;
-        } catch {}
+        }
+      } catch {
+        // The thread or the child has ended meanwhile.
+      }
   parentPort.postMessage(kills);
 `;
 
