@@ -149,15 +149,3 @@ describe('a device that is really 1.3 times slower than its profile', () => {
     await until(() => admitted().length >= promised, 60_000);
   }, 180_000);
 });
-
-describe('a device that for a while is so slow that nobody fits', () => {
-  test('is measured again though nothing runs on it, and all return with its speed', async () => {
-    const promised = admitted().length;
-    for (const tenant of admitted()) camera(tenant);
-    await sleep(3000);
-    await inject({ nsPerElement: 12 * PROFILED });
-    await until(() => admitted().length === 0, 60_000);
-    await inject({ nsPerElement: PROFILED });
-    await until(() => admitted().length >= promised, 60_000);
-  }, 180_000);
-});
