@@ -2,7 +2,7 @@ import { requestOf } from '../operator/admission/request.js';
 import { deviceOf } from '../operator/admission/device.js';
 import type { Decision, Verdict } from '../operator/admission/admit.js';
 import { decide } from '../operator/admission/admit.js';
-import { formatDurationUs } from '../api/duration.js';
+import { writtenOffer } from '../operator/admission/explain.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { table } from './table.js';
 
@@ -21,17 +21,7 @@ export async function planFiles(dir: string, profiles: readonly string[]): Promi
 /** The verdicts in the form of `deeprt plan -o json`. */
 export function planJson({ verdicts }: Pick<Decision, 'verdicts'>): object {
   return {
-    tenants: verdicts.map(({ offer, ...verdict }) => ({
-      ...verdict,
-      offer:
-        offer === undefined
-          ? null
-          : {
-              ...(offer.framesPerSecond === undefined ? {} : { framesPerSecond: offer.framesPerSecond }),
-              ...(offer.deadlineUs === undefined ? {} : { deadline: formatDurationUs(offer.deadlineUs) }),
-              ...(offer.streams === undefined ? {} : { streams: offer.streams }),
-            },
-    })),
+    tenants: verdicts.map(({ offer, ...verdict }) => ({ ...verdict, offer: writtenOffer(offer) ?? null })),
   };
 }
 

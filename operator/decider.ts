@@ -23,6 +23,9 @@ const WORLD_DELAY_MS = 50;
 const LONGEST_CATCH_UP_MS = 10_000;
 const CONCURRENT_HOLDS = 16;
 
+/** An answer, and which generation of the tenant it answers. */
+export type Answer = Verdict & { readonly generation: number };
+
 /** Leadership was lost; whatever was about to be written must not be. */
 export class NotLeading extends Error {}
 
@@ -33,7 +36,7 @@ export class NotLeading extends Error {}
 export class Decider {
   readonly records: Records;
   /** The newest answer to each tenant. */
-  readonly verdicts = new Map<string, Verdict>();
+  readonly verdicts = new Map<string, Answer>();
   readonly #view: ClusterView;
   readonly #tenants: Objects<TenantObject>;
   readonly #term: Term;
@@ -156,7 +159,7 @@ export class Decider {
       return counts;
     });
     const requests = this.#view.requests(tenants);
-    const versions = new Map(tenants.map((tenant) => [keyOf(tenant), version(tenant)]));
+    const asked = new Map(tenants.map((tenant) => [keyOf(tenant), tenant]));
     const measured = this.#view.devices();
     const promised = this.records.promised(measured, requests);
     const gone = new Set(this.records.nodes().filter((node) => this.#view.nodes.get(node) === undefined));
@@ -170,7 +173,7 @@ export class Decider {
     });
     await this.records.write(decision.plans, (node) => this.#ownerOf(node));
     this.#mayWrite(); // where nothing had to be recorded, nobody asked yet whose decision it is
-    this.#conclude(decision, versions);
+    this.#conclude(decision, asked);
     for (const node of gone) await this.records.drop(node);
     // Whatever shrank made room for those who wait.
     const before = new Map(promised.map((plan) => [deviceKey(plan.device), plan.utilization]));
@@ -179,7 +182,7 @@ export class Decider {
     finished();
   }
 
-  #conclude({ plans, verdicts }: Decision, versions: ReadonlyMap<string, string>): void {
+  #conclude({ plans, verdicts }: Decision, asked: ReadonlyMap<string, TenantObject>): void {
     for (const verdict of verdicts) {
       const key = tenantKey(verdict);
       const known = this.verdicts.get(key);
@@ -191,9 +194,9 @@ export class Decider {
           admitted ? 'tenant admitted' : 'tenant not admitted',
         );
       }
-      this.verdicts.set(key, verdict);
-      const decided = versions.get(key);
-      if (decided !== undefined) this.#decided.set(key, decided);
+      const tenant = asked.get(key)!;
+      this.verdicts.set(key, { ...verdict, generation: tenant.metadata.generation ?? 0 });
+      this.#decided.set(key, version(tenant));
       this.#publish(key);
     }
     for (const { device, utilization } of plans)

@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Verdict } from './admission/admit.js';
+import type { Answer } from './decider.js';
 import type { Condition, NodeReport, TenantStatus } from './tenant-status.js';
 import { isUrgent, tenantStatus } from './tenant-status.js';
 import type { TenantObject } from './view.js';
 
 const tenant = {
-  metadata: { name: 'gate', namespace: 'default', generation: 3 },
+  metadata: { name: 'gate', namespace: 'default', generation: 4 },
   spec: { modelRef: { name: 'echo' }, inputShape: [3, 8, 8], period: '40ms', deadline: '100ms' },
 } as TenantObject;
 const placement = {
@@ -17,7 +17,7 @@ const placement = {
   windowOffsetUs: 0,
   relativeDeadlineUs: 2,
 };
-const admitted: Verdict = {
+const admitted: Answer = {
   namespace: 'default',
   name: 'gate',
   admitted: true,
@@ -25,8 +25,9 @@ const admitted: Verdict = {
   message: 'streams: 2 on edge-1',
   utilization: 0.25,
   placements: [placement],
+  generation: 3,
 };
-const refused: Verdict = {
+const refused: Answer = {
   ...admitted,
   admitted: false,
   reason: 'UtilizationExceeded',
@@ -46,7 +47,7 @@ const serving: NodeReport = {
 };
 
 const statusOf = (
-  verdict: Verdict,
+  verdict: Answer,
   report: Partial<NodeReport> = {},
   previous?: TenantStatus,
   now = 'now',
@@ -57,7 +58,7 @@ const told = (status: TenantStatus, type: string): [Condition['status'], string]
 };
 
 describe('the status of a tenant', () => {
-  test('of one that is served says so in every condition, for this generation', () => {
+  test('of one that is served says so in every condition, for the generation that was decided on', () => {
     const status = statusOf(admitted);
     for (const [type, reason] of [
       ['Admitted', 'Admitted'],

@@ -1,5 +1,6 @@
-import { formatDurationUs, parseDurationUs } from '../api/duration.js';
-import type { Verdict } from './admission/admit.js';
+import { parseDurationUs } from '../api/duration.js';
+import { writtenOffer } from './admission/explain.js';
+import type { Answer } from './decider.js';
 import type { TenantObject } from './view.js';
 
 export type TenantStatus = NonNullable<TenantObject['status']>;
@@ -31,13 +32,12 @@ const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'Insuffici
  */
 export function tenantStatus(
   tenant: TenantObject,
-  verdict: Verdict,
+  verdict: Answer,
   reportOf: (node: string) => NodeReport,
   previous: TenantStatus | undefined,
   now: string,
 ): TenantStatus {
-  const { generation = 0 } = tenant.metadata;
-  const { spec } = tenant;
+  const { generation } = verdict;
   const before = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
   const condition = (type: string, status: Condition['status'], reason: string, message: string): Condition => {
     const old = before(type);
@@ -66,6 +66,7 @@ export function tenantStatus(
   const programmed = programmedOf(reports, before('Programmed')?.status === 'True' && !moved);
   const ready = readyOf(reports, programmed.status);
   const degraded = degradedOf(reports);
+  const offer = writtenOffer(verdict.offer);
 
   return {
     observedGeneration: generation,
@@ -76,18 +77,10 @@ export function tenantStatus(
       ...(placements.length === 0 ? [] : [condition('Degraded', degraded.status, degraded.reason, degraded.message)]),
     ],
     placements,
-    framesPerSecond: framesPerSecond(spec),
+    framesPerSecond: framesPerSecond(tenant.spec),
     utilization: verdict.utilization.toFixed(3),
     misses: reports.reduce((sum, { misses }) => sum + misses, 0),
-    ...(verdict.offer === undefined
-      ? {}
-      : {
-          offer: {
-            ...(verdict.offer.framesPerSecond === undefined ? {} : { framesPerSecond: verdict.offer.framesPerSecond }),
-            ...(verdict.offer.deadlineUs === undefined ? {} : { deadline: formatDurationUs(verdict.offer.deadlineUs) }),
-            ...(verdict.offer.streams === undefined ? {} : { streams: verdict.offer.streams }),
-          },
-        }),
+    ...(offer === undefined ? {} : { offer }),
   };
 }
 

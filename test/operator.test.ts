@@ -80,15 +80,21 @@ describe('admission', () => {
     expect(refused.message).toMatch(
       /^0\/3 nodes admit: 2 UtilizationExceeded \(best: edge-1 at [0-9.]+\), 1 ProfilePending/,
     );
-    const { offer } = (await cluster.getTenant('crowd'))!.status!;
+    const offerOf = async (): Promise<{ streams?: number } | undefined> =>
+      (await cluster.getTenant('crowd'))!.status!.offer;
+    const offer = await offerOf();
     expect(offer!.streams).toBeGreaterThan(0);
     const { output } = cluster.api.kubectl('describe', 'itn', 'crowd');
     expect(output).toContain('0/3 nodes admit');
     expect(output).toMatch(/Warning\s+UtilizationExceeded/);
 
+    await cluster.tenant('crowd', { streams: 10_000, framesPerSecond: 10_000, deadline: '4ms', jitter: '0s' });
+    await until(async () => (await offerOf()) === undefined, 'no offer, for nothing smaller fits either');
+    expect((await cluster.condition('crowd', 'Admitted', 'False')).message).toContain('nothing smaller fits');
+
     await cluster.tenant('crowd', { streams: offer!.streams, framesPerSecond: 30, deadline: '100ms' });
     await cluster.admitted('crowd');
-    expect((await cluster.getTenant('crowd'))!.status!.offer).toBeUndefined();
+    expect(await offerOf()).toBeUndefined();
   });
 
   test('says what is misconfigured: model, shape, priority class', async () => {

@@ -114,11 +114,26 @@ function severity(refusal: Refusal): number {
   }
 }
 
+/** What would be admitted instead, as status and `deeprt plan` write it. */
+export interface WrittenOffer {
+  readonly framesPerSecond?: number;
+  readonly deadline?: string;
+  readonly streams?: number;
+}
+
+/** Undefined when nothing smaller fits: server-side apply turns an empty object into null, which the schema refuses. */
+export function writtenOffer(offer: Offer | undefined): WrittenOffer | undefined {
+  if (offer === undefined || Object.keys(offer).length === 0) return undefined;
+  const { deadlineUs, ...others } = offer;
+  return { ...others, ...(deadlineUs === undefined ? {} : { deadline: formatDurationUs(deadlineUs) }) };
+}
+
 export function explainOffer(offer: Offer): string {
+  const { framesPerSecond, deadline, streams } = writtenOffer(offer) ?? {};
   const parts = [
-    ...(offer.framesPerSecond === undefined ? [] : [`${offer.framesPerSecond} frames per second`]),
-    ...(offer.deadlineUs === undefined ? [] : [`a deadline of ${formatDurationUs(offer.deadlineUs)}`]),
-    ...(offer.streams === undefined ? [] : [`${offer.streams} ${offer.streams === 1 ? 'stream' : 'streams'}`]),
+    ...(framesPerSecond === undefined ? [] : [`${framesPerSecond} frames per second`]),
+    ...(deadline === undefined ? [] : [`a deadline of ${deadline}`]),
+    ...(streams === undefined ? [] : [`${streams} ${streams === 1 ? 'stream' : 'streams'}`]),
   ];
   return parts.length === 0 ? 'nothing smaller fits now either' : `would fit now: ${parts.join(', or ')}`;
 }
