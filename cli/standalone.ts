@@ -124,10 +124,12 @@ export class Standalone {
     const drifts = this.devices.units.map(({ keeper }) => keeper.watchDrift(() => void this.refresh()));
     let timer: NodeJS.Timeout | undefined;
     const watcher = watch(this.#options.dir, { depth: 0, ignoreInitial: true });
-    watcher.on('all', () => {
+    const changed = (): void => {
       clearTimeout(timer);
       timer = setTimeout(() => void this.refresh(), SETTLE_MS);
-    });
+    };
+    watcher.on('all', changed);
+    watcher.on('ready', changed); // The folder may have changed since it was read, before it was watched.
     watcher.on('error', (error) =>
       this.#options.log.error({ error: (error as Error).message }, 'cannot watch the folder'),
     );

@@ -1,9 +1,12 @@
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Running } from './support/cli.js';
-import { deeprt, inferJson, standalone } from './support/cli.js';
+import { deeprt, inferJson, standalone, start } from './support/cli.js';
 import { identityNetwork } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
@@ -100,7 +103,7 @@ describe('the folder is followed', () => {
     expect((await running.logged(({ msg }) => msg.startsWith('manifest refused'), seen))['problem']).toMatch(
       /a\.yaml:1: not YAML/,
     );
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await setTimeout(100);
     expect(await status('a')).toBe(200);
 
     // A changed request that cannot fit: the one before goes on.
@@ -123,6 +126,16 @@ describe('the folder is followed', () => {
     await running.logged(({ msg, tenant }) => msg === 'tenant withdrawn' && tenant === 'default/b');
     expect(await status('b')).toBe(404);
     expect(await status('a')).toBe(200);
+  });
+
+  test('a change while the machine is being measured, before the folder is watched, is found', async () => {
+    await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
+    await workspace.write('a.yaml', tenantManifest('a'));
+    const starting = standalone(workspace);
+    for (let waits = 0; waits < 1000 && !existsSync(workspace.state); waits++) await setTimeout(5); // made when the folder has been read
+    await workspace.write('b.yaml', tenantManifest('b'));
+    running = await starting;
+    expect(await verdictOf('b')).toMatchObject({ admitted: true });
   });
 
   test('a model that comes later is measured, and its tenant admitted', async () => {
@@ -181,7 +194,7 @@ test('SIGTERM answers what was accepted, reports and ends with code 0', async ()
   );
   running = await standalone(workspace, '--report', 'json');
   const answers = [1, 2, 3].map(() => status('a'));
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await setTimeout(50);
   const ended = running.kill('SIGTERM');
   expect(await Promise.all(answers)).toEqual([200, 200, 200]);
   const { code, stdout } = await ended;
@@ -422,6 +435,13 @@ describe('commands without a device', () => {
       code: 0,
       stdout: expect.stringMatching(/SIGTERM/) as unknown,
     });
+  });
+
+  test('output that nobody reads to the end is no error', async () => {
+    const { child, result } = start(['--help']);
+    child.stdout!.destroy();
+    await once(child, 'close');
+    expect(result()).toMatchObject({ code: 0, stderr: '' });
   });
 
   test('standalone refuses to start on bad manifests, listing all of them', async () => {
