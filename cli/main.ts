@@ -186,7 +186,6 @@ program
     'something that goes wrong; may be given several times (see below)',
     (text, before: Fault[] | undefined) => faultArgument(text, before),
   )
-  .addOption(tlsOption())
   .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(outputOption('-o, --output <form>'))
   .addHelpText(
@@ -271,6 +270,12 @@ program
   .action(async () => print((await installCuda()).map((file) => `installed ${file}`).join('\n')));
 
 addClusterCommands(program);
+
+// Who reads on, such as head, may have seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 try {
   await program.parseAsync();

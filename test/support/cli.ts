@@ -13,7 +13,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-function start(args: readonly string[], nodeOptions = ''): { child: ChildProcess; result: () => CommandResult } {
+export function start(args: readonly string[], nodeOptions = ''): { child: ChildProcess; result: () => CommandResult } {
   const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NODE_OPTIONS: nodeOptions },
