@@ -27,7 +27,7 @@ export class Camera {
     this.#worker = new Worker(new URL(import.meta.url), { workerData: settings });
   }
 
-  /** Since the last look. */
+  /** Of the frames sent since the last look, when all of them have been answered or given up. */
   async look(): Promise<Sight> {
     const sight = new Promise<Sight>((resolve) => this.#worker.once('message', resolve));
     this.#worker.postMessage('look');
@@ -39,41 +39,49 @@ export class Camera {
   }
 }
 
-if (!isMainThread) {
-  const { url, frame, periodMs } = workerData as Settings;
-  let [sent, late, failed, sinceMs] = [0, 0, 0, performance.now()];
-  let answeredAt: number[] = [];
-  let reasons = new Set<string>();
-  const fail = (reason: string): void => {
-    failed++;
-    reasons.add(reason);
-  };
-  setInterval(() => {
-    sent++;
+/** What became of a frame. */
+interface Outcome {
+  readonly atMs: number;
+  readonly late: boolean;
+  readonly failure: string | undefined;
+}
+
+async function send({ url, frame }: Settings): Promise<Outcome> {
+  let late = false;
+  let failure: string | undefined;
+  try {
     const headers = { 'content-type': 'image/jpeg' };
-    fetch(url, { method: 'POST', headers, body: frame, signal: AbortSignal.timeout(5000) })
-      .then(async (response) => {
-        const answer = (await response.json()) as { error?: string; parameters?: { deadline_met?: boolean } };
-        if (response.status !== 200) return fail(`${response.status} ${answer.error ?? ''}`);
-        answeredAt.push(performance.now());
-        if (answer.parameters?.deadline_met === false) late++;
-      })
-      .catch((error: unknown) =>
-        fail(((error as Error).cause as Error | undefined)?.message ?? (error as Error).message),
-      );
-  }, periodMs);
+    const response = await fetch(url, { method: 'POST', headers, body: frame, signal: AbortSignal.timeout(5000) });
+    const answer = (await response.json()) as { error?: string; parameters?: { deadline_met?: boolean } };
+    if (response.status === 200) late = answer.parameters?.deadline_met === false;
+    else failure = `${response.status} ${answer.error ?? ''}`;
+  } catch (error) {
+    failure = ((error as Error).cause as Error | undefined)?.message ?? (error as Error).message;
+  }
+  return { atMs: performance.now(), late, failure };
+}
+
+function sightOf(outcomes: readonly Outcome[], sinceMs: number, untilMs: number): Sight {
+  const answers = outcomes.filter(({ failure }) => failure === undefined);
+  const times = [sinceMs, ...answers.map(({ atMs }) => atMs).sort((a, b) => a - b), untilMs];
+  return {
+    sent: outcomes.length,
+    answered: answers.length,
+    late: answers.filter(({ late }) => late).length,
+    failed: outcomes.length - answers.length,
+    reasons: [...new Set(outcomes.flatMap(({ failure }) => failure ?? []))],
+    gapMs: Math.round(Math.max(...times.slice(1).map((time, i) => time - times[i]!))),
+  };
+}
+
+if (!isMainThread) {
+  const settings = workerData as Settings;
+  let frames: Promise<Outcome>[] = [];
+  let sinceMs = performance.now();
+  setInterval(() => frames.push(send(settings)), settings.periodMs);
   parentPort!.on('message', () => {
-    const nowMs = performance.now();
-    const times = [sinceMs, ...answeredAt, nowMs];
-    const gapMs = Math.round(Math.max(...times.slice(1).map((time, i) => time - times[i]!)));
-    parentPort!.postMessage({
-      sent,
-      answered: answeredAt.length,
-      late,
-      failed,
-      reasons: [...reasons],
-      gapMs,
-    } satisfies Sight);
-    [sent, late, failed, reasons, answeredAt, sinceMs] = [0, 0, 0, new Set(), [], nowMs];
+    const [looked, from, to] = [frames, sinceMs, performance.now()];
+    [frames, sinceMs] = [[], to];
+    void Promise.all(looked).then((outcomes) => parentPort!.postMessage(sightOf(outcomes, from, to)));
   });
 }
