@@ -51,6 +51,8 @@ const profileOption = (): Option =>
   ).makeOptionMandatory();
 const outputOption = (flag: string): Option =>
   new Option(flag, 'how to print').choices(['table', 'json']).default('table');
+const durationOption = (what: string, usual: string): Option =>
+  new Option('--duration <time>', what).argParser(durationArgument).default(durationArgument(usual), usual);
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const program = new Command('deeprt')
@@ -180,7 +182,7 @@ program
   .addOption(manifests())
   .addOption(profileOption())
   .option('--seed <n>', 'seed of phases and jitter', seedArgument, 1)
-  .option('--duration <time>', 'virtual time to cover', durationArgument, 60_000_000)
+  .addOption(durationOption('virtual time to cover', '60s'))
   .option(
     '--fault <fault>',
     'something that goes wrong; may be given several times (see below)',
@@ -219,7 +221,7 @@ program
   )
   .addOption(manifests())
   .requiredOption('--target <url>', 'where the agent listens, such as http://127.0.0.1:8080')
-  .option('--duration <time>', 'how long to send', durationArgument, 30_000_000)
+  .addOption(durationOption('how long to send', '30s'))
   .option(
     '--frames <dir>',
     'folder of JPEG frames: gate-1.jpg is for tenants gate and gate-north, any for tenants without; drawn noise when not given',

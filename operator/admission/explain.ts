@@ -139,6 +139,7 @@ export function explainOffer(offer: Offer): string {
 }
 
 function milliseconds(us: number): string {
+  if (us < 50) return `${Math.ceil(us)}us`; // rather than 0.0ms
   return `${(us / 1000).toFixed(1)}ms`;
 }
 
