@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Logger } from '../cli/log.js';
 import { WcetTable } from '../sched/wcet.js';
 import { Standalone } from '../cli/standalone.js';
+import { Cameras } from './support/cameras.js';
 import { inferJson } from './support/cli.js';
 import type { DevicePlan } from '../operator/admission/device-plan.js';
 import { placedOn } from '../operator/admission/device-plan.js';
@@ -18,7 +19,7 @@ import { newWorkspace, tenantManifest } from './support/workspace.js';
 const MIB = 1024 ** 2;
 let workspace: Workspace;
 let standalone: Standalone | undefined;
-let cameras: NodeJS.Timeout[] = [];
+const cameras = new Cameras();
 let lines: { message: string; fields: Record<string, unknown> }[] = [];
 
 const faultsOf = (device: number): string => join(workspace.root, `faults-${device}.json`);
@@ -69,9 +70,8 @@ beforeEach(async () => {
   lines = [];
   initial.clear();
 });
+afterEach(() => cameras.stop());
 afterEach(async () => {
-  for (const timer of cameras) clearInterval(timer);
-  cameras = [];
   await standalone?.stop();
   standalone = undefined;
   await workspace.dispose();
@@ -193,12 +193,12 @@ describe('two devices', () => {
 
   function camera(tenant: string): void {
     answers.set(tenant, []);
-    const send = (): void =>
-      void inferJson(standalone!.url, tenant, frame).then(async (response) => {
-        answers.get(tenant)!.push(response.status);
-        await response.arrayBuffer();
-      });
-    cameras.push(setInterval(send, PERIOD_MS));
+    const send = async (): Promise<void> => {
+      const response = await inferJson(standalone!.url, tenant, frame);
+      answers.get(tenant)!.push(response.status);
+      await response.arrayBuffer();
+    };
+    cameras.add(send, PERIOD_MS);
   }
   async function tenants(count: number, more: object = {}): Promise<void> {
     await workspace.write(
@@ -247,8 +247,7 @@ describe('two devices', () => {
     const served = admitted().filter((name) => name !== 'tight');
     for (const tenant of served) camera(tenant);
     await new Promise((resolve) => setTimeout(resolve, 8000));
-    for (const timer of cameras) clearInterval(timer);
-    await until(() => devices.inFlight === 0, 5000);
+    await cameras.stop();
     const books = served.map((name) => devices.books().get(`default/${name}`)!);
     const sum = (pick: (book: (typeof books)[number]) => number): number =>
       books.reduce((all, each) => all + pick(each), 0);

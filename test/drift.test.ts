@@ -5,6 +5,7 @@ import { parse, stringify } from 'yaml';
 import type { Logger } from '../cli/log.js';
 import type { StandaloneOptions } from '../cli/standalone.js';
 import { Standalone } from '../cli/standalone.js';
+import { Cameras } from './support/cameras.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
 import { identityNetwork } from './support/onnx.js';
@@ -23,7 +24,7 @@ let workspace: Workspace;
 let options: StandaloneOptions;
 let standalone: Standalone;
 let watcher: { stop: () => Promise<void> };
-let cameras: NodeJS.Timeout[] = [];
+const cameras = new Cameras();
 const lines: { at: number; message: string; fields: object }[] = [];
 
 const inject = (faults: Faults): Promise<void> =>
@@ -31,13 +32,11 @@ const inject = (faults: Faults): Promise<void> =>
 
 function camera(tenant: string): void {
   const body = JSON.stringify({ inputs: [{ name: 'in', shape: [1, 3, 16, 16], datatype: 'FP32', data: FRAME }] });
-  const send = (): void =>
-    void fetch(`${standalone.url}/v2/models/default.${tenant}/infer`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-    }).then((response) => response.arrayBuffer());
-  cameras.push(setInterval(send, PERIOD_MS));
+  const send = async (): Promise<void> => {
+    const url = `${standalone.url}/v2/models/default.${tenant}/infer`;
+    await (await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).arrayBuffer();
+  };
+  cameras.add(send, PERIOD_MS);
 }
 
 const admitted = (): string[] =>
@@ -120,9 +119,8 @@ beforeEach(async () => {
   await (await Standalone.start(options)).stop();
 });
 
+afterEach(() => cameras.stop());
 afterEach(async () => {
-  for (const timer of cameras) clearInterval(timer);
-  cameras = [];
   await watcher.stop();
   await standalone.stop();
   await workspace.dispose();
