@@ -25,12 +25,11 @@ test(
   'kubectl apply -f examples/: tenants become Admitted, Programmed, Ready and are answered in time; one is refused, with reasons',
   async () => {
     expect(cluster.api.kubectl('apply', '-f', EXAMPLES).code).toBe(0);
-    await until(
-      async () => (await cluster.getTenant('crowd-count'))?.status?.offer !== undefined,
-      'the device to be measured and the tenants decided',
-      undefined,
-      LONGEST_PROFILING_MS,
-    );
+    const decided = async (): Promise<boolean> => {
+      const conditions = (await cluster.getTenant('crowd-count'))?.status?.conditions;
+      return conditions?.find(({ type }) => type === 'Admitted')?.reason === 'UtilizationExceeded';
+    };
+    await until(decided, 'the device to be measured and the tenants decided', undefined, LONGEST_PROFILING_MS);
     for (const name of ADMITTED)
       for (const type of ['Admitted', 'Programmed', 'Ready'] as const) await cluster.condition(name, type, 'True');
 
@@ -38,7 +37,9 @@ test(
     expect(message).toMatch(/^edge-1: utilization would be \d+\.\d+, most of it for text-detector@3x320x320; /);
     const { output } = cluster.api.kubectl('describe', 'itn', 'crowd-count');
     expect(output).toContain(message);
-    expect(output).toMatch(/Offer:\s+.*Frames Per Second|Offer:\s+Streams|Offer:\s+Deadline/s);
+    // How much room the others leave is this machine's affair.
+    expect(message).toMatch(/would fit now: |nothing smaller fits now either$/);
+    expect(/Offer:\s+(Deadline|Frames Per Second|Streams):/.test(output)).toBe(message.includes('would fit now: '));
     expect(output).toMatch(/Warning\s+UtilizationExceeded\s+.*deeprt-operator\s+edge-1: utilization would be/);
     const table = cluster.api.kubectl('get', 'itn').output;
     expect(table).toMatch(/entrance-north\s+text-detector\s+3\s+4\s+200ms\s+True\s+edge-1\s+0\.\d{3}\s+0/);
