@@ -248,6 +248,7 @@ describe('two devices', () => {
     for (const tenant of served) camera(tenant);
     await new Promise((resolve) => setTimeout(resolve, 8000));
     await cameras.stop();
+    await until(() => devices.inFlight === 0, 5000);
     const books = served.map((name) => devices.books().get(`default/${name}`)!);
     const sum = (pick: (book: (typeof books)[number]) => number): number =>
       books.reduce((all, each) => all + pick(each), 0);

@@ -219,6 +219,7 @@ export class TestCluster {
     type: string,
     status: 'True' | 'False' | 'Unknown',
     reason?: string,
+    withinMs = 20_000,
   ): Promise<Condition> {
     let found: Condition | undefined;
     let tenant: Tenant | undefined;
@@ -235,7 +236,7 @@ export class TestCluster {
         },
         'it',
         undefined,
-        20_000,
+        withinMs,
       );
     } catch {
       throw new Error(
