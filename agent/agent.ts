@@ -1,26 +1,31 @@
 import type { ResourceOf } from '../api/manifests.js';
+import type { GivenUpBecause } from '../sched/frame.js';
 import type { Step } from '../sched/ladder.js';
 import { deepestRung, ladderOf } from '../sched/ladder.js';
 import { WcetTable } from '../sched/wcet.js';
 import { nowUs } from './clock.js';
 import type { FramePool } from './device/frame-pool.js';
-import type { BatchDone, DeviceOptions, JobDone, OutputTensor, Program, Rung } from './device/messages.js';
+import type { BatchDone, DeviceOptions, OutputTensor, Program, ProgramCategory, Ran, Rung } from './device/messages.js';
 import type { DeviceLost } from './device/device.js';
 import { frameBytes } from './device/frames.js';
 import type { SupervisorListener } from './device/supervisor.js';
 import { SupervisedDevice } from './device/supervisor.js';
 import { imageInput } from './ingest/image.js';
 import { AgentMetrics } from './metrics.js';
+import type { ProfileStatus, ScheduleDevice } from './recheck.js';
+import { promisedOf, recheck } from './recheck.js';
 import type { Outcome, TenantTerms } from './tenant.js';
 import { OUTCOMES, ServedTenant } from './tenant.js';
-
-type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
-type ProfileStatus = NonNullable<ResourceOf<'GPUProfile'>['status']>;
 
 /** How long frames of one category may pile up, in frames, before more are turned away. */
 const MOST_WAITING = 4096;
 const LEAST_SLOTS = 32;
 const POOL_BYTES = 1024 ** 3;
+/** Spare frames of each tenant that may be on their way through this node. */
+const SPARE_SLOTS = 16;
+const SPARE_POOL_BYTES = 256 * 1024 ** 2;
+/** Of the time for ingest, the part that comes after the run: handing the answer over. */
+const ANSWER_US = 2000;
 
 /** A frame's answer: its part of a batch's outputs, and its times in microseconds. */
 export interface Answer {
@@ -48,17 +53,27 @@ export type Change =
   | { readonly kind: 'degraded'; readonly tenant: string; readonly shape: readonly number[] };
 
 /** Why a frame was not answered. */
-export class FrameFailure extends Error {}
+export class FrameFailure extends Error {
+  readonly code: string;
 
-/** The device is behind, the frame could not meet its deadline any more, and its tenant wants no late answer. */
-export class FrameDropped extends FrameFailure {
-  constructor() {
-    super('the device is behind: this frame could not meet its deadline any more, and was given up');
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
   }
 }
 
+/** The frame could not meet its deadline any more, or another took its place. */
+export class FrameDropped extends FrameFailure {}
+
+const DROPPED: Record<Exclude<GivenUpBecause, 'withdrawn'>, readonly [code: string, message: string]> = {
+  late: ['DeadlinePassed', 'this frame could not meet its deadline any more, and was given up'],
+  replaced: ['ReplacedByNewer', 'a newer frame of this stream took the place of this one (spec.spareFrames: Latest)'],
+  full: ['SpareQueueFull', 'too many frames of this tenant wait for spare time already'],
+};
+
 interface Flight {
   readonly tenant: ServedTenant;
+  readonly promised: boolean;
   readonly pool: FramePool;
   readonly slot: number;
   readonly arrivedUs: number;
@@ -71,6 +86,8 @@ export interface Slot {
   readonly bytes: Uint8Array;
   readonly pool: FramePool;
   readonly index: number;
+  /** Whether its frame is one of those that its tenant was promised. */
+  readonly promised: boolean;
 }
 
 /** One device's books: what share of its time went where. */
@@ -105,13 +122,14 @@ export class Agent {
   readonly #layouts = new Map<string, 'NCHW' | 'NHWC'>();
   #device!: SupervisedDevice;
   #lastId = 0;
-  /** Categories whose windows are exported. */
-  #windows: string[] = [];
+  /** Categories whose gaps are exported. */
+  #visited: string[] = [];
+  #ingestUs = 0;
   /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
   onChange: (change: Change) => void = () => undefined;
 
-  /** Told of each job that has run. */
-  onJob: ((job: JobDone) => void) | undefined;
+  /** Told of each batch that has run. */
+  onRan: ((ran: Ran) => void) | undefined;
   readonly #adaptation: boolean;
 
   private constructor({ index = 0, metrics = new AgentMetrics(), adaptation = true }: AgentOptions) {
@@ -126,9 +144,15 @@ export class Agent {
       batchDone: (done) => agent.#batchDone(done),
       dropped: (ids, why) => {
         for (const id of ids)
-          agent.#land(id)?.reject(why === 'late' ? new FrameDropped() : new FrameFailure('the tenant was withdrawn'));
+          agent
+            .#land(id)
+            ?.reject(
+              why === 'withdrawn'
+                ? new FrameFailure('TenantWithdrawn', 'the tenant was withdrawn')
+                : new FrameDropped(...DROPPED[why]),
+            );
       },
-      jobDone: (done) => agent.#jobDone(done),
+      ran: (done) => agent.#ran(done),
       lost: (error) => agent.#lost(error),
       recovered: (tookMs) => {
         agent.metrics.deviceReady.set({ device: `${agent.index}` }, 1);
@@ -200,55 +224,21 @@ export class Agent {
     this.#outputs.set(`${model}@${shape.join('x')}`, outputs);
   }
 
-  /** Programs a schedule; resolves when the dispatcher has taken it over. Tenants change at that instant. */
+  /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
   async apply(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
-    const overheadUs = profile.dispatchOverheadUs ?? 0;
-    const ingestUs = profile.ingestUs ?? 0;
+    this.#ingestUs = profile.ingestUs ?? 0;
     const served = new Map<string, TenantTerms>();
-    const program: Program = {
-      bestEffortUs: schedule.bestEffortUs ?? 0,
-      adaptation: this.#adaptation,
-      categories: schedule.categories.map((category) => {
-        const model = this.#models.get(category.model);
-        const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
-        if (model === undefined || shapes.length === 0)
-          throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
-        const layout = model.spec.input.layout ?? 'NCHW';
-        const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
-        const { dims } = ladder[0]!;
-        const elementType = model.spec.input.elementType ?? 'float32';
-        this.#layouts.set(category.name, layout);
-        for (const tenant of category.tenants)
-          served.set(`${tenant.namespace}.${tenant.name}`, {
-            namespace: tenant.namespace,
-            name: tenant.name,
-            class: category.class,
-            category: category.name,
-            model: category.model,
-            streams: tenant.streams,
-            periodUs: tenant.periodUs,
-            jitterUs: tenant.jitterUs,
-            deadlineUs: tenant.deadlineUs ?? Infinity,
-            deepest: deepestRung(tenant.minShape, shapes),
-            late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
-            shape: category.shape,
-            input: { name: model.spec.input.name, dims, elementType },
-            image: imageInput(model, category.shape),
-            outputs: this.#outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
-          });
-        this.#growPool(category, frameBytes(dims, elementType));
-        return {
-          name: category.name,
-          model: category.model,
-          class: category.class,
-          ladder,
-          overheadUs,
-          windowUs: category.windowUs ?? 0,
-          windowOffsetUs: category.windowOffsetUs ?? 0,
-          relativeDeadlineUs: category.relativeDeadlineUs ?? 0,
-        };
-      }),
-    };
+    const { visits } = recheck(schedule, profile);
+    const categories = categoriesOf(schedule).map((category): ProgramCategory => {
+      const { name, tenants } = category;
+      const { ladder, termsOf } = this.#ladderOf(category, profile);
+      for (const tenant of tenants) served.set(`${tenant.namespace}.${tenant.name}`, termsOf(tenant));
+      this.#growPools(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType));
+      const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, this.#ingestUs)];
+      const overheadUs = profile.dispatchOverheadUs ?? 0;
+      return { name, model: category.model, ladder, overheadUs, visit: visits.get(name), promised };
+    });
+    const program: Program = { adaptation: this.#adaptation, categories };
     // Whoever leaves stops sending before the change, whoever comes starts after it.
     for (const [path, tenant] of this.#tenants)
       if (!served.has(path)) {
@@ -256,7 +246,7 @@ export class Agent {
         this.#former.set(path, tenant);
       }
     await this.#device.program(program);
-    const programmed = new Set(program.categories.map(({ name }) => name));
+    const programmed = new Set(program.categories.flatMap(({ name }) => [poolName(name, true), poolName(name, false)]));
     for (const [name, pool] of this.#pools)
       if (!programmed.has(name)) {
         this.#pools.delete(name);
@@ -265,16 +255,51 @@ export class Agent {
     for (const [path, terms] of served) {
       const known = this.#tenants.get(path) ?? this.#former.get(path);
       this.#former.delete(path);
-      known?.change(terms, ingestUs);
-      this.#tenants.set(path, known ?? new ServedTenant(terms, ingestUs));
+      known?.change(terms);
+      this.#tenants.set(path, known ?? new ServedTenant(terms));
     }
     this.#tellPromises(program);
+  }
+
+  /** The shapes that a category may be computed at on this device, and its tenants' terms. */
+  #ladderOf(category: ServedCategory, profile: ProfileStatus): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
+    const model = this.#models.get(category.model);
+    const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
+    if (model === undefined || shapes.length === 0)
+      throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
+    const layout = model.spec.input.layout ?? 'NCHW';
+    const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
+    const { dims } = ladder[0]!;
+    this.#layouts.set(category.name, layout);
+    const common = {
+      category: category.name,
+      model: category.model,
+      shape: category.shape,
+      input: { name: model.spec.input.name, dims, elementType: model.spec.input.elementType ?? ('float32' as const) },
+      image: imageInput(model, category.shape),
+      outputs: this.#outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
+    };
+    const termsOf = (tenant: ServedEntry): TenantTerms => ({
+      ...common,
+      namespace: tenant.namespace,
+      name: tenant.name,
+      promised: tenant.promised,
+      beyond: tenant.beyondPromise === 'Refuse' ? 'refuse' : 'serve',
+      latest: tenant.spareFrames === 'Latest',
+      streams: tenant.streams,
+      periodUs: tenant.periodUs,
+      jitterUs: tenant.jitterUs,
+      deadlineUs: tenant.deadlineUs ?? Infinity,
+      deepest: deepestRung(tenant.minShape, shapes),
+      late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
+    });
+    return { ladder, termsOf };
   }
 
   /** Exports what the device is promised to. */
   #tellPromises({ categories }: Program): void {
     const device = `${this.index}`;
-    const { tenantStreams, tenantRate, tenantDeadline, window } = this.metrics;
+    const { tenantStreams, tenantRate, tenantDeadline, gap } = this.metrics;
     for (const gauge of [tenantStreams, tenantRate, tenantDeadline])
       for (const { terms } of this.#former.values())
         gauge.remove({ namespace: terms.namespace, tenant: terms.name, device });
@@ -289,57 +314,71 @@ export class Agent {
       tenantRate.set(labels, (terms.streams * 1e6) / terms.periodUs);
       if (terms.deadlineUs !== Infinity) tenantDeadline.set(labels, terms.deadlineUs / 1e6);
     }
-    for (const category of this.#windows) window.remove({ device, category });
-    this.#windows = categories.filter(({ class: c }) => c === 'RealTime').map(({ name }) => name);
+    for (const category of this.#visited) gap.remove({ device, category });
+    this.#visited = categories.filter(({ visit }) => visit !== undefined).map(({ name }) => name);
     for (const fault of ['crash', 'hang']) this.metrics.deviceLosses.inc({ device, fault }, 0);
     for (const { name: category } of categories) this.metrics.overruns.inc({ device, category }, 0);
-    for (const { name, windowUs } of categories)
-      if (this.#windows.includes(name)) window.set({ device, category: name }, windowUs / 1e6);
+    for (const { name, visit } of categories)
+      if (visit !== undefined) gap.set({ device, category: name }, visit.gapUs / 1e6);
   }
 
   /** A slot for a frame of this tenant; undefined when too many frames wait. */
-  takeSlot(tenant: ServedTenant): Slot | undefined {
-    const pool = this.#pools.get(tenant.terms.category);
+  takeSlot(tenant: ServedTenant, promised: boolean): Slot | undefined {
+    if (!promised && tenant.spareInFlight >= SPARE_SLOTS) return undefined;
+    const pool = this.#pools.get(poolName(tenant.terms.category, promised));
     const index = pool?.take();
-    return pool === undefined || index === undefined ? undefined : { pool, index, bytes: pool.stage(index) };
+    if (pool === undefined || index === undefined) return undefined;
+    if (!promised) tenant.spareInFlight++;
+    return { pool, index, promised, bytes: pool.stage(index) };
   }
 
-  giveSlot({ pool, index }: Slot): void {
+  giveSlot(tenant: ServedTenant, { pool, index, promised }: Omit<Slot, 'bytes'>): void {
+    if (!promised) tenant.spareInFlight--;
     pool.give(index);
   }
 
   /** Submits a frame; its slot is taken care of from here on. */
-  async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number): Promise<Answer> {
-    const { category, model, deepest, late, deadlineUs } = tenant.terms;
+  async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, stream = ''): Promise<Answer> {
+    const { category, model, deepest, late, deadlineUs, namespace, name, latest } = tenant.terms;
+    const { promised } = slot;
     const objection =
       this.failure === undefined ? this.#device.objection(model) : `the device is being replaced: ${this.failure}`;
     if (objection !== undefined) {
-      this.giveSlot(slot);
-      throw new FrameFailure(objection);
+      this.giveSlot(tenant, slot);
+      throw new FrameFailure('DeviceUnavailable', objection);
     }
     try {
       slot.pool.publish(slot.index);
     } catch (error) {
-      this.giveSlot(slot);
-      throw new FrameFailure(`no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
+      this.giveSlot(tenant, slot);
+      throw new FrameFailure('OutOfMemory', `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
     }
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#flights.set(id, { tenant, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
+      this.#flights.set(id, { tenant, promised, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
       this.metrics.queueDepth.inc({ device: `${this.index}`, category });
       const atUs = nowUs();
-      const terms = { deepest, late, dueUs: arrivedUs + deadlineUs };
-      this.#device.submit({ id, category, pool: slot.pool.id, slot: slot.index, atUs, terms });
+      const key = `${namespace}/${name}`;
+      const dueUs = arrivedUs + deadlineUs - Math.min(ANSWER_US, this.#ingestUs);
+      const offer = { category, tenant: key, atUs, promised, deepest, late, dueUs };
+      const replaces = latest && !promised ? { replaces: `${key}/${stream}` } : {};
+      this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer: { ...offer, ...replaces } });
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
     });
   }
 
   /** Notes what became of a frame. */
-  count(tenant: ServedTenant, outcome: Outcome, latencyUs?: number, batch = 0): void {
+  count(tenant: ServedTenant, outcome: Outcome, promised: boolean | undefined, latencyUs?: number, batch = 0): void {
     const { namespace, name } = tenant.terms;
     tenant.outcomes[outcome]++;
     this.metrics.frames.inc({ namespace, tenant: name, outcome });
-    if (outcome === 'late' || outcome === 'dropped') this.metrics.misses.inc({ namespace, tenant: name });
+    if (promised === true) tenant.promisedFrames++;
+    if (promised === false) tenant.spareFrames++;
+    if (promised === false) this.metrics.spareFrames.inc({ namespace, tenant: name, outcome });
+    if (promised === true && (outcome === 'late' || outcome === 'dropped')) {
+      tenant.misses++;
+      this.metrics.misses.inc({ namespace, tenant: name });
+    }
     if (latencyUs === undefined) return;
     tenant.latencyUs.record(Math.max(1, latencyUs));
     tenant.batchSum += batch;
@@ -348,7 +387,7 @@ export class Agent {
 
   async stop(): Promise<void> {
     await this.#device.stop();
-    for (const id of [...this.#flights.keys()]) this.#land(id)?.reject(new FrameFailure('the agent is stopping'));
+    for (const id of [...this.#flights.keys()]) this.#land(id)?.reject(new FrameFailure('AgentStopping', 'the agent is stopping'));
   }
 
   /** Frames that were accepted and not answered yet. */
@@ -356,24 +395,30 @@ export class Agent {
     return this.#flights.size;
   }
 
-  #growPool(category: ScheduleDevice['categories'][number], slotBytes: number): void {
-    // Frames of the longest time that any of them may spend here, twice over, and some.
-    const perUs = category.tenants.reduce((sum, { streams, periodUs }) => sum + streams / periodUs, 0);
-    const streams = category.tenants.reduce((sum, tenant) => sum + tenant.streams, 0);
-    const longestUs = (category.windowUs ?? 0) + (category.relativeDeadlineUs ?? 0);
+  #growPools({ name, tenants }: ServedCategory, slotBytes: number): void {
+    // Promised frames of the longest time that any of them may spend here, twice over, and some.
+    const promised = tenants.filter((tenant) => tenant.promised);
+    const perUs = promised.reduce((sum, { streams, periodUs }) => sum + streams / periodUs, 0);
+    const streams = promised.reduce((sum, tenant) => sum + tenant.streams, 0);
+    const longestUs = promised.reduce((longest, { deadlineUs = 0 }) => Math.max(longest, deadlineUs), 0);
     const wanted = Math.max(LEAST_SLOTS, Math.min(MOST_WAITING, Math.ceil(2 * longestUs * perUs) + 4 * streams));
-    const slots = Math.max(1, Math.min(wanted, Math.floor(POOL_BYTES / slotBytes)));
-    const known = this.#pools.get(category.name);
+    if (promised.length > 0) this.#growPool(poolName(name, true), slotBytes, wanted, POOL_BYTES);
+    this.#growPool(poolName(name, false), slotBytes, SPARE_SLOTS * tenants.length, SPARE_POOL_BYTES);
+  }
+
+  #growPool(name: string, slotBytes: number, wanted: number, mostBytes: number): void {
+    const slots = Math.max(1, Math.min(wanted, Math.floor(mostBytes / slotBytes)));
+    const known = this.#pools.get(name);
     if (known !== undefined && known.slotBytes === slotBytes && known.slots >= slots) return;
     if (known !== undefined) this.#device.retirePool(known);
-    this.#pools.set(category.name, this.#device.newPool(slotBytes, slots));
+    this.#pools.set(name, this.#device.newPool(slotBytes, slots));
   }
 
   #land(id: number): Flight | undefined {
     const flight = this.#flights.get(id);
     if (flight === undefined) return undefined;
     this.#flights.delete(id);
-    flight.pool.give(flight.slot);
+    this.giveSlot(flight.tenant, { pool: flight.pool, index: flight.slot, promised: flight.promised });
     this.metrics.queueDepth.dec({ device: `${this.index}`, category: flight.tenant.terms.category });
     return flight;
   }
@@ -392,7 +437,7 @@ export class Agent {
       };
       const flight = this.#land(id);
       if (flight === undefined) release();
-      else if (error !== undefined) flight.reject(new FrameFailure(`the model failed on this batch: ${error}`));
+      else if (error !== undefined) flight.reject(new FrameFailure('ModelFailed', `the model failed on this batch: ${error}`));
       else {
         this.#noteShape(flight.tenant, shape);
         const { arrivedUs } = flight;
@@ -409,10 +454,10 @@ export class Agent {
       this.onChange({ kind: 'degraded', tenant: `${namespace}/${name}`, shape });
   }
 
-  #jobDone(job: JobDone): void {
-    const { category, jobKind, frames, startUs, endUs, wcetUs, lateStartUs, penaltyUs, nextRung } = job;
+  #ran(ran: Ran): void {
+    const { category, runKind, frames, startUs, endUs, wcetUs, penaltyUs, nextRung } = ran;
     const device = `${this.index}`;
-    const labels = { device, category, kind: jobKind };
+    const labels = { device, category, kind: runKind };
     this.books.jobs++;
     this.books.busyUs += endUs - startUs;
     this.metrics.jobDuration.observe(labels, (endUs - startUs) / 1e6);
@@ -424,18 +469,51 @@ export class Agent {
     }
     this.metrics.penalty.set({ device, category }, penaltyUs / 1e6);
     this.metrics.rung.set({ device, category }, nextRung);
-    this.onJob?.(job);
-    if (lateStartUs !== undefined) this.metrics.lateness.observe(Math.max(0, lateStartUs) / 1e6);
+    this.onRan?.(ran);
   }
 
   #lost({ message, fault }: DeviceLost): void {
     this.metrics.deviceReady.set({ device: `${this.index}` }, 0);
     this.metrics.deviceLosses.inc({ device: `${this.index}`, fault });
     for (const id of [...this.#flights.keys()])
-      this.#land(id)?.reject(new FrameFailure(`the device was lost with this frame: ${message}`));
+      this.#land(id)?.reject(new FrameFailure('DeviceLost', `the device was lost with this frame: ${message}`));
     this.onChange({ kind: 'deviceLost', error: message });
   }
 }
+
+type Entry = ScheduleDevice['categories'][number]['tenants'][number];
+
+/** A tenant's entry in a schedule, and whether its frames were promised to be in time. */
+type ServedEntry = Entry & { readonly promised: boolean };
+
+/** A category as a schedule asks for it: those who were promised something, and those whom it serves in spare time. */
+interface ServedCategory {
+  readonly name: string;
+  readonly model: string;
+  readonly shape: readonly number[];
+  readonly promised?: ScheduleDevice['categories'][number];
+  readonly tenants: ServedEntry[];
+}
+
+function categoriesOf({ categories, spare = [] }: ScheduleDevice): ServedCategory[] {
+  const all = new Map<string, ServedCategory>();
+  const add = (model: string, shape: readonly number[], tenant: ServedEntry): void => {
+    const name = `${model}@${shape.join('x')}`;
+    const known = all.get(name) ?? { name, model, shape, tenants: [] };
+    known.tenants.push(tenant);
+    all.set(name, known);
+  };
+  for (const category of categories) {
+    const { name, model, shape, tenants } = category;
+    if (category.class === 'RealTime')
+      all.set(name, { name, model, shape, promised: category, tenants: tenants.map((each) => ({ ...each, promised: true })) });
+    else for (const tenant of tenants) add(model, shape, { ...tenant, promised: false });
+  }
+  for (const { model, shape, ...tenant } of spare) add(model, shape, { ...tenant, promised: false });
+  return [...all.values()];
+}
+
+const poolName = (category: string, promised: boolean): string => (promised ? category : `${category}/spare`);
 
 /** The shapes that were measured for a model, as rungs; making frames smaller is part of what a smaller one takes. */
 function stepsOf(

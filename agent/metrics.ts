@@ -7,8 +7,13 @@ export class AgentMetrics {
   readonly frames = this.#counter('deeprt_frames_total', 'Frames by outcome.', ['namespace', 'tenant', 'outcome']);
   readonly misses = this.#counter(
     'deeprt_deadline_misses_total',
-    'Frames answered after their deadline, or given up because of it.',
+    'Promised frames answered after their deadline, or given up because of it.',
     ['namespace', 'tenant'],
+  );
+  readonly spareFrames = this.#counter(
+    'deeprt_spare_frames_total',
+    'Frames beyond what was promised, by outcome; deeprt_frames_total counts them too.',
+    ['namespace', 'tenant', 'outcome'],
   );
   readonly latency = this.#histogram(
     'deeprt_frame_latency_seconds',
@@ -18,7 +23,7 @@ export class AgentMetrics {
   );
   readonly ingest = this.#histogram(
     'deeprt_ingest_seconds',
-    'From the arrival of a frame to its window.',
+    'From the arrival of a frame to its being ready for the device.',
     [],
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
   );
@@ -56,12 +61,6 @@ export class AgentMetrics {
     'fault',
   ]);
   readonly busy = this.#counter('deeprt_device_busy_seconds_total', 'Time the device spent on jobs.', ['device']);
-  readonly lateness = this.#histogram(
-    'deeprt_dispatch_lateness_seconds',
-    'From the planned start of a job to its actual start on an idle device.',
-    [],
-    [0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01],
-  );
   readonly admittedUtilization = this.#gauge(
     'deeprt_admitted_utilization_ratio',
     'Share of a device that was promised.',
@@ -97,10 +96,11 @@ export class AgentMetrics {
     'Longest time from the arrival of a frame to its answer.',
     ['namespace', 'tenant', 'device'],
   );
-  readonly window = this.#gauge('deeprt_category_window_seconds', 'Over which frames of a category are collected.', [
-    'device',
-    'category',
-  ]);
+  readonly gap = this.#gauge(
+    'deeprt_category_gap_seconds',
+    'From one visit of a category to the next at most, while promised frames wait.',
+    ['device', 'category'],
+  );
   readonly deviceReady = this.#gauge('deeprt_device_ready', '1 while the device runs jobs.', ['device']);
   readonly profileStale = this.#gauge('deeprt_profile_stale', '1 while the device does not do what was measured.', [
     'device',

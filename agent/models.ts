@@ -14,6 +14,7 @@ import { readProfile, writeProfile } from './profile/store.js';
 import { warmUp } from './profile/profiler.js';
 import type { ScheduleDevice } from './recheck.js';
 import type { ModelFile, Residents } from './residents.js';
+import { InsufficientMemory } from './residents.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
@@ -120,15 +121,28 @@ export class ModelKeeper {
    * @throws Error when its models do not fit into the device's memory
    */
   async serve(schedule: ScheduleDevice): Promise<void> {
+    try {
+      await this.#serve(schedule);
+    } catch (error) {
+      // Whoever is served in spare time only must not stand in the way of those who were promised something.
+      if (!(error instanceof InsufficientMemory) || schedule.spare === undefined) throw error;
+      this.#options.log.warn({ error: error.message }, 'no memory for tenants that are served in spare time');
+      const { spare: _, ...promised } = schedule;
+      await this.#serve(promised);
+    }
+  }
+
+  async #serve(schedule: ScheduleDevice): Promise<void> {
     const profile = this.#profile?.status ?? {};
-    const wanted = memoryFor(profiledMemory(profile), schedule.categories);
-    const files = schedule.categories.flatMap(({ model }) => this.#files.get(model) ?? []);
+    const served = [...schedule.categories, ...(schedule.spare ?? [])];
+    const wanted = memoryFor(profiledMemory(profile), served);
+    const files = served.flatMap(({ model }) => this.#files.get(model) ?? []);
     const arrived = await this.#residents.provide(new Set(files), wanted, async (going) => {
-      const staying = schedule.categories.filter(({ model }) => this.#residents.has(model) && !going.has(model));
-      await this.#agent.apply({ ...schedule, categories: staying }, profile);
+      const stays = ({ model }: { model: string }): boolean => this.#residents.has(model) && !going.has(model);
+      const spare = (schedule.spare ?? []).filter(stays);
+      await this.#agent.apply({ ...schedule, spare, categories: schedule.categories.filter(stays) }, profile);
     });
-    for (const { model, shape } of schedule.categories)
-      if (arrived.has(model)) await this.#warmUp(profile, model, shape);
+    for (const { model, shape } of served) if (arrived.has(model)) await this.#warmUp(profile, model, shape);
     await this.#agent.apply(schedule, profile);
   }
 
@@ -199,7 +213,7 @@ export class ModelKeeper {
    * @param changed told of each new profile, and of its having become stale
    */
   watchDrift(changed: () => void): { stop: () => Promise<void> } {
-    this.#agent.onJob = (job) => this.#drift.note(job, Date.now());
+    this.#agent.onRan = (ran) => this.#drift.note(ran, Date.now());
     const stop = new AbortController();
     let memoryAtMs = 0;
     const running = (async () => {
@@ -218,7 +232,7 @@ export class ModelKeeper {
     })();
     return {
       stop: async () => {
-        this.#agent.onJob = undefined;
+        this.#agent.onRan = undefined;
         stop.abort();
         await running;
       },

@@ -1,51 +1,92 @@
 import type { ResourceOf } from '../api/manifests.js';
 import type { Streams } from '../sched/category.js';
-import { mergeStreams, shortestDeadlineUs } from '../sched/category.js';
-import { CategoryDemand, testDemand } from '../sched/demand.js';
+import { DueCurve } from '../sched/curve.js';
 import { memoryFor, profiledMemory, total } from '../sched/memory.js';
+import type { Demand, Visit } from '../sched/rounds.js';
+import { chooseRounds, grown, leastQuota } from '../sched/rounds.js';
+import { gapsUs } from '../sched/table.js';
 import { WcetTable } from '../sched/wcet.js';
 
 export type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
+export type ScheduleCategory = ScheduleDevice['categories'][number];
 export type ProfileStatus = NonNullable<ResourceOf<'GPUProfile'>['status']>;
 
+/** How a device is to serve what it was promised to, by its own newest measurement. */
+export interface Checked {
+  /** By category. */
+  readonly visits: ReadonlyMap<string, Visit>;
+  /** Why not every promise would be kept; undefined when all is well. */
+  readonly refusal?: string;
+}
+
+/** What was promised of a category, by `<namespace>/<name>`, as the device sees it: after ingest, which takes its part of jitter and deadline. */
+export function promisedOf(category: ScheduleCategory, ingestUs: number): Map<string, Streams> {
+  const tenants = category.class === 'RealTime' ? category.tenants : [];
+  return new Map(
+    tenants.map(({ namespace, name, streams, periodUs, jitterUs, deadlineUs = 0 }) => [
+      `${namespace}/${name}`,
+      { count: streams, periodUs, jitterUs: jitterUs + ingestUs, deadlineUs: Math.max(1, deadlineUs - ingestUs) },
+    ]),
+  );
+}
+
 /**
- * The admission test once more, over what was promised and what the device was measured to do: whether each frame of
- * every tenant will meet its deadline (docs/theory.md, Theorem 3), and whether the models fit into its memory.
- *
- * @returns why not; undefined when all is well
+ * The admission test once more, over what was promised and what the device was measured to do: whether each promised
+ * frame will meet its deadline (docs/theory.md, Theorem 1), and whether the models fit into its memory. A schedule of
+ * version 0.2 or before tells no visits: they are chosen here.
  */
-export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): string | undefined {
+export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Checked {
   const bytes = total(memoryFor(profiledMemory(profile), schedule.categories));
   const limitBytes = profile.device?.memoryBytes;
-  if (limitBytes !== undefined && bytes > limitBytes)
-    return `its models take ${bytes} bytes of the device's memory, of which there are ${limitBytes}`;
-  const demands: CategoryDemand[] = [];
-  const ingestUs = profile.ingestUs ?? 0;
-  for (const category of schedule.categories) {
+  const overMemory =
+    limitBytes !== undefined && bytes > limitBytes
+      ? `its models take ${bytes} bytes of the device's memory, of which there are ${limitBytes}`
+      : undefined;
+  const served = schedule.categories.filter((category) => category.class === 'RealTime' && category.tenants.length > 0);
+  const demands: Demand[] = [];
+  for (const category of served) {
     const measured = profile.categories?.find(
       ({ model, shape }) => model === category.model && shape.join() === category.shape.join(),
     );
-    if (measured === undefined) return `category ${category.name} has not been measured on this device`;
-    if (category.class === 'BestEffort') continue;
-    const { windowUs = 0, relativeDeadlineUs = 0 } = category;
-    const streams: Streams[] = category.tenants.map((tenant) => ({
-      count: tenant.streams,
-      periodUs: tenant.periodUs,
-      jitterUs: tenant.jitterUs + ingestUs,
-      deadlineUs: (tenant.deadlineUs ?? 0) - ingestUs,
-    }));
-    const shortestUs = shortestDeadlineUs(streams);
-    if (windowUs + relativeDeadlineUs > shortestUs)
-      return `category ${category.name} waits ${windowUs}us and runs within ${relativeDeadlineUs}us, but its shortest deadline leaves ${shortestUs}us`;
-    const wcet = new WcetTable(
-      measured.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })),
-      profile.dispatchOverheadUs ?? 0,
-    );
-    demands.push(new CategoryDemand({ name: category.name, wcet, windowUs, streams: mergeStreams(streams) }));
+    if (measured === undefined)
+      return { visits: new Map(), refusal: `category ${category.name} has not been measured on this device` };
+    const points = measured.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs }));
+    demands.push({
+      name: category.name,
+      wcet: new WcetTable(points, profile.dispatchOverheadUs ?? 0),
+      curve: new DueCurve([...promisedOf(category, profile.ingestUs ?? 0).values()]),
+    });
   }
-  const { accepted, rate, critical } = testDemand(demands, schedule.bestEffortUs ?? 0);
-  if (accepted) return undefined;
-  return critical === undefined || rate >= 1
-    ? `utilization would be ${rate.toFixed(2)}`
-    : `${critical.late} could finish ${Math.ceil(critical.demandUs - critical.atUs)}us late`;
+  const { visits, refusal } = served.every(({ quota }) => quota !== undefined)
+    ? programmed(served, demands)
+    : chosen(demands);
+  const why = overMemory ?? refusal;
+  return {
+    visits: new Map(served.map(({ name }, i) => [name, visits[i]!])),
+    ...(why === undefined ? {} : { refusal: why }),
+  };
 }
+
+function programmed(served: readonly ScheduleCategory[], demands: readonly Demand[]): { visits: Visit[]; refusal?: string } {
+  const turns = served.map(({ stride = 1, offset = 0, quota = 1 }) => ({ stride, offset, quota }));
+  const gaps = gapsUs(
+    turns,
+    demands.map(({ wcet }, i) => wcet.at(turns[i]!.quota)),
+  );
+  const visits = turns.map((turn, i) => ({ ...turn, gapUs: gaps[i]! }));
+  const short = demands.findIndex((demand, i) => leastQuota(demand, gaps[i]!, turns[i]!.quota) !== turns[i]!.quota);
+  if (short === -1) return { visits };
+  const { name } = demands[short]!;
+  const refusal = `${name} would be visited every ${milliseconds(gaps[short]!)} for up to ${turns[short]!.quota} frames, which does not keep all of its deadlines`;
+  return { visits, refusal };
+}
+
+function chosen(demands: readonly Demand[]): { visits: readonly Visit[]; refusal?: string } {
+  const choice = chooseRounds(demands);
+  if ('visits' in choice) return { visits: grown(demands, choice.visits) };
+  const { category, gapUs } = choice.misfit;
+  const visits = demands.map(() => ({ stride: 1, offset: 0, quota: 1, gapUs }));
+  return { visits, refusal: `${category} would be visited every ${milliseconds(gapUs)}, which does not keep all of its deadlines` };
+}
+
+const milliseconds = (us: number): string => `${(us / 1000).toFixed(1)}ms`;

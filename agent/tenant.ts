@@ -1,5 +1,6 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
 import { createHistogram } from 'node:perf_hooks';
+import type { Policed } from '../sched/policer.js';
 import { Policer } from '../sched/policer.js';
 import type { ImageInput } from './ingest/image.js';
 import type { ExpectedInput } from './ingest/oip.js';
@@ -11,7 +12,6 @@ export type Outcome = (typeof OUTCOMES)[number];
 export interface TenantTerms {
   readonly namespace: string;
   readonly name: string;
-  readonly class: 'RealTime' | 'BestEffort';
   /** The schedule's category its frames go to. */
   readonly category: string;
   readonly model: string;
@@ -21,6 +21,12 @@ export interface TenantTerms {
   readonly deepest: number;
   /** Whether it wants answers after the deadline. */
   readonly late: 'serve' | 'drop';
+  /** Whether it was promised anything here; otherwise all of its frames are spare ones. */
+  readonly promised: boolean;
+  /** What becomes of spare frames. */
+  readonly beyond: 'serve' | 'refuse';
+  /** Whether a newer spare frame of a stream replaces older ones that wait. */
+  readonly latest: boolean;
   readonly streams: number;
   readonly periodUs: number;
   readonly jitterUs: number;
@@ -35,7 +41,12 @@ export interface TenantTerms {
 export interface TenantBooks {
   readonly outcomes: Readonly<Record<Outcome, number>>;
   readonly answered: number;
+  /** Promised frames answered late or given up. */
   readonly misses: number;
+  /** Frames that came as promised. */
+  readonly promisedFrames: number;
+  /** Frames beyond what was promised. */
+  readonly spareFrames: number;
   readonly degradedFrames: number;
   readonly batchSum: number;
   /** Of answered frames, in microseconds. */
@@ -51,6 +62,8 @@ export function booksOf(parts: readonly ServedTenant[]): TenantBooks {
     outcomes: outcomes as Record<Outcome, number>,
     answered: sum((part) => part.answered),
     misses: sum((part) => part.misses),
+    promisedFrames: sum((part) => part.promisedFrames),
+    spareFrames: sum((part) => part.spareFrames),
     degradedFrames: sum((part) => part.degradedFrames),
     batchSum: sum((part) => part.batchSum),
     latencyUs,
@@ -87,33 +100,32 @@ export class ServedTenant {
   /** Frames computed at a smaller shape than asked for. */
   degradedFrames = 0;
   #degradation: (Degradation & { lastMs: number }) | undefined;
-  #arrivals: Policer;
-  #entries: Policer;
+  /** Promised frames that missed their deadline: answered late, or given up. */
+  misses = 0;
+  /** Frames that came as promised. */
+  promisedFrames = 0;
+  /** Frames beyond what was promised. */
+  spareFrames = 0;
+  /** Spare frames that are on their way through this node. */
+  spareInFlight = 0;
+  #policer: Policer;
 
-  constructor(terms: TenantTerms, ingestUs: number) {
+  constructor(terms: TenantTerms) {
     this.terms = terms;
-    [this.#arrivals, this.#entries] = policersFor(terms, ingestUs);
+    this.#policer = policerFor(terms);
   }
 
   /** Other terms; policing starts afresh when rate, jitter or streams changed. */
-  change(terms: TenantTerms, ingestUs: number): void {
+  change(terms: TenantTerms): void {
     const { streams, periodUs, jitterUs } = this.terms;
     if (terms.streams !== streams || terms.periodUs !== periodUs || terms.jitterUs !== jitterUs)
-      [this.#arrivals, this.#entries] = policersFor(terms, ingestUs);
+      this.#policer = policerFor(terms);
     this.terms = terms;
   }
 
-  /** Polices a frame's arrival to what was admitted. */
-  arrive(atUs: number): ReturnType<Policer['offer']> {
-    return this.#arrivals.offer(atUs);
-  }
-
-  /**
-   * Polices a frame's entry into its window, after decoding: the admission test counted with the declared jitter plus
-   * the measured time for ingest, and a frame that took longer must not crowd into others' batches.
-   */
-  enter(atUs: number): boolean {
-    return this.#entries.offer(atUs).accepted;
+  /** Whether a frame that arrives now is one of those that the tenant was promised; when the next one would be where not. */
+  arrive(atUs: number): Policed {
+    return this.terms.promised ? this.#policer.offer(atUs) : { accepted: false, retryAfterUs: this.terms.periodUs };
   }
 
   /** A frame was computed at a smaller shape. Returns whether that is news. */
@@ -131,16 +143,9 @@ export class ServedTenant {
       : undefined;
   }
 
-  /** Frames that missed their deadline: answered late, or given up. */
-  get misses(): number {
-    return this.outcomes.late + this.outcomes.dropped;
-  }
-
   get answered(): number {
     return this.outcomes.onTime + this.outcomes.late;
   }
 }
 
-function policersFor({ streams, periodUs, jitterUs }: TenantTerms, ingestUs: number): [Policer, Policer] {
-  return [new Policer(streams, periodUs, jitterUs), new Policer(streams, periodUs, jitterUs + ingestUs)];
-}
+const policerFor = ({ streams, periodUs, jitterUs }: TenantTerms): Policer => new Policer(streams, periodUs, jitterUs);

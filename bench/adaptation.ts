@@ -36,14 +36,13 @@ export async function benchAdaptation(): Promise<Figure[]> {
 function plotOf(set: Strained, without: Outcome, adapted: Outcome): TopLevelSpec {
   const seconds = (us: number): number => us / 1e6;
   const shown = adapted.runs.filter(({ endUs }) => endUs < SHOWN_US);
-  const penalties = shown.map(({ job, endUs, penaltyUs }) => ({
+  const penalties = shown.map(({ run, endUs, penaltyUs }) => ({
     time: seconds(endUs),
-    category: job.category,
+    category: run.category,
     penalty: penaltyUs / 1000,
   }));
   const rungs = shown
-    .filter(({ job }) => job.kind !== 'early')
-    .map(({ job, endUs }) => ({ time: seconds(endUs), category: job.category, rung: job.rung }));
+    .map(({ run, endUs }) => ({ time: seconds(endUs), category: run.category, rung: run.rung }));
   const misses = [
     ...missesOf(set, without).map((row) => ({ ...row, run: 'without adaptation' })),
     ...missesOf(set, adapted).map((row) => ({ ...row, run: 'with adaptation' })),
@@ -129,8 +128,8 @@ function missesOf({ tenantOf }: Strained, { runs, given }: Outcome): { time: num
     const bucket = Math.floor(dueUs / BUCKET_US);
     if (dueUs < Math.min(SHOWN_US, SIMULATED_US)) counts[bucket]!++;
   };
-  for (const { job, endUs } of runs)
-    for (const { camera, atUs } of job.frames) {
+  for (const { run, endUs } of runs)
+    for (const { camera, atUs } of run.frames) {
       const dueUs = atUs + tenantOf[camera]!.streams.deadlineUs;
       if (endUs > dueUs) note(dueUs);
     }

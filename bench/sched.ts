@@ -1,6 +1,6 @@
 import type { Arrival } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
-import { mergeStreams } from '../sched/category.js';
+import { mergeStreams } from '../sched/paper/arrivals-bound.js';
 import type { Streams } from '../sched/category.js';
 import { Dispatcher } from '../sched/dispatcher.js';
 import { WcetTable } from '../sched/wcet.js';

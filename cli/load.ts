@@ -31,7 +31,10 @@ export interface LoadedTenant {
   /** Answered, but later than the deadline as the client measures it. */
   readonly late: number;
   /** Answered, but late by the agent's own measure. */
+  /** Promised frames that the agent says it answered late. */
   readonly misses: number;
+  /** Frames answered in spare time, beyond what was promised. */
+  readonly spare: number;
   readonly offeredFps: number;
   readonly servedFps: number;
   readonly meanBatch: number;
@@ -76,7 +79,7 @@ class TenantLoad {
   readonly #frames: readonly Buffer[];
   readonly #random: () => number;
   readonly #latencyUs = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
-  readonly #counts = { sent: 0, answered: 0, refused: 0, failed: 0, timedOut: 0, late: 0, misses: 0, batchSum: 0 };
+  readonly #counts = { sent: 0, answered: 0, refused: 0, failed: 0, timedOut: 0, spare: 0, late: 0, misses: 0, batchSum: 0 };
   readonly #missesBySecond: number[] = [];
   #firstError: string | undefined;
   #startMs = 0;
@@ -111,7 +114,7 @@ class TenantLoad {
 
   #result(served: boolean, durationMs: number): LoadedTenant {
     const { namespace, name, deadlineUs } = this.#request;
-    const { sent, answered, refused, failed, timedOut, late, misses, batchSum } = this.#counts;
+    const { sent, answered, refused, failed, timedOut, spare, late, misses, batchSum } = this.#counts;
     const seconds = durationMs / 1000;
     return {
       namespace,
@@ -124,6 +127,7 @@ class TenantLoad {
       timedOut,
       late,
       misses,
+      spare,
       offeredFps: sent / seconds,
       servedFps: answered / seconds,
       meanBatch: answered === 0 ? 0 : batchSum / answered,
@@ -176,12 +180,13 @@ class TenantLoad {
       if (statusCode === 200) {
         const length = Number(headers['inference-header-content-length'] ?? answer.length);
         const { parameters } = JSON.parse(answer.toString('utf8', 0, length)) as {
-          parameters: { batch_size: number; deadline_met?: boolean };
+          parameters: { batch_size: number; promised: boolean; deadline_met?: boolean };
         };
         counts.answered++;
         counts.batchSum += parameters.batch_size;
+        if (!parameters.promised) counts.spare++;
         if (latencyUs > deadlineUs) counts.late++;
-        if (parameters.deadline_met === false) {
+        if (parameters.promised && parameters.deadline_met === false) {
           counts.misses++;
           this.#missed(startMs);
         }

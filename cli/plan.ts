@@ -32,15 +32,15 @@ export function planTable({ plans, verdicts }: Decision): string {
     verdict.reason,
     verdict.placements.map(({ node, device }) => `${node}/${device}`).join(','),
     verdict.admitted ? `${(verdict.utilization * 100).toFixed(1)}%` : '',
-    windowsOf(verdict),
+    gapsOf(verdict),
     verdict.message,
   ]);
   const devices = plans.map(
     ({ device, utilization }) => `${device.node}/${device.device}: ${(utilization * 100).toFixed(1)}% promised`,
   );
-  return `${table(['TENANT', 'ADMITTED', 'REASON', 'DEVICE', 'UTIL', 'WINDOW', 'MESSAGE'], rows)}\n${devices.join('\n')}`;
+  return `${table(['TENANT', 'ADMITTED', 'REASON', 'DEVICE', 'UTIL', 'GAP', 'MESSAGE'], rows)}\n${devices.join('\n')}`;
 }
 
-function windowsOf({ placements }: Verdict): string {
-  return placements.map(({ windowUs }) => (windowUs === 0 ? 'none' : `${(windowUs / 1000).toFixed(1)}ms`)).join(',');
+function gapsOf({ placements }: Verdict): string {
+  return placements.map(({ gapUs }) => (gapUs === undefined ? 'spare' : `${(gapUs / 1000).toFixed(1)}ms`)).join(',');
 }

@@ -2,14 +2,14 @@ import { createHistogram } from 'node:perf_hooks';
 import type { Arrival, Camera } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
 import type { Fault } from '../sched/faults.js';
-import { deepestRung, ladderOf } from '../sched/ladder.js';
-import type { FrameTerms } from '../sched/ready.js';
-import { simulate } from '../sched/simulate.js';
+import { ladderOf } from '../sched/ladder.js';
 import { WcetTable } from '../sched/wcet.js';
-import type { DevicePlan } from '../operator/admission/device-plan.js';
+import type { DevicePlan, Placed } from '../operator/admission/device-plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { categoryName, tenantKey } from '../operator/admission/request.js';
 import { planFiles } from './plan.js';
+import type { Policy } from './policies.js';
+import { simulateBy } from './policies.js';
 import { table } from './table.js';
 
 export interface SimulatedTenant {
@@ -17,8 +17,12 @@ export interface SimulatedTenant {
   readonly name: string;
   readonly admitted: boolean;
   readonly frames: number;
-  /** Frames answered after their deadline, or given up because of it. */
+  /** Frames answered in time, promised or not. */
+  readonly onTime: number;
+  /** Promised frames answered after their deadline, or given up because of it. */
   readonly misses: number;
+  /** Frames that were not promised and got no answer. */
+  readonly refused: number;
   /** Frames computed at a smaller shape. */
   readonly degraded: number;
   /** Frames lost with the device. */
@@ -43,17 +47,20 @@ export interface SimulationOptions {
   readonly durationUs: number;
   readonly faults: readonly Fault[];
   readonly adaptation: boolean;
+  readonly policy: Policy;
 }
 
 interface Book {
   frames: number;
+  onTime: number;
+  refused: number;
   misses: number;
   degraded: number;
   failed: number;
   readonly latency: ReturnType<typeof createHistogram>;
 }
 
-/** The admitted tenants in virtual time: seeded phases, jitter up to J, every run at its WCET but for the faults. */
+/** Tenants in virtual time: seeded phases, jitter up to J, every run at its WCET but for the faults. */
 export async function simulateFiles(
   dir: string,
   profiles: readonly string[],
@@ -63,10 +70,17 @@ export async function simulateFiles(
   const { plans, verdicts } = await planFiles(dir, profiles);
   const random = seededRandom(seed);
   const books = new Map<string, Book>();
+  const bookOf = (request: TenantRequest): Book => {
+    const key = tenantKey(request);
+    const latency = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+    const book = books.get(key) ?? { frames: 0, onTime: 0, refused: 0, misses: 0, degraded: 0, failed: 0, latency };
+    books.set(key, book);
+    return book;
+  };
   const devices = plans.map((plan) => ({
     node: plan.device.node,
     device: plan.device.device,
-    ...simulateDevice(plan, random, options, books),
+    ...simulateDevice(plan, random, options, bookOf),
   }));
   return {
     seed,
@@ -80,7 +94,9 @@ export async function simulateFiles(
         name,
         admitted,
         frames: book?.frames ?? 0,
+        onTime: book?.onTime ?? 0,
         misses: book?.misses ?? 0,
+        refused: book?.refused ?? 0,
         degraded: book?.degraded ?? 0,
         failed: book?.failed ?? 0,
         latencyMs:
@@ -92,106 +108,95 @@ export async function simulateFiles(
   };
 }
 
+interface SimulatedCamera extends Camera {
+  readonly request: TenantRequest;
+  readonly promised: boolean;
+}
+
+function camerasOn(plan: DevicePlan, random: () => number): SimulatedCamera[] {
+  const of = ({ request, streams }: Placed, promised: boolean): SimulatedCamera[] =>
+    Array.from({ length: streams }, () => ({
+      category: categoryName(request.model, request.shape),
+      periodUs: request.periodUs,
+      jitterUs: request.jitterUs,
+      phaseUs: Math.floor(random() * request.periodUs),
+      request,
+      promised,
+    }));
+  return [
+    ...plan.categories.flatMap(({ placed }) => placed.flatMap((each) => of(each, true))),
+    ...[...plan.bestEffort, ...plan.spare].flatMap((each) => of(each, false)),
+  ];
+}
+
 function simulateDevice(
   plan: DevicePlan,
   random: () => number,
-  { durationUs, faults, adaptation }: SimulationOptions,
-  books: Map<string, Book>,
+  options: SimulationOptions,
+  bookOf: (request: TenantRequest) => Book,
 ): { busy: number; meanBatch: number } {
-  const cameras: (Camera & { request: TenantRequest })[] = plan.categories.flatMap((category) =>
-    category.placed.flatMap(({ request, streams }) =>
-      Array.from({ length: streams }, () => ({
-        category: category.name,
-        periodUs: request.periodUs,
-        jitterUs: request.jitterUs,
-        phaseUs: Math.floor(random() * request.periodUs),
-        request,
-      })),
-    ),
-  );
-  const wcetOf = (category: DevicePlan['categories'][number]) =>
-    plan.device.tables.get(categoryName(category.model, category.shape))!;
-  const ladders = new Map(plan.categories.map((category) => [category.name, ladderOn(plan, category)]));
-  const config = {
-    adaptation,
-    realTime: plan.categories
-      .filter((category) => category.class === 'RealTime')
-      .map((category) => ({
-        name: category.name,
-        wcet: wcetOf(category),
-        smaller: ladders
-          .get(category.name)!
-          .slice(1)
-          .map(({ wcet }) => wcet),
-        windowUs: category.windowUs,
-        offsetUs: 0,
-        relativeDeadlineUs: category.relativeDeadlineUs,
-      })),
-    bestEffort: plan.categories
-      .filter((category) => category.class === 'BestEffort')
-      .map((category) => ({ name: category.name, wcet: wcetOf(category) })),
-    bestEffortUs: plan.bestEffortUs,
-    earlyRelease: true,
-  };
-  let busyUs = 0;
-  let jobs = 0;
-  let frames = 0;
-  const bookOf = (camera: number): Book => {
-    const key = tenantKey(cameras[camera]!.request);
-    const book = books.get(key) ?? {
-      frames: 0,
-      misses: 0,
-      degraded: 0,
-      failed: 0,
-      latency: createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 }),
-    };
-    books.set(key, book);
-    return book;
-  };
-  const termsOf = ({ camera, category, atUs }: Arrival): FrameTerms => {
-    const { minShape, lateFrames, deadlineUs } = cameras[camera]!.request;
-    return {
-      deepest: deepestRung(minShape, ladders.get(category)!),
-      dueUs: atUs + deadlineUs,
-      late: lateFrames === 'Drop' ? 'drop' : 'serve',
-    };
-  };
-  const arrivals = arrivalsOf(cameras, durationUs, random);
-  for (const { job, startUs, endUs } of simulate({
-    config,
-    arrivals,
+  const { durationUs, faults, policy } = options;
+  const cameras = camerasOn(plan, random);
+  const ladders = new Map(cameras.map(({ category, request }) => [category, ladderOn(plan, request)]));
+  const spare = policy === 'no-spare' ? cameras.map(({ promised }) => promised) : cameras.map(() => true);
+  let [busyUs, runs, frames] = [0, 0, 0];
+  for (const { run, startUs, endUs } of simulateBy(policy, {
+    plan,
+    cameras,
+    ladders,
+    adaptation: options.adaptation,
     faults,
-    termsOf,
-    dropped: (given) =>
-      given.forEach(({ camera }) => {
-        bookOf(camera).frames++;
-        bookOf(camera).misses++;
-      }),
-    failed: (lost) =>
-      lost.forEach(({ camera }) => {
-        bookOf(camera).frames++;
-        bookOf(camera).failed++;
-      }),
+    arrivals: admittedOnly(arrivalsOf(cameras, durationUs, random), spare, ({ camera }) => {
+      const book = bookOf(cameras[camera]!.request);
+      book.frames++;
+      book.refused++;
+    }),
+    gaveUp: ({ camera }) => {
+      const { request, promised } = cameras[camera]!;
+      const book = bookOf(request);
+      book.frames++;
+      if (promised) book.misses++;
+      else book.refused++;
+    },
+    failed: ({ camera }) => {
+      const book = bookOf(cameras[camera]!.request);
+      book.frames++;
+      book.failed++;
+    },
   })) {
     busyUs += endUs - startUs;
-    jobs++;
-    frames += job.frames.length;
-    for (const frame of job.frames) {
-      const book = bookOf(frame.camera);
+    runs++;
+    frames += run.frames.length;
+    for (const frame of run.frames) {
+      const { request, promised } = cameras[frame.camera]!;
+      const book = bookOf(request);
       const latencyUs = endUs - frame.atUs + plan.device.ingestUs;
       book.frames++;
-      if (latencyUs > cameras[frame.camera]!.request.deadlineUs) book.misses++;
-      if (job.rung > 0) book.degraded++;
+      if (latencyUs <= request.deadlineUs) book.onTime++;
+      else if (promised) book.misses++;
+      if (run.rung > 0) book.degraded++;
       book.latency.record(Math.max(1, latencyUs));
     }
   }
-  return { busy: busyUs / durationUs, meanBatch: jobs === 0 ? 0 : frames / jobs };
+  return { busy: busyUs / durationUs, meanBatch: runs === 0 ? 0 : frames / runs };
+}
+
+/** Frames of cameras that are served; the others are told of. */
+function* admittedOnly(
+  arrivals: Iterable<Arrival>,
+  served: readonly boolean[],
+  refused: (arrival: Arrival) => void,
+): Generator<Arrival> {
+  for (const arrival of arrivals) {
+    if (served[arrival.camera] === true) yield arrival;
+    else refused(arrival);
+  }
 }
 
 /** The shapes that a category may be degraded to on this device; making frames smaller is part of what they take. */
 function ladderOn(
   { device }: DevicePlan,
-  { model, shape }: DevicePlan['categories'][number],
+  { model, shape }: TenantRequest,
 ): { shape: readonly number[]; wcet: WcetTable }[] {
   const measured = [...device.tables].flatMap(([name, table]) => {
     const [of, dims] = name.split('@') as [string, string];
@@ -207,11 +212,13 @@ function ladderOn(
 }
 
 export function simulationTable({ tenants, devices }: SimulationReport): string {
-  const rows = tenants.map(({ namespace, name, admitted, frames, misses, degraded, failed, latencyMs }) => [
+  const rows = tenants.map(({ namespace, name, admitted, frames, onTime, misses, refused, degraded, failed, latencyMs }) => [
     `${namespace}/${name}`,
     admitted ? 'yes' : 'no',
     String(frames),
+    String(onTime),
     String(misses),
+    String(refused),
     String(degraded),
     String(failed),
     ...(latencyMs === null ? ['', '', ''] : [latencyMs.p50, latencyMs.p99, latencyMs.max].map((ms) => ms.toFixed(1))),
@@ -220,5 +227,5 @@ export function simulationTable({ tenants, devices }: SimulationReport): string 
     ({ node, device, busy: share, meanBatch }) =>
       `${node}/${device}: ${(share * 100).toFixed(1)}% busy, mean batch ${meanBatch.toFixed(2)}`,
   );
-  return `${table(['TENANT', 'ADMITTED', 'FRAMES', 'MISSES', 'DEGRADED', 'FAILED', 'P50 MS', 'P99 MS', 'MAX MS'], rows)}\n${busy.join('\n')}`;
+  return `${table(['TENANT', 'ADMITTED', 'FRAMES', 'ON TIME', 'MISSES', 'REFUSED', 'DEGRADED', 'FAILED', 'P50 MS', 'P99 MS', 'MAX MS'], rows)}\n${busy.join('\n')}`;
 }

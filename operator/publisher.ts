@@ -2,6 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { reasonOf, statusOf } from '../kube/cluster.js';
 import type { EventRecorder, Happening } from '../kube/events.js';
 import { Informer, keyOf } from '../kube/informer.js';
+import { tenantKey } from './admission/request.js';
+import { scheduledOn } from './admission/schedule.js';
 import type { Term } from '../kube/leader.js';
 import type { KubeObject, Objects, Services } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';
@@ -175,9 +177,7 @@ export class Publisher {
     const schedule = this.#view.schedules.get(node);
     // An agent that never reported, is silent or gone with its node has nobody to withdraw from.
     if (schedule === undefined || this.#view.nodeLost(node) || this.#view.agentSilent(node) !== false) return false;
-    const listed = (schedule.spec.devices ?? []).some(({ categories }) =>
-      categories.some(({ tenants }) => tenants.some(({ namespace, name }) => `${namespace}/${name}` === key)),
-    );
+    const listed = (schedule.spec.devices ?? []).some((device) => scheduledOn(device).some((each) => tenantKey(each) === key));
     return listed || (schedule.status?.observedGeneration ?? 0) < (schedule.metadata.generation ?? 0);
   }
 
@@ -185,9 +185,7 @@ export class Publisher {
     const schedule = this.#view.schedules.get(node);
     const told = (type: string): NodeReport['applied'] =>
       schedule?.status?.conditions?.find((each) => each.type === type);
-    const serving = (schedule?.spec.devices ?? []).filter(({ categories }) =>
-      categories.some(({ tenants }) => tenants.some(({ namespace, name }) => `${namespace}/${name}` === key)),
-    );
+    const serving = (schedule?.spec.devices ?? []).filter((device) => scheduledOn(device).some((each) => tenantKey(each) === key));
     const failed = schedule?.status?.devices?.find(
       ({ device, failure }) => failure !== undefined && serving.some((each) => each.device === device),
     );
@@ -199,6 +197,9 @@ export class Publisher {
       silent: this.#view.agentSilent(node),
       endpoint: schedule?.status?.endpoint,
       misses: figures?.misses ?? 0,
+      promisedFrames: figures?.promisedFrames ?? 0,
+      spareFrames: figures?.spareFrames ?? 0,
+      onTime: figures?.onTime ?? 0,
       degraded: figures?.degraded,
     };
   }

@@ -7,7 +7,7 @@ import type { DevicePlan } from './admission/device-plan.js';
 import { placedOn } from './admission/device-plan.js';
 import type { TenantRequest } from './admission/request.js';
 import { tenantKey } from './admission/request.js';
-import { planOf, scheduleOf } from './admission/schedule.js';
+import { planOf, scheduleOf, scheduledOn } from './admission/schedule.js';
 import type { ScheduleObject } from './view.js';
 import type { Change } from './write-order.js';
 import { writeOrder } from './write-order.js';
@@ -49,8 +49,7 @@ export class Records {
   tenants(): Set<string> {
     const keys = new Set<string>();
     for (const { spec } of this.#known.values())
-      for (const { categories } of spec.devices ?? [])
-        for (const { tenants } of categories) for (const tenant of tenants) keys.add(tenantKey(tenant));
+      for (const device of spec.devices ?? []) for (const tenant of scheduledOn(device)) keys.add(tenantKey(tenant));
     return keys;
   }
 
@@ -118,9 +117,9 @@ export class Records {
   #change(node: string, plans: readonly DevicePlan[]): Change[] {
     if (plans.every((plan) => this.#plans.get(deviceKey(plan.device)) === plan) && this.#known.has(node)) return [];
     const before = new Set<string>();
-    for (const { categories } of this.#known.get(node)?.spec.devices ?? [])
-      for (const { tenants } of categories) for (const tenant of tenants) before.add(tenantKey(tenant));
-    const after = new Set(plans.flatMap(placedOn).map(({ request }) => tenantKey(request)));
+    for (const device of this.#known.get(node)?.spec.devices ?? [])
+      for (const { namespace, name } of scheduledOn(device)) before.add(tenantKey({ namespace, name }));
+    const after = new Set(plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]).map(({ request }) => tenantKey(request)));
     return [{ node, gains: after.difference(before), losses: before.difference(after) }];
   }
 

@@ -16,7 +16,12 @@ export interface NodeReport {
   /** Undefined: never heard of. */
   readonly silent: boolean | undefined;
   readonly endpoint: string | undefined;
+  /** Promised frames answered late or given up. */
   readonly misses: number;
+  readonly promisedFrames: number;
+  readonly spareFrames: number;
+  /** Of both, those that were answered in time. */
+  readonly onTime: number;
   /** That its frames are computed at a smaller shape there, and since when. */
   readonly degraded: { readonly shape: readonly number[]; readonly since: string } | undefined;
 }
@@ -67,6 +72,9 @@ export function tenantStatus(
   const ready = readyOf(reports, programmed.status);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
+  const total = (figure: (report: NodeReport) => number): number => reports.reduce((sum, each) => sum + figure(each), 0);
+  const promisedFrames = total((report) => report.promisedFrames);
+  const spareFrames = total((report) => report.spareFrames);
 
   return {
     observedGeneration: generation,
@@ -75,13 +83,30 @@ export function tenantStatus(
       condition('Programmed', programmed.status, programmed.reason, programmed.message),
       condition('Ready', ready.status, ready.reason, ready.message),
       ...(placements.length === 0 ? [] : [condition('Degraded', degraded.status, degraded.reason, degraded.message)]),
+      ...spareConditions(placements, condition),
     ],
     placements,
     framesPerSecond: framesPerSecond(tenant.spec),
     utilization: verdict.utilization.toFixed(3),
-    misses: reports.reduce((sum, { misses }) => sum + misses, 0),
+    misses: total(({ misses }) => misses),
+    promisedFrames,
+    spareFrames,
+    ...(promisedFrames + spareFrames === 0
+      ? {}
+      : { onTimeRatio: (total(({ onTime }) => onTime) / (promisedFrames + spareFrames)).toFixed(3) }),
     ...(offer === undefined ? {} : { offer }),
   };
+}
+
+/** Since when a tenant's frames are answered without a promise, and that they are. */
+function spareConditions(
+  placements: readonly { readonly promised: boolean; readonly node: string }[],
+  condition: (type: string, status: Condition['status'], reason: string, message: string) => Condition,
+): Condition[] {
+  if (placements.length === 0 || placements.some(({ promised }) => promised)) return [];
+  const nodes = placements.map(({ node }) => node).join(', ');
+  const message = `frames are answered on ${nodes} in time that nobody was promised; status.onTimeRatio tells how many in time`;
+  return [condition('ServedInSpareTime', 'True', 'NoPromise', message)];
 }
 
 type Told = Pick<Condition, 'status' | 'reason' | 'message'>;

@@ -47,7 +47,7 @@ describe('the Adaptation Module', () => {
   test('an idle device has absorbed every delay', () => {
     const adaptation = new Adaptation(ladder);
     adaptation.ended('a', run(16_000));
-    adaptation.idle();
+    adaptation.recovered();
     expect(adaptation.penaltyUs('a')).toBe(0);
   });
 

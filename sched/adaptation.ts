@@ -1,5 +1,10 @@
-import type { Job } from './ready.js';
-import type { Strain } from './rescue.js';
+/** How a category's next batch is to run. */
+export interface Strain {
+  /** How far it is to be degraded, where tenants allow it. */
+  readonly rung: number;
+  /** Expected duration of a run as a multiple of its WCET. */
+  readonly pace: number;
+}
 
 /** Runs within their WCET, one after the other, before a category climbs back by one shape. */
 const CALM_RUNS = 4;
@@ -8,10 +13,14 @@ const STRAINING_OVERRUNS = 2;
 
 /** Weight of the newest run in a category's pace. */
 const PACE_WEIGHT = 0.3;
+/** What is left of a pace's excess over 1 each time that it cost a frame its run: only runs can correct it. */
+const PACE_FADING = 0.5;
 
-/** A run that has ended. */
-export interface EndedRun extends Pick<Job<unknown>, 'wcetUs' | 'budgetUs'> {
+/** A run that has ended: what it took, E of it, and what was counted for it. */
+export interface EndedRun {
   readonly actualUs: number;
+  readonly wcetUs: number;
+  readonly budgetUs: number;
 }
 
 const RELAXED: Strain = { rung: 0, pace: 1 };
@@ -54,10 +63,12 @@ export class Adaptation {
     return this.#states.get(category)?.penaltyUs ?? 0;
   }
 
-  ended(category: string, { actualUs, wcetUs, budgetUs }: EndedRun): void {
+  /** @param absorbed whether everything that waits can still be in time, so that no excess is left to anybody's cost */
+  ended(category: string, { actualUs, wcetUs, budgetUs }: EndedRun, absorbed = false): void {
     const state = this.#state(category);
+    if (absorbed) this.recovered();
     state.pace += PACE_WEIGHT * (actualUs / wcetUs - state.pace);
-    state.penaltyUs = Math.max(0, state.penaltyUs + actualUs - budgetUs);
+    state.penaltyUs = absorbed ? 0 : Math.max(0, state.penaltyUs + actualUs - budgetUs);
     if (actualUs > wcetUs) {
       state.calmRuns = 0;
       state.overrunsInRow++;
@@ -75,8 +86,14 @@ export class Adaptation {
     }
   }
 
-  /** The device is idle with nothing released: no delay is left that anybody could still suffer from. */
-  idle(): void {
+  /** Frames were not run for fear that it would take as long as the last ones did. */
+  feared(category: string): void {
+    const state = this.#states.get(category);
+    if (state !== undefined && state.pace > 1) state.pace = 1 + PACE_FADING * (state.pace - 1);
+  }
+
+  /** No delay is left that anybody could still suffer from. */
+  recovered(): void {
     for (const state of this.#states.values()) state.penaltyUs = 0;
   }
 

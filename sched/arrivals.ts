@@ -1,5 +1,7 @@
 import TinyQueue from 'tinyqueue';
 
+const { floor, max, min } = Math;
+
 /** One camera of a category. */
 export interface Camera {
   readonly category: string;
@@ -42,8 +44,8 @@ export function* arrivalsOf(cameras: readonly Camera[], untilUs: number, random?
     const delayUs =
       random === undefined
         ? 0
-        : Math.min(cameras[index]!.jitterUs, Math.floor(random() * (cameras[index]!.jitterUs + 1)));
-    heap.push({ atUs: Math.max(previousUs, nominalUs + delayUs), index, nominalUs });
+        : min(cameras[index]!.jitterUs, floor(random() * (cameras[index]!.jitterUs + 1)));
+    heap.push({ atUs: max(previousUs, nominalUs + delayUs), index, nominalUs });
   };
   cameras.forEach((camera, index) => push(index, camera.phaseUs, 0));
   for (let next = heap.pop(); next !== undefined; next = heap.pop()) {

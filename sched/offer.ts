@@ -14,12 +14,18 @@ const DEADLINE_STEP_US = 1000;
 /**
  * Searches, over the admission test itself, for the highest frame rate (in tenths), the shortest deadline (in
  * milliseconds) and the most streams that fit. Every figure was accepted by `admits`; one that nothing satisfies is
- * absent. Jitter scales with the period, as its default does.
+ * absent.
+ *
+ * @param jitterAt what the jitter would be at another period
  */
-export function findOffer(asked: Streams, admits: (streams: Streams) => boolean): Offer {
+export function findOffer(
+  asked: Streams,
+  jitterAt: (periodUs: number) => number,
+  admits: (streams: Streams) => boolean,
+): Offer {
   const atRate = (tenths: number): Streams => {
     const periodUs = Math.floor(10_000_000 / tenths);
-    return { ...asked, periodUs, jitterUs: Math.floor((asked.jitterUs / asked.periodUs) * periodUs) };
+    return { ...asked, periodUs, jitterUs: jitterAt(periodUs) };
   };
   const askedTenths = 10_000_000 / asked.periodUs;
   const tenths = greatest(LOWEST_FRAMES_PER_SECOND * 10, Math.ceil(askedTenths) - 1, (n) => admits(atRate(n)));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { arrivalsOf, seededRandom } from './arrivals.js';
-import { mostArrivals } from './category.js';
+import { mostArrivals } from './paper/arrivals-bound.js';
 import { Policer } from './policer.js';
 
 const tenant = fc.record({

@@ -1,7 +1,12 @@
+const { max } = Math;
+
+export type Policed = { readonly accepted: true } | { readonly accepted: false; readonly retryAfterUs: number };
+
 /**
- * Polices the frames of `streams` identical streams to what was admitted: at most sum of ceil((Δ + J)/T) in any
- * interval of length Δ, the very bound that the demand test counts with (docs/theory.md, Lemma 2). Each stream is a
- * GCRA (ITU-T I.371) with increment T and tolerance J; a frame goes to the stream that has waited longest.
+ * Polices the frames of `streams` identical streams to what was admitted: at most sum of floor((Δ + J)/T) + 1 in any
+ * closed interval of length Δ, the very bound that admission counts with (docs/theory.md, Lemma 1). Each stream is a GCRA
+ * (ITU-T I.371) with increment T and tolerance J; a frame goes to the stream that has waited longest. What does not
+ * conform leaves no trace: the next frame has the place that this one would have had.
  */
 export class Policer {
   readonly #periodUs: number;
@@ -17,12 +22,30 @@ export class Policer {
   }
 
   /** Accepts a frame that arrives now, or tells in how many microseconds one would be accepted. */
-  offer(nowUs: number): { readonly accepted: true } | { readonly accepted: false; readonly retryAfterUs: number } {
+  offer(nowUs: number): Policed {
     const expectedUs = this.#expectedUs[this.#oldest]!;
     if (nowUs < expectedUs - this.#jitterUs)
       return { accepted: false, retryAfterUs: expectedUs - this.#jitterUs - nowUs };
-    this.#expectedUs[this.#oldest] = Math.max(nowUs, expectedUs) + this.#periodUs;
+    this.#expectedUs[this.#oldest] = max(nowUs, expectedUs) + this.#periodUs;
     this.#oldest = (this.#oldest + 1) % this.#expectedUs.length;
     return { accepted: true };
+  }
+
+  /**
+   * Writes the earliest instants at which frames could still be accepted from `nowUs` to `untilUs`.
+   *
+   * @returns how many; undefined when there is no room for them
+   */
+  possible(nowUs: number, untilUs: number, into: Float64Array): number | undefined {
+    let count = 0;
+    for (const expectedUs of this.#expectedUs) {
+      const firstUs = max(nowUs, expectedUs - this.#jitterUs);
+      const afterUs = max(nowUs, expectedUs) - this.#jitterUs;
+      for (let k = 0, atUs = firstUs; atUs <= untilUs; k++, atUs = max(firstUs, afterUs + k * this.#periodUs)) {
+        if (count === into.length) return undefined;
+        into[count++] = atUs;
+      }
+    }
+    return count;
   }
 }

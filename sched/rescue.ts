@@ -1,92 +1,77 @@
-import type { FrameTerms, Job } from './ready.js';
+import type { Strain } from './adaptation.js';
+import type { Waiting } from './frame.js';
 import type { WcetTable } from './wcet.js';
 
-/** What becomes of a job that is about to start. */
-export interface Rescue<F> {
-  /** What to run now. */
-  readonly run?: Job<F>;
-  /** The rest of the same job, to be taken up right after. */
-  readonly back?: Job<F>;
-  /** Frames that cannot meet their deadlines any more, to be run when nobody else is kept waiting. */
-  readonly late?: Job<F>;
-  /** The same, of tenants who do not want late answers. */
-  readonly dropped: readonly F[];
+/** Part of a batch, at one shape. */
+export interface Part<F> {
+  readonly frames: readonly Waiting<F>[];
+  readonly rung: number;
+  readonly wcetUs: number;
+  readonly budgetUs: number;
 }
 
-/** How the Adaptation Module sees the job's category. */
-export interface Strain {
-  /** How far the category is to be degraded, where tenants allow it. */
-  readonly rung: number;
-  /** Expected duration of a run as a multiple of its WCET. */
-  readonly pace: number;
+/** What becomes of a batch that is about to start. */
+export interface Rescue<F> {
+  /** What to run now, and right after that; empty where nothing can be in time. */
+  readonly parts: readonly Part<F>[];
+  /** Frames that this leaves out: they cannot meet their deadlines any more. */
+  readonly late: readonly Waiting<F>[];
 }
 
 /**
- * Decides at which shape a job runs, and whether it runs at all while the device is behind. In an admitted set without
- * overruns every job starts early enough to end in time even at its WCET (docs/theory.md, Theorem 3), so whatever is
- * short of time here is so because of earlier excess, and its tenants' permission to degrade applies. The parts that a
- * job is split into never take more than was counted for the whole, so nobody else pays for it (Theorem 6).
+ * Decides at which shape a batch runs, and which of its frames run at all, while the device is behind. In an admitted
+ * set without overruns every promised frame starts early enough (docs/theory.md, Theorem 1), so whatever is short of
+ * time here is so because of earlier excess, and its tenants' permission to degrade applies. The parts of a batch never
+ * take more than was counted for the whole, so nobody else pays for it (Theorem 4).
  *
+ * @param batch the most urgent first
  * @param ladder E at the full shape and at each smaller one
  */
-export function rescue<F>(job: Job<F>, ladder: readonly WcetTable[], { rung, pace }: Strain, nowUs: number): Rescue<F> {
-  const count = job.frames.length;
-  const fits = (wcetUs: number, dueUs: number): boolean => wcetUs <= job.budgetUs && nowUs + wcetUs * pace <= dueUs;
-  const allowed = deepestRung(job, ladder);
+export function rescue<F>(
+  batch: readonly Waiting<F>[],
+  ladder: readonly WcetTable[],
+  { rung, pace }: Strain,
+  nowUs: number,
+): Rescue<F> {
+  const budgetUs = ladder[0]!.at(batch.length);
+  const deepest = (frames: readonly Waiting<F>[]): number =>
+    frames.reduce((least, frame) => Math.min(least, frame.deepest), ladder.length - 1);
+  const inTime = (wcetUs: number, frames: readonly Waiting<F>[]): boolean =>
+    nowUs + wcetUs * pace <= frames.reduce((least, { dueUs }) => Math.min(least, dueUs), Infinity);
+  const part = (frames: readonly Waiting<F>[], at: number): Part<F> => {
+    const wcetUs = ladder[at]!.at(frames.length);
+    return { frames, rung: at, wcetUs, budgetUs };
+  };
 
-  let together: number | undefined;
-  for (let at = Math.min(rung, allowed); at <= allowed && together === undefined; at++)
-    if (fits(ladder[at]!.at(count), job.deadlineUs)) together = at;
-  const wholeUs = together === undefined ? job.budgetUs : ladder[together]!.at(count);
-  if (together !== undefined && together >= rung) return { run: atRung(job, ladder, together), dropped: [] };
+  const allowed = deepest(batch);
+  for (let at = Math.min(rung, allowed); at <= allowed; at++) {
+    const whole = part(batch, at);
+    if (whole.wcetUs > budgetUs || !inTime(whole.wcetUs, batch)) continue;
+    if (at < rung) break; // those who allow more may go ahead at a smaller shape
+    return { parts: [whole], late: [] };
+  }
 
-  // Those who allow more go ahead at a smaller shape, the others follow.
-  const [willing, others] = divide(job, ({ deepest }) => deepest > allowed);
-  if (willing !== undefined && others !== undefined) {
-    const othersUs = ladder[Math.min(rung, allowed)]!.at(others.frames.length);
-    for (let at = Math.max(rung, allowed + 1), last = deepestRung(willing, ladder); at <= last; at++) {
-      const willingUs = ladder[at]!.at(willing.frames.length);
-      if (willingUs + othersUs >= wholeUs || !fits(willingUs, job.deadlineUs)) continue;
-      const run = { ...atRung(willing, ladder, at), budgetUs: job.budgetUs - othersUs };
-      return { run, back: { ...others, budgetUs: othersUs }, dropped: [] };
+  const willing = batch.filter((frame) => frame.deepest > allowed);
+  const others = batch.filter((frame) => frame.deepest <= allowed);
+  if (willing.length > 0) {
+    const rest = part(others, Math.min(rung, allowed));
+    for (let at = Math.max(rung, allowed + 1); at <= deepest(willing); at++) {
+      const first = part(willing, at);
+      if (first.wcetUs + rest.wcetUs >= budgetUs || !inTime(first.wcetUs, willing)) continue;
+      const firstBudgetUs = budgetUs - rest.wcetUs;
+      return { parts: [{ ...first, budgetUs: firstBudgetUs }, { ...rest, budgetUs: rest.wcetUs }], late: [] };
     }
   }
-  if (together !== undefined) return { run: atRung(job, ladder, together), dropped: [] };
 
-  // Too late for the job as such: as many frames as can still meet deadlines of their own.
-  const byDue = job.terms.map(({ dueUs }) => dueUs).sort((a, b) => b - a);
-  let makeable = count;
-  while (makeable > 0 && !fits(ladder[allowed]!.at(makeable), byDue[makeable - 1]!)) makeable--;
-  if (makeable === 0) return given(job);
-  const lastDueUs = byDue[makeable - 1]!;
-  let left = makeable;
-  const [kept, rest] = divide(job, ({ dueUs }) => dueUs >= lastDueUs && left-- > 0);
-  return { run: atRung(kept!, ladder, allowed), ...given(rest) };
+  // As many frames as can still be in time together; the most urgent are the first that cannot.
+  const byDue = [...batch].sort((a, b) => a.dueUs - b.dueUs);
+  for (let left = 0; left < byDue.length; left++) {
+    const frames = byDue.slice(left);
+    for (let at = Math.min(rung, allowed); at <= deepest(frames); at++) {
+      const kept = part(frames, at);
+      if (kept.wcetUs <= budgetUs && inTime(kept.wcetUs, frames))
+        return { parts: [{ ...kept, budgetUs: Math.max(kept.wcetUs, ladder[0]!.at(frames.length)) }], late: byDue.slice(0, left) };
+    }
+  }
+  return { parts: [], late: byDue };
 }
-
-function deepestRung({ terms }: Job<unknown>, ladder: readonly WcetTable[]): number {
-  return terms.reduce((least, { deepest }) => Math.min(least, deepest), ladder.length - 1);
-}
-
-/** Late or dropped, as each frame's tenant wishes. */
-function given<F>(job: Job<F> | undefined): Pick<Rescue<F>, 'late' | 'dropped'> {
-  if (job === undefined) return { dropped: [] };
-  const [unwanted, late] = divide(job, ({ late: wish }) => wish === 'drop');
-  return { ...(late === undefined ? {} : { late }), dropped: unwanted?.frames ?? [] };
-}
-
-function divide<F>(job: Job<F>, belongs: (terms: FrameTerms) => boolean): [Job<F> | undefined, Job<F> | undefined] {
-  const isIn = job.terms.map(belongs);
-  const part = (wanted: boolean): Job<F> | undefined => {
-    const frames = job.frames.filter((_, i) => isIn[i] === wanted);
-    if (frames.length === 0) return undefined;
-    return { ...job, frames, terms: job.terms.filter((_, i) => isIn[i] === wanted) };
-  };
-  return [part(true), part(false)];
-}
-
-const atRung = <F>(job: Job<F>, ladder: readonly WcetTable[], rung: number): Job<F> => ({
-  ...job,
-  rung,
-  wcetUs: ladder[rung]!.at(job.frames.length),
-});

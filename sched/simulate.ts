@@ -1,96 +1,105 @@
 import type { Arrival } from './arrivals.js';
-import type { Decision, DispatchConfig } from './dispatcher.js';
-import { Dispatcher } from './dispatcher.js';
+import type { BatcherConfig } from './batcher.js';
+import { Batcher } from './batcher.js';
+import type { Decider } from './drive.js';
+import { drive } from './drive.js';
 import type { Fault } from './faults.js';
 import { hangLimitUs, hangOf, slowdown } from './faults.js';
-import type { FrameTerms, Job, ReadyJobs } from './ready.js';
+import type { FrameOffer, GivenUp, Run } from './frame.js';
 
 /** A run on the virtual device. */
 export interface SimulatedRun {
-  readonly job: Job<Arrival>;
+  readonly run: Run<Arrival>;
   readonly startUs: number;
   readonly endUs: number;
-  /** After the run: what the category has yet to pay off, and the rung that its next job runs at. */
+  /** After the run: what the category has yet to pay off, and the rung that its next one takes. */
   readonly penaltyUs: number;
   readonly rung: number;
 }
 
 export interface Simulation {
-  readonly config: DispatchConfig;
+  readonly config: BatcherConfig;
+  /** What decides, where that is not the batcher. */
+  readonly decider?: () => Decider<Arrival>;
   /** In order of time. */
   readonly arrivals: Iterable<Arrival>;
-  /** How long a job takes on a device without faults; its WCET where absent. */
-  readonly executeUs?: (job: Job<Arrival>, startUs: number) => number;
+  /** What a frame's tenant was promised and allows. */
+  readonly offerOf: (arrival: Arrival) => Omit<FrameOffer, 'category' | 'atUs'>;
+  /** How long a run takes on a device without faults; its WCET where absent. */
+  readonly executeUs?: (run: Run<Arrival>, startUs: number) => number;
   readonly faults?: readonly Fault[];
-  /** What a frame's tenant allows while the device is behind; nothing where absent. */
-  readonly termsOf?: (arrival: Arrival) => FrameTerms;
   /** Told of frames that are given up. */
-  readonly dropped?: (frames: readonly Arrival[], atUs: number) => void;
+  readonly gaveUp?: (frames: readonly GivenUp<Arrival>[], atUs: number) => void;
   /** Told of frames that were with the device when it was lost, or came before it was replaced. */
   readonly failed?: (frames: readonly Arrival[], atUs: number) => void;
-  /** Which job is next; EDF where absent. */
-  readonly ready?: ReadyJobs<Arrival>;
-  /** The device is held by something else until then. */
-  readonly busyUntilUs?: number;
+  /** Another configuration, to be taken over as soon as that is safe from an instant on; asked for anew after each takeover. */
+  readonly nextConfig?: () => { readonly config: BatcherConfig; readonly fromUs: number } | undefined;
+  readonly tookOver?: (atUs: number) => void;
 }
 
-/**
- * The dispatcher on a virtual clock: yields every run in the order of execution, until all frames are answered.
- * The same state machine that the agent drives in real time decides.
- */
-export function* simulate({
-  config,
-  arrivals,
-  executeUs = ({ wcetUs }) => wcetUs,
-  faults = [],
-  termsOf,
-  dropped,
-  failed,
-  ready,
-  busyUntilUs = 0,
-}: Simulation): Generator<SimulatedRun> {
-  let dispatcher = new Dispatcher<Arrival>(config, ready);
+/** The batcher on a virtual clock: yields every run in the order of execution, until all frames are answered. */
+export function* simulate(simulation: Simulation): Generator<SimulatedRun> {
+  const { config, arrivals, offerOf, executeUs = ({ wcetUs }) => wcetUs, faults = [], failed, gaveUp } = simulation;
   const hangs = new Set(faults.filter(({ kind }) => kind === 'hang'));
-  /** Frames with the device, kept only where it may be lost. */
-  const waiting = new Set<Arrival>();
-  const arrive = (frame: Arrival): void => {
-    if (dispatcher.arrive(frame.category, frame, frame.atUs, termsOf?.(frame)) && hangs.size > 0) waiting.add(frame);
-  };
   const source = arrivals[Symbol.iterator]();
-  let arrival = source.next();
-  let nowUs = arrival.done === true ? 0 : Math.min(0, arrival.value.atUs);
-  for (;;) {
-    const decision: Decision<Arrival> = nowUs < busyUntilUs ? { waitUntilUs: busyUntilUs } : dispatcher.next(nowUs);
-    if (decision.dropped !== undefined) dropped?.(decision.dropped, nowUs);
-    for (const frame of decision.dropped ?? []) waiting.delete(frame);
-    if ('run' in decision) {
-      const job = decision.run;
-      const startUs = nowUs;
-      const hang = hangOf([...hangs], job.category, startUs);
-      const endUs =
-        hang === undefined
-          ? startUs + Math.ceil(executeUs(job, startUs) * slowdown(faults, job.category, startUs))
-          : startUs + hangLimitUs(job.wcetUs) + hang.forUs;
-      for (; arrival.done !== true && arrival.value.atUs < endUs; arrival = source.next()) arrive(arrival.value);
-      nowUs = endUs;
-      if (hang !== undefined) {
-        failed?.([...waiting], endUs);
-        waiting.clear();
+  let next = source.next();
+  let nowUs = next.done === true ? 0 : Math.min(0, next.value.atUs);
+  let done = false;
+  let change = simulation.nextConfig?.();
+  let current = config;
+  const results: SimulatedRun[] = [];
+  const start = (): Decider<Arrival> => simulation.decider?.() ?? new Batcher<Arrival>(current);
+  for (let batcher = start(); ; batcher = start()) {
+    /** Frames with the device, kept only where it may be lost. */
+    const waiting = new Set<Arrival>();
+    let lost = false;
+    const world = {
+      nowUs: () => nowUs,
+      hear: (to: Decider<Arrival>): boolean => {
+        for (; next.done !== true && next.value.atUs <= nowUs; next = source.next()) {
+          const { value } = next;
+          if (hangs.size > 0) waiting.add(value);
+          to.arrive(value, { ...offerOf(value), category: value.category, atUs: value.atUs });
+        }
+        if (change !== undefined && nowUs >= change.fromUs && to instanceof Batcher && to.reconfigure(change.config, nowUs)) {
+          current = change.config;
+          simulation.tookOver?.(nowUs);
+          change = simulation.nextConfig?.();
+        }
+        return !done && !lost;
+      },
+      aside: () => undefined,
+      execute: (run: Run<Arrival>, startUs: number): void => {
+        const hang = hangOf([...hangs], run.category, startUs);
+        if (hang === undefined) {
+          nowUs = startUs + Math.ceil(executeUs(run, startUs) * slowdown(faults, run.category, startUs));
+          return;
+        }
+        nowUs = startUs + hangLimitUs(run.wcetUs) + hang.forUs;
         hangs.delete(hang);
-        dispatcher = new Dispatcher<Arrival>(config, ready);
-        continue;
-      }
-      dispatcher.finish(endUs);
-      for (const frame of job.frames) waiting.delete(frame);
-      yield { job, startUs, endUs, ...dispatcher.adapted(job.category) };
-      continue;
-    }
-    const arrivesUs = arrival.done === true ? Infinity : arrival.value.atUs;
-    nowUs = Math.min(decision.waitUntilUs, arrivesUs);
-    if (nowUs === Infinity) return;
-    if (arrival.done !== true && arrivesUs === nowUs) {
-      arrive(arrival.value);
-      arrival = source.next();
-    }
+        lost = true;
+      },
+      ended: (run: Run<Arrival>, startUs: number, endUs: number, by: Decider<Arrival>): void => {
+        if (lost) return;
+        for (const frame of run.frames) waiting.delete(frame);
+        const { penaltyUs, rung } = by instanceof Batcher ? by.adapted(run.category) : { penaltyUs: 0, rung: 0 };
+        results.push({ run, startUs, endUs, penaltyUs, rung });
+      },
+      gaveUp: (frames: readonly GivenUp<Arrival>[], atUs: number): void => {
+        for (const { frame } of frames) waiting.delete(frame);
+        gaveUp?.(frames, atUs);
+      },
+      wait: (untilUs: number): void => {
+        const arrivesUs = next.done === true ? Infinity : next.value.atUs;
+        const changeUs = change === undefined ? Infinity : Math.max(change.fromUs, nowUs + 1);
+        const untilUsOrEvent = Math.min(untilUs, arrivesUs, changeUs);
+        if (untilUsOrEvent === Infinity) done = true;
+        else nowUs = untilUsOrEvent;
+      },
+    };
+    for (const _ of drive<Arrival, void, Decider<Arrival>>(batcher, world)) yield* results.splice(0);
+    yield* results.splice(0);
+    if (!lost) return;
+    failed?.([...waiting], nowUs);
   }
 }

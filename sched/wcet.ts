@@ -1,3 +1,5 @@
+const { ceil, floor, max } = Math;
+
 /** One measured point of a profile: a batch of `batch` frames took at most `wcetUs` microseconds. */
 export interface WcetPoint {
   readonly batch: number;
@@ -40,7 +42,7 @@ export class WcetTable {
     const steps: { batch: number; wcetUs: number }[] = [];
     let worst = 0;
     for (const { batch, wcetUs } of sorted) {
-      worst = Math.max(worst, wcetUs);
+      worst = max(worst, wcetUs);
       if (upTo.length <= batch) steps.push({ batch: upTo.length, wcetUs: worst });
       while (upTo.length <= batch) upTo.push(worst);
       upTo[batch] = worst;
@@ -57,7 +59,7 @@ export class WcetTable {
   /** E(n) in microseconds; E(0) is 0. */
   at(n: number): number {
     if (n <= 0) return 0;
-    const fullRuns = Math.floor((n - 1) / this.largestBatch);
+    const fullRuns = floor((n - 1) / this.largestBatch);
     const last = n - fullRuns * this.largestBatch;
     return this.overheadUs + fullRuns * this.#upTo[this.largestBatch]! + this.#upTo[last]!;
   }
@@ -67,7 +69,7 @@ export class WcetTable {
     let low = 0;
     let high = limit;
     while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
+      const middle = ceil((low + high) / 2);
       if (this.at(middle) <= budgetUs) low = middle;
       else high = middle - 1;
     }
@@ -93,11 +95,11 @@ function upperLines(steps: readonly { batch: number; wcetUs: number }[], fullBat
   const lines = [...slopes]
     .map((perFrameUs) => ({
       perFrameUs,
-      fixedUs: Math.max(...corners.map((corner) => corner.wcetUs - perFrameUs * corner.batch)),
+      fixedUs: max(...corners.map((corner) => corner.wcetUs - perFrameUs * corner.batch)),
       touched: corners.filter(
         (corner, _, all) =>
           corner.wcetUs - perFrameUs * corner.batch >=
-          Math.max(...all.map((other) => other.wcetUs - perFrameUs * other.batch)) - 1e-6,
+          max(...all.map((other) => other.wcetUs - perFrameUs * other.batch)) - 1e-6,
       ).length,
     }))
     .filter((line) => line.touched >= 2 || line.perFrameUs === fullBatchSlope);

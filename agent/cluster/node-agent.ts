@@ -198,17 +198,17 @@ export class NodeAgent {
     const generation = schedule.metadata.generation ?? 0;
     const { units } = this.#devices;
     const other = schedule.spec.devices?.find(
-      ({ device, categories }) => units[device] === undefined && categories.length > 0,
+      (wish) => units[wish.device] === undefined && scheduled(wish).length > 0,
     );
     const refusals = other === undefined ? [] : [`this node has no device ${other.device}`];
     const failures: unknown[] = [];
     // Whoever moves leaves one device before coming to another.
     const wanted = units.map((unit) => ({ unit, wish: scheduleFor(unit, schedule.spec) }));
-    wanted.sort((a, b) => a.wish.categories.length - b.wish.categories.length);
+    wanted.sort((a, b) => scheduled(a.wish).length - scheduled(b.wish).length);
     for (const { unit, wish } of wanted) {
       const { profile } = unit.keeper;
       if (profile === undefined) {
-        if (wish.categories.length > 0) return; // measured first; then this is called again
+        if (scheduled(wish).length > 0) return; // measured first; then this is called again
         continue;
       }
       try {
@@ -230,7 +230,7 @@ export class NodeAgent {
     const served = serving !== undefined && isDeepStrictEqual(serving.schedule, wish);
     if (served && serving.profile === profile) return undefined;
     // What is served already goes on when the profile turns out to be wrong; admission will see to it.
-    const refusal = served ? undefined : recheck(wish, profile.status ?? {});
+    const refusal = served ? undefined : recheck(wish, profile.status ?? {}).refusal;
     if (refusal === undefined) await this.#serve(unit, wish, profile);
     else
       this.#options.log.error(
@@ -243,7 +243,7 @@ export class NodeAgent {
   async #serve(unit: Unit, schedule: ScheduleDevice, profile: Profile): Promise<void> {
     await unit.keeper.serve(schedule);
     this.#serving.set(unit, { schedule, profile });
-    const tenants = schedule.categories.reduce((sum, category) => sum + category.tenants.length, 0);
+    const tenants = scheduled(schedule).length;
     this.#options.log.info({ device: unit.agent.index, tenants }, 'schedule applied');
   }
 
@@ -251,7 +251,7 @@ export class NodeAgent {
     const devices = [...this.#serving.values()].map(({ schedule }) => schedule);
     if (devices.length === 0) return;
     const { stateDir, node } = this.#options;
-    const used = new Set(devices.flatMap(({ categories }) => categories.map(({ model }) => model)));
+    const used = new Set(devices.flatMap(({ categories, spare = [] }) => [...categories, ...spare].map(({ model }) => model)));
     const schedule = {
       metadata: { name: node, namespace: '' },
       kind: 'NodeSchedule' as const,
@@ -288,6 +288,12 @@ export class NodeAgent {
     this.#count = countOf(tenants, nowMs);
   }
 }
+
+/** Whom a device serves, promised or not. */
+const scheduled = ({ categories, spare = [] }: ScheduleDevice): object[] => [
+  ...categories.flatMap(({ tenants }) => tenants),
+  ...spare,
+];
 
 /** What a schedule asks of a device; nothing where it does not tell. */
 function scheduleFor({ agent: { index } }: Unit, { devices = [] }: Schedule['spec']): ScheduleDevice {

@@ -10,6 +10,9 @@ interface TenantFigures {
   readonly name: string;
   readonly framesPerSecond: number;
   readonly misses: number;
+  readonly promisedFrames: number;
+  readonly spareFrames: number;
+  readonly onTime: number;
   readonly degraded?: { shape: number[]; since: string };
 }
 
@@ -72,6 +75,9 @@ export function scheduleStatus(
       name: tenant.terms.name,
       framesPerSecond: rate(tenant),
       misses: tenant.misses,
+      promisedFrames: tenant.promisedFrames,
+      spareFrames: tenant.spareFrames,
+      onTime: tenant.outcomes.onTime,
       ...degradedOf(tenant, nowMs),
     }));
   const lost = devices.filter(({ failure }) => failure !== undefined);
@@ -145,6 +151,9 @@ function together(figures: readonly TenantFigures[]): TenantFigures[] {
             ...each,
             framesPerSecond: tenth(known.framesPerSecond + each.framesPerSecond),
             misses: known.misses + each.misses,
+            promisedFrames: known.promisedFrames + each.promisedFrames,
+            spareFrames: known.spareFrames + each.spareFrames,
+            onTime: known.onTime + each.onTime,
           },
     );
   }

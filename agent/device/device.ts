@@ -8,7 +8,7 @@ import type {
   Dropped,
   FrameMessage,
   FromDevice,
-  JobDone,
+  Ran,
   LoadedModel,
   Measure,
   Measured,
@@ -27,7 +27,7 @@ export interface DeviceListener {
   batchDone(done: BatchDone): void;
   /** Frames that were given up before they ran. */
   dropped(ids: readonly number[], why: Dropped['why']): void;
-  jobDone(done: JobDone): void;
+  ran(done: Ran): void;
   /** The device's process is gone. */
   lost(error: DeviceLost): void;
 }
@@ -127,9 +127,9 @@ export class Device {
     return (await this.#ask({ kind: 'measure', ...measure })) as Measured;
   }
 
-  /** How late the device's thread wakes up for an instant `afterUs` from now, in microseconds. */
-  async wakeLateness(afterUs: number): Promise<number> {
-    return (await this.#ask({ kind: 'wake', afterUs })) as number;
+  /** What the device's thread spends on a run beside running it, in microseconds. */
+  async turnUs(): Promise<number> {
+    return (await this.#ask({ kind: 'turn' })) as number;
   }
 
   /** A message's way to the device's thread and back, in microseconds. */
@@ -200,8 +200,8 @@ export class Device {
         this.#listener.batchDone({ ...message, outputs: this.#outbox.unpack(message.outputs) });
         if (message.outputs.offset !== undefined) this.#tell({ kind: 'taken' });
         return;
-      case 'job':
-        this.#listener.jobDone(message);
+      case 'ran':
+        this.#listener.ran(message);
         return;
       case 'unusable':
         this.#unusable = message.error;

@@ -1,4 +1,6 @@
-import type { FrameTerms, Job } from '../../sched/ready.js';
+import type { Streams } from '../../sched/category.js';
+import type { FrameOffer, GivenUpBecause, Run } from '../../sched/frame.js';
+import type { Visit } from '../../sched/rounds.js';
 import type { WcetPoint } from '../../sched/wcet.js';
 import type { PackedOutputs } from './outbox.js';
 import type { SessionSettings } from './providers.js';
@@ -41,19 +43,18 @@ export interface Rung {
 export interface ProgramCategory {
   readonly name: string;
   readonly model: string;
-  readonly class: 'RealTime' | 'BestEffort';
   /** The shape asked for first, then those that frames may be degraded to, largest first. */
   readonly ladder: readonly Rung[];
   readonly overheadUs: number;
-  readonly windowUs: number;
-  readonly windowOffsetUs: number;
-  readonly relativeDeadlineUs: number;
+  /** How it is visited, where frames of it were promised. */
+  readonly visit?: Visit | undefined;
+  /** What was promised, by tenant. */
+  readonly promised: readonly (readonly [string, Streams])[];
 }
 
 /** A schedule as one device's thread needs it. */
 export interface Program {
   readonly categories: readonly ProgramCategory[];
-  readonly bestEffortUs: number;
   /** Whether the Adaptation Module is at work. */
   readonly adaptation: boolean;
 }
@@ -78,7 +79,8 @@ export type ToDevice =
   | { readonly kind: 'poolGone'; readonly pool: number }
   | { readonly kind: 'program'; readonly request: number; readonly program: Program }
   | Measure
-  | { readonly kind: 'wake'; readonly request: number; readonly afterUs: number }
+  /** What the batcher and the messages about a run take, beside the run. */
+  | { readonly kind: 'turn'; readonly request: number }
   | { readonly kind: 'ping'; readonly request: number }
   /** Outputs were read from the outbox. */
   | { readonly kind: 'taken' }
@@ -101,15 +103,12 @@ export interface Measure {
 export interface FrameMessage {
   readonly kind: 'frame';
   readonly id: number;
-  readonly category: string;
   readonly pool: number;
   readonly slot: number;
-  /** When it was ready for its window. */
-  readonly atUs: number;
-  readonly terms: FrameTerms;
+  readonly offer: FrameOffer;
 }
 
-/** A run of one batch; a job above the largest measured batch has several. */
+/** A run of the network; a batch above the largest measured one has several. */
 export interface BatchDone {
   readonly kind: 'done';
   readonly category: string;
@@ -122,13 +121,12 @@ export interface BatchDone {
   readonly error?: string;
 }
 
-/** A whole job, for the books. */
-export interface JobDone {
-  readonly kind: 'job';
+/** A whole batch, for the books. */
+export interface Ran {
+  readonly kind: 'ran';
   readonly category: string;
-  readonly jobKind: Job<unknown>['kind'];
+  readonly runKind: Run<unknown>['kind'];
   readonly frames: number;
-  readonly releaseUs: number;
   readonly startUs: number;
   readonly endUs: number;
   readonly wcetUs: number;
@@ -137,8 +135,6 @@ export interface JobDone {
   /** After it: what its category has yet to pay off, and the rung that the next one is to run at. */
   readonly penaltyUs: number;
   readonly nextRung: number;
-  /** How long after the instant it was meant to start the device was still idle; absent when it was not. */
-  readonly lateStartUs?: number;
 }
 
 export type FromDevice =
@@ -149,14 +145,13 @@ export type FromDevice =
   | { readonly kind: 'refused'; readonly request: number; readonly error: string }
   | Dropped
   | (Omit<BatchDone, 'outputs'> & { readonly outputs: PackedOutputs })
-  | JobDone;
+  | Ran;
 
 /** Frames that will not be run. */
 export interface Dropped {
   readonly kind: 'dropped';
   readonly ids: readonly number[];
-  /** Their category is gone, or they were too late for their tenants. */
-  readonly why: 'withdrawn' | 'late';
+  readonly why: GivenUpBecause;
 }
 
 /** What one measured run took. */

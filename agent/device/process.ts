@@ -4,7 +4,7 @@
  * device, which blocks while a run goes on.
  */
 import { Worker } from 'node:worker_threads';
-import { newBell, ring } from '../dispatch/wait.js';
+import { newBell, ring } from '../dispatch/bell.js';
 import type { DeviceOptions, FromDevice, ToDevice } from './messages.js';
 
 /** What the agent says first. */

@@ -114,8 +114,8 @@ export class SupervisedDevice {
     return this.#attempt(measure.input.model, (device) => device.measure(measure));
   }
 
-  async wakeLateness(afterUs: number): Promise<number> {
-    return this.#attempt(undefined, (device) => device.wakeLateness(afterUs));
+  async turnUs(): Promise<number> {
+    return this.#attempt(undefined, (device) => device.turnUs());
   }
 
   async roundTrip(): Promise<number> {
@@ -173,7 +173,7 @@ export class SupervisedDevice {
   #launch(): Device {
     const listener: DeviceListener = {
       dropped: (ids, why) => this.#listener.dropped(ids, why),
-      jobDone: (done) => this.#listener.jobDone(done),
+      ran: (done) => this.#listener.ran(done),
       batchDone: (done) => {
         this.#listener.batchDone(done);
         this.#watchFailures(done);

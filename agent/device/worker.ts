@@ -7,12 +7,11 @@ import { setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
 import { hangLimitUs } from '../../sched/faults.js';
-import type { Job } from '../../sched/ready.js';
+import type { Run } from '../../sched/frame.js';
 import { nowUs } from '../clock.js';
 import type { Control } from '../dispatch/loop.js';
 import { dispatchLoop } from '../dispatch/loop.js';
-import type { Bell } from '../dispatch/wait.js';
-import { waitUntil } from '../dispatch/wait.js';
+import type { Bell } from '../dispatch/bell.js';
 import type { FrameMessage, FromDevice, Measure, Measured, OutputTensor, Rung } from './messages.js';
 import { Outbox } from './outbox.js';
 import type { Launch } from './process.js';
@@ -85,20 +84,20 @@ function readSlot({ pool, slot }: FrameMessage, into: Uint8Array): void {
   }
 }
 
-async function execute(job: Job<FrameMessage>, startUs: number): Promise<void> {
-  const { model, ladder } = categories.get(job.category)!;
-  const { dims, largestBatch } = ladder[job.rung]!;
-  const limitUs = hangLimitUs(job.wcetUs);
+async function execute(run: Run<FrameMessage>, startUs: number): Promise<void> {
+  const { model, ladder } = categories.get(run.category)!;
+  const { dims, largestBatch } = ladder[run.rung]!;
+  const limitUs = hangLimitUs(run.wcetUs);
   let fromUs = startUs;
-  for (let first = 0; first < job.frames.length; first += largestBatch) {
-    const frames = job.frames.slice(first, first + largestBatch);
+  for (let first = 0; first < run.frames.length; first += largestBatch) {
+    const frames = run.frames.slice(first, first + largestBatch);
     const ids = frames.map(({ id }) => id);
-    const done = { kind: 'done' as const, category: job.category, ids, dims, startUs: fromUs };
+    const done = { kind: 'done' as const, category: run.category, ids, dims, startUs: fromUs };
     try {
       const outputs = await recorded({ what: 'run', model, limitUs }, async () => {
         const { session, resizer } = openModel(model);
         const full = session.pack(frames.length, ladder[0]!.dims, (into, i) => readSlot(frames[i]!, into));
-        return session.run(job.rung === 0 ? full : await resizer!.run(full, dims));
+        return session.run(run.rung === 0 ? full : await resizer!.run(full, dims));
       });
       post({ ...done, endUs: nowUs(), outputs: outbox.pack(outputs) });
       free(outputs);
@@ -183,20 +182,12 @@ async function answer(message: Control): Promise<unknown> {
       return recorded({ what: 'measure', model: message.input.model, limitUs: MEASUREMENT_LIMIT_US }, () =>
         measure(message),
       );
-    case 'wake': {
-      // How late the clock's own wait is.
-      const targetUs = nowUs() + message.afterUs;
-      waitUntil(targetUs, bell, Atomics.load(bell, 0));
-      return nowUs() - targetUs;
-    }
   }
 }
 
 /** How long a request holds the device, as far as that is known. */
 function expectedUs(message: Control): number {
   switch (message.kind) {
-    case 'wake':
-      return message.afterUs;
     case 'measure':
       return lastMeasuredUs.has(measurementKey(message)) || message.slackUs !== undefined
         ? sweepUs +
@@ -241,7 +232,8 @@ await dispatchLoop(
       closeSync(pools.get(pool)!.fd);
       pools.delete(pool);
     },
-    program: (program) => {
+    programmed: (program) => {
+      categories.clear();
       for (const { name, model, ladder } of program.categories)
         categories.set(name, {
           model,

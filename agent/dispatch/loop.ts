@@ -1,49 +1,40 @@
 import type { MessagePort } from 'node:worker_threads';
 import { receiveMessageOnPort } from 'node:worker_threads';
-import type { DispatchConfig } from '../../sched/dispatcher.js';
-import { Dispatcher } from '../../sched/dispatcher.js';
-import type { Job } from '../../sched/ready.js';
+import type { BatcherConfig } from '../../sched/batcher.js';
+import { Batcher } from '../../sched/batcher.js';
+import type { World } from '../../sched/drive.js';
+import { drive } from '../../sched/drive.js';
+import type { GivenUp, GivenUpBecause, Run } from '../../sched/frame.js';
 import { WcetTable } from '../../sched/wcet.js';
 import { nowUs } from '../clock.js';
 import type { FrameMessage, FromDevice, Program, ToDevice } from '../device/messages.js';
-import type { Bell } from './wait.js';
-import { waitUntil } from './wait.js';
+import type { Bell } from './bell.js';
+import { sleep } from './bell.js';
 
 /** A new program that finds no safe instant is taken over regardless after this long. */
 const LONGEST_TAKEOVER_US = 2_000_000;
-/** A measurement waits for a gap that holds it, but no longer than this. */
+/** A measurement waits for slack that holds it, but no longer than this. */
 const LONGEST_MEASUREMENT_WAIT_US = 2_000_000;
+/** How often a takeover or a measurement looks for its chance on an idle device. */
+const LOOK_AGAIN_US = 1000;
 
-const toConfig = ({ categories, bestEffortUs, adaptation }: Program): DispatchConfig => {
-  const known = categories.map((category) => {
-    const [wcet, ...smaller] = category.ladder.map(({ points }) => new WcetTable(points, category.overheadUs));
-    return { ...category, wcet: wcet!, smaller };
-  });
-  return {
-    adaptation,
-    realTime: known
-      .filter((category) => category.class === 'RealTime')
-      .map(({ name, wcet, smaller, windowUs, windowOffsetUs, relativeDeadlineUs }) => ({
-        name,
-        wcet,
-        smaller,
-        windowUs,
-        offsetUs: windowOffsetUs,
-        relativeDeadlineUs,
-      })),
-    bestEffort: known.filter((category) => category.class === 'BestEffort').map(({ name, wcet }) => ({ name, wcet })),
-    bestEffortUs,
-    earlyRelease: true,
-  };
-};
+const toConfig = ({ categories, adaptation }: Program): BatcherConfig => ({
+  adaptation,
+  categories: categories.map(({ name, ladder, overheadUs, visit, promised }) => ({
+    name,
+    ladder: ladder.map(({ points }) => new WcetTable(points, overheadUs)),
+    visit,
+    promised: new Map(promised),
+  })),
+});
 
-/** Requests that wait for a gap between jobs. */
-export type Control = Extract<ToDevice, { kind: 'load' | 'unload' | 'measure' | 'wake' }>;
+/** Requests that wait for slack. */
+export type Control = Extract<ToDevice, { kind: 'load' | 'unload' | 'measure' }>;
 
 /** What the loop needs of the device beside it. */
 export interface Executor {
-  /** Runs a job's frames, reporting each batch. */
-  execute(job: Job<FrameMessage>, startUs: number): Promise<void>;
+  /** Runs a batch's frames, reporting each run of the network. */
+  execute(run: Run<FrameMessage>, startUs: number): Promise<void>;
   /** Does what is asked and answers; may take as long as a run, or longer. */
   control(message: Control): Promise<void>;
   /** Frames may come from this memory. */
@@ -52,108 +43,149 @@ export interface Executor {
   taken(): void;
   /** No more of them will. */
   poolGone(message: Extract<ToDevice, { kind: 'poolGone' }>): void;
-  /** A schedule is coming: frames of these categories may follow. */
-  program(program: Program): void;
+  /** Runs are of these categories from now on. */
+  programmed(program: Program): void;
   /** A measurement's likely length, Infinity when not known. */
   expectedUs(message: Control): number;
 }
 
-/**
- * The dispatcher on the real clock: one thread that waits for the instant the state machine names, runs what it says
- * and never does anything else while a run is due.
- */
+/** The batcher's world on the real clock: one thread that does nothing else while there is something to run. */
+class DeviceWorld implements World<FrameMessage, Promise<void>, Batcher<FrameMessage>> {
+  readonly #port: MessagePort;
+  readonly #bell: Bell;
+  readonly #executor: Executor;
+  readonly #post: (message: FromDevice) => void;
+  readonly #controls: Control[] = [];
+  #pending: { request: number; program: Program; config: BatcherConfig; sinceUs: number } | undefined;
+  #controlDueUs = 0;
+  #heard = 0;
+
+  constructor(port: MessagePort, bell: Bell, executor: Executor, post: (message: FromDevice) => void) {
+    this.#port = port;
+    this.#bell = bell;
+    this.#executor = executor;
+    this.#post = post;
+  }
+
+  nowUs(): number {
+    return nowUs();
+  }
+
+  hear(batcher: Batcher<FrameMessage>): boolean {
+    this.#heard = Atomics.load(this.#bell, 0);
+    for (
+      let received = receiveMessageOnPort(this.#port);
+      received !== undefined;
+      received = receiveMessageOnPort(this.#port)
+    ) {
+      const message = received.message as ToDevice;
+      if (message.kind === 'stop') return false;
+      this.#take(message, batcher);
+    }
+    this.#takeOver(batcher);
+    return true;
+  }
+
+  #take(message: Exclude<ToDevice, { kind: 'stop' }>, batcher: Batcher<FrameMessage>): void {
+    switch (message.kind) {
+      case 'frame':
+        return batcher.arrive(message, message.offer);
+      case 'program':
+        this.#pending = {
+          request: message.request,
+          program: message.program,
+          config: toConfig(message.program),
+          sinceUs: nowUs(),
+        };
+        return;
+      case 'pool':
+        return this.#executor.pool(message);
+      case 'poolGone':
+        return this.#executor.poolGone(message);
+      case 'taken':
+        return this.#executor.taken();
+      case 'turn':
+        return this.#post({ kind: 'answer', request: message.request, value: oneTurnUs() });
+      case 'ping':
+        return this.#post({ kind: 'answer', request: message.request, value: null });
+      case 'load':
+      case 'unload':
+      case 'measure':
+        if (this.#controls.length === 0) this.#controlDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
+        this.#controls.push(message);
+    }
+  }
+
+  #takeOver(batcher: Batcher<FrameMessage>): void {
+    if (this.#pending === undefined) return;
+    const { request, program, config, sinceUs } = this.#pending;
+    const atUs = nowUs();
+    if (!batcher.reconfigure(config, atUs, atUs - sinceUs > LONGEST_TAKEOVER_US)) return;
+    this.#pending = undefined;
+    this.#executor.programmed(program);
+    this.#post({ kind: 'answer', request, value: null });
+  }
+
+  aside(batcher: Batcher<FrameMessage>, atUs: number): Promise<void> | undefined {
+    const control = this.#controls[0];
+    if (control === undefined) return undefined;
+    const expectedUs = this.#executor.expectedUs(control);
+    const fits = batcher.slackUs(atUs, expectedUs) >= expectedUs;
+    if (!fits && atUs <= this.#controlDueUs) return undefined;
+    this.#controls.shift();
+    this.#controlDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
+    const patient = control.kind === 'measure' && control.slackUs !== undefined;
+    if (fits || !patient) return this.#executor.control(control);
+    const error = 'no slack between the promised runs holds it';
+    this.#post({ kind: 'refused', request: control.request, error });
+    return undefined;
+  }
+
+  execute(run: Run<FrameMessage>, startUs: number): Promise<void> {
+    return this.#executor.execute(run, startUs);
+  }
+
+  ended(run: Run<FrameMessage>, startUs: number, endUs: number, batcher: Batcher<FrameMessage>): void {
+    const { category, kind, frames, wcetUs, rung } = run;
+    const { penaltyUs, rung: nextRung } = batcher.adapted(category);
+    const books = { category, runKind: kind, frames: frames.length, startUs, endUs, wcetUs, rung, penaltyUs, nextRung };
+    this.#post({ kind: 'ran', ...books });
+  }
+
+  gaveUp(frames: readonly GivenUp<FrameMessage>[]): void {
+    const byReason = new Map<GivenUpBecause, number[]>();
+    for (const { frame, why } of frames) byReason.set(why, [...(byReason.get(why) ?? []), frame.id]);
+    for (const [why, ids] of byReason) this.#post({ kind: 'dropped', ids, why });
+  }
+
+  wait(untilUs: number): void {
+    const restless = this.#pending !== undefined || this.#controls.length > 0;
+    sleep(restless ? LOOK_AGAIN_US : untilUs - nowUs(), this.#bell, this.#heard);
+  }
+}
+
+/** What one run costs beside itself: a frame comes, is decided on, and is told of. */
+function oneTurnUs(): number {
+  const wcet = new WcetTable([{ batch: 1, wcetUs: 1 }]);
+  const promised = new Map([['t', { count: 1, periodUs: 1, jitterUs: 0, deadlineUs: 1_000_000 }]]);
+  const visit = { stride: 1, offset: 0, quota: 1, gapUs: 1 };
+  const batcher = new Batcher<object>({ adaptation: true, categories: [{ name: 'c', ladder: [wcet], visit, promised }] });
+  const sinceUs = nowUs();
+  const offer = { category: 'c', tenant: 't', promised: true, deepest: 0, late: 'serve' as const };
+  batcher.arrive({}, { ...offer, atUs: sinceUs, dueUs: sinceUs + 1_000_000 });
+  const { run } = batcher.next(sinceUs);
+  batcher.finish(nowUs());
+  structuredClone({ ...run, frames: 1, startUs: sinceUs, endUs: nowUs() });
+  return nowUs() - sinceUs;
+}
+
+/** Runs the batcher on the device until it is told to stop. */
 export async function dispatchLoop(
   port: MessagePort,
   bell: Bell,
   executor: Executor,
   post: (message: FromDevice) => void,
 ): Promise<void> {
-  const dispatcher = new Dispatcher<FrameMessage>(toConfig({ categories: [], bestEffortUs: 0, adaptation: false }));
-  const controls: Control[] = [];
-  let pending: { request: number; config: DispatchConfig; sinceUs: number } | undefined;
-  let measurementDueUs = 0;
-  /** The instant waited for, while the device had nothing to do: tells how late a start is. */
-  let plannedUs: number | undefined;
-
-  for (;;) {
-    const heard = Atomics.load(bell, 0);
-    for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
-      const message = received.message as ToDevice;
-      if (message.kind === 'stop') return;
-      if (message.kind === 'frame') {
-        if (!dispatcher.arrive(message.category, message, message.atUs, message.terms))
-          post({ kind: 'dropped', ids: [message.id], why: 'withdrawn' });
-      } else if (message.kind === 'program') {
-        executor.program(message.program);
-        pending = { request: message.request, config: toConfig(message.program), sinceUs: nowUs() };
-      } else if (message.kind === 'pool') {
-        executor.pool(message);
-      } else if (message.kind === 'poolGone') {
-        executor.poolGone(message);
-      } else if (message.kind === 'taken') {
-        executor.taken();
-      } else if (message.kind === 'ping') {
-        post({ kind: 'answer', request: message.request, value: null });
-      } else {
-        if (controls.length === 0) measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
-        controls.push(message);
-      }
-    }
-
-    if (pending !== undefined) {
-      const dropped = dispatcher.reconfigure(pending.config, nowUs(), nowUs() - pending.sinceUs > LONGEST_TAKEOVER_US);
-      if (dropped !== undefined) {
-        if (dropped.length > 0) post({ kind: 'dropped', ids: dropped.map(({ id }) => id), why: 'withdrawn' });
-        post({ kind: 'answer', request: pending.request, value: null });
-        pending = undefined;
-      }
-    }
-
-    const startUs = nowUs();
-    const decision = dispatcher.next(startUs);
-    if (decision.dropped !== undefined)
-      post({ kind: 'dropped', ids: decision.dropped.map(({ id }) => id), why: 'late' });
-    if ('run' in decision) {
-      const job = decision.run;
-      await executor.execute(job, startUs);
-      const endUs = nowUs();
-      dispatcher.finish(endUs);
-      const { penaltyUs, rung: nextRung } = dispatcher.adapted(job.category);
-      const onTime = plannedUs !== undefined && job.kind === 'window' && job.releaseUs === plannedUs;
-      post({
-        kind: 'job',
-        category: job.category,
-        jobKind: job.kind,
-        frames: job.frames.length,
-        releaseUs: job.releaseUs,
-        startUs,
-        endUs,
-        wcetUs: job.wcetUs,
-        rung: job.rung,
-        penaltyUs,
-        nextRung,
-        ...(onTime ? { lateStartUs: startUs - job.releaseUs } : {}),
-      });
-      plannedUs = undefined;
-      continue;
-    }
-
-    const control = controls[0];
-    if (control !== undefined) {
-      const gapUs = dispatcher.gapEndUs(startUs) - startUs;
-      const patient = control.kind === 'measure' && control.slackUs !== undefined;
-      const fits = executor.expectedUs(control) <= gapUs;
-      if (fits || startUs > measurementDueUs) {
-        controls.shift();
-        if (fits || !patient) await executor.control(control);
-        else post({ kind: 'refused', request: control.request, error: 'no gap between the promised jobs holds it' });
-        measurementDueUs = nowUs() + LONGEST_MEASUREMENT_WAIT_US;
-        continue;
-      }
-    }
-    plannedUs = decision.waitUntilUs;
-    // A pending takeover or measurement looks for its chance again at the end of each gap.
-    const restless = pending !== undefined || control !== undefined;
-    waitUntil(restless ? Math.min(plannedUs, startUs + 1000) : plannedUs, bell, heard);
-  }
+  const batcher = new Batcher<FrameMessage>({ categories: [] });
+  for (const pending of drive(batcher, new DeviceWorld(port, bell, executor, post))) await pending;
 }

@@ -73,22 +73,24 @@ export function writePixels(pixels: Uint8Array, input: ImageInput, slot: Uint8Ar
   }
 }
 
-/** Lets at most `width` tasks run at once, in order: decoding must not take all cores from the device. */
+/** Lets at most `width` tasks run at once, the urgent ones first: decoding must not take all cores from the device. */
 export class Gate {
   #free: number;
-  readonly #queue: (() => void)[] = [];
+  readonly #urgent: (() => void)[] = [];
+  readonly #others: (() => void)[] = [];
 
   constructor(width: number) {
     this.#free = width;
   }
 
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#free === 0) await new Promise<void>((resolve) => this.#queue.push(resolve));
+  async run<T>(urgent: boolean, task: () => Promise<T>): Promise<T> {
+    if (this.#free === 0)
+      await new Promise<void>((resolve) => (urgent ? this.#urgent : this.#others).push(resolve));
     else this.#free--;
     try {
       return await task();
     } finally {
-      const next = this.#queue.shift();
+      const next = this.#urgent.shift() ?? this.#others.shift();
       if (next === undefined) this.#free++;
       else next();
     }

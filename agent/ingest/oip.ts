@@ -5,10 +5,12 @@ import type { OutputTensor } from '../device/messages.js';
 /** A request that cannot be served; `status` is the HTTP status, the message is meant for its sender. */
 export class BadRequest extends Error {
   readonly status: number;
+  readonly code: string;
 
-  constructor(message: string, status = 400) {
+  constructor(message: string, status = 400, code = 'InvalidRequest') {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -30,6 +32,8 @@ interface JsonTensor {
 /** Which outputs are wanted and how. */
 export interface WantedOutputs {
   readonly id?: string;
+  /** `parameters.sequence_id`: which stream the frame belongs to. */
+  readonly sequence?: string;
   /** Name to whether as binary; undefined: all. */
   readonly outputs?: ReadonlyMap<string, boolean>;
   readonly binaryByDefault: boolean;
@@ -64,7 +68,7 @@ export function readRequest(
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength > 0 && headerLength <= total))
     throw new BadRequest(`Inference-Header-Content-Length must be between 1 and the body's ${total} bytes`);
   const json = take(body, headerLength ?? total);
-  let request: { id?: unknown; inputs?: unknown; outputs?: unknown; parameters?: { binary_data_output?: unknown } };
+  let request: { id?: unknown; inputs?: unknown; outputs?: unknown; parameters?: { binary_data_output?: unknown; readonly sequence_id?: unknown } };
   try {
     request = JSON.parse(json.toString('utf8')) as typeof request;
   } catch (error) {
@@ -101,10 +105,12 @@ export function readRequest(
 function wantedOutputs(request: {
   id?: unknown;
   outputs?: unknown;
-  parameters?: { binary_data_output?: unknown };
+  parameters?: { binary_data_output?: unknown; readonly sequence_id?: unknown };
 }): WantedOutputs {
   if (request.outputs !== undefined && !Array.isArray(request.outputs)) throw new BadRequest('outputs: must be a list');
   const binaryByDefault = request.parameters?.binary_data_output === true;
+  const sequenceId = request.parameters?.sequence_id;
+  const sequence = typeof sequenceId === 'string' || typeof sequenceId === 'number' ? `${sequenceId}` : undefined;
   const outputs = (request.outputs as { name?: unknown; parameters?: { binary_data?: unknown } }[] | undefined)?.map(
     (output, i): [string, boolean] => {
       if (typeof output?.name !== 'string') throw new BadRequest(`outputs[${i}].name: required`);
@@ -116,6 +122,7 @@ function wantedOutputs(request: {
   );
   return {
     ...(typeof request.id === 'string' ? { id: request.id.slice(0, 256) } : {}),
+    ...(sequence === undefined ? {} : { sequence }),
     ...(outputs === undefined || outputs.length === 0 ? {} : { outputs: new Map(outputs) }),
     binaryByDefault,
   };

@@ -5,11 +5,11 @@ import { availableParallelism } from 'node:os';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
 import { VERSION } from '../../api/version.js';
-import type { Slot } from '../agent.js';
+import type { Answer, Slot } from '../agent.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
 import { nowUs } from '../clock.js';
 import type { Devices, Serving } from '../devices.js';
-import type { ServedTenant } from '../tenant.js';
+import type { Outcome, ServedTenant } from '../tenant.js';
 import { BadImage, Gate, decodeImage, writePixels } from './image.js';
 import type { WantedOutputs } from './oip.js';
 import { BadRequest, readRequest, writeResponse } from './oip.js';
@@ -106,18 +106,19 @@ export class IngestServer {
       refuse(
         res,
         404,
+        'NoSuchPath',
         `there is no ${req.method} ${req.path} here; frames go to POST /v2/models/<namespace>.<tenant>/infer`,
       );
     });
     app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
-      if (!res.headersSent) refuse(res, error.status ?? 500, error.message);
+      if (!res.headersSent) refuse(res, error.status ?? 500, 'InternalError', error.message);
     });
     return app;
   }
 
   #describe(req: Request<{ model: string }>, res: Response): void {
     const [serving] = this.#devices.serving(req.params.model);
-    if (serving === undefined) return refuse(res, 404, unknownTenant(req.params.model));
+    if (serving === undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(req.params.model));
     const { input, outputs } = serving.tenant.terms;
     res.json({
       name: req.params.model,
@@ -135,19 +136,14 @@ export class IngestServer {
     const [serving] = servings;
     if (serving === undefined || this.#state === 'stopping') {
       req.resume();
-      if (this.#state !== 'open') return refuse(res, 503, `the agent is ${this.#state}`);
-      return refuse(res, 404, unknownTenant(req.params.model));
+      if (this.#state !== 'open') return refuse(res, 503, 'AgentNotReady', `the agent is ${this.#state}`);
+      return refuse(res, 404, 'UnknownTenant', unknownTenant(req.params.model));
     }
     try {
       await this.#serve(serving, servings, req, res);
     } catch (error) {
-      const gone = error instanceof ClientGone;
-      const invalid = error instanceof BadRequest || error instanceof BadImage;
-      const dropped = error instanceof FrameDropped;
-      serving.agent.count(serving.tenant, gone ? 'gone' : invalid ? 'invalid' : dropped ? 'dropped' : 'failed');
-      if (gone) return;
-      if (!invalid && !(error instanceof FrameFailure)) throw error;
-      refuse(res, error instanceof BadRequest ? error.status : invalid ? 400 : 503, error.message);
+      if (!(error instanceof BadRequest) && !(error instanceof FrameFailure)) throw error;
+      refuse(res, error instanceof BadRequest ? error.status : 503, error.code, error.message);
     }
   }
 
@@ -157,77 +153,42 @@ export class IngestServer {
     req: Request<{ model: string }>,
     res: Response,
   ): Promise<void> {
-    const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
-    const image = type.startsWith('image/');
-    if (image && type !== 'image/jpeg' && type !== 'image/png')
-      throw new BadRequest(`content-type ${type} is not known; send image/jpeg, image/png or a tensor`, 415);
-    const body = await readBody(req, image ? LARGEST_IMAGE_BYTES : largestTensorBody(first.tenant));
-    const arrivedUs = nowUs();
-
-    const accepted = police(servings, arrivedUs);
-    if ('retryAfterUs' in accepted) {
-      first.agent.count(first.tenant, 'refused');
-      const perSecond = servings.reduce(
-        (sum, { tenant: { terms } }) => sum + (terms.streams * 1e6) / terms.periodUs,
-        0,
-      );
-      return tooMany(
-        res,
-        accepted.retryAfterUs,
-        `more frames than the ${perSecond.toFixed(1)} a second that were admitted`,
-      );
-    }
-    const { agent, tenant } = accepted;
-    const slot = agent.takeSlot(tenant);
-    if (slot === undefined) {
-      agent.count(tenant, 'refused');
-      return tooMany(res, tenant.terms.periodUs, 'too many frames of this tenant wait already');
-    }
-    let wanted: WantedOutputs;
+    let { agent, tenant } = first;
+    let promised: boolean | undefined;
     try {
-      wanted = image ? await this.#readImage(tenant, req, body, slot) : readTensor(tenant, req, body, slot);
+      const { image, limit } = bodyOf(req, tenant);
+      const body = await readBody(req, limit);
+      const arrivedUs = nowUs();
+      const taken = police(servings, arrivedUs);
+      ({ agent, tenant } = taken.serving);
+      promised = taken.promised;
+      if (!promised && tenant.terms.beyond === 'refuse') throw beyondRate(servings, taken.retryAfterUs);
+      const slot = agent.takeSlot(tenant, promised);
+      if (slot === undefined)
+        throw new Busy('TooManyWaiting', 'too many frames of this tenant wait already', tenant.terms.periodUs);
+      let wanted: WantedOutputs;
+      try {
+        wanted = image ? await this.#readImage(tenant, req, body, slot) : readTensor(tenant, req, body, slot);
+      } catch (error) {
+        agent.giveSlot(tenant, slot);
+        throw error;
+      }
+      const answer = await agent.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+      respond(req, res, tenant, answer, wanted, promised);
+      const latency = latencyUs(answer);
+      agent.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);
     } catch (error) {
-      agent.giveSlot(slot);
-      throw error;
+      const outcome = outcomeOf(error);
+      agent.count(tenant, outcome, promised);
+      if (outcome === 'gone') return;
+      if (error instanceof Busy) return tooMany(res, error);
+      throw error instanceof BadImage ? new BadRequest(error.message, 400, 'InvalidImage') : error;
     }
-    if (!tenant.enter(nowUs())) {
-      agent.giveSlot(slot);
-      agent.count(tenant, 'refused');
-      return tooMany(res, tenant.terms.periodUs, 'this node was too busy to take the frame in in time');
-    }
-
-    const answer = await agent.submit(tenant, slot, arrivedUs);
-    res.once('close', answer.release);
-    if (res.closed || req.socket.destroyed) {
-      answer.release(); // `close` may have been emitted before
-      throw new ClientGone();
-    }
-    const { deadlineUs } = tenant.terms;
-    const { json, binary } = writeResponse(req.params.model, answer.outputs, answer.index, wanted, {
-      queued_us: answer.startUs - arrivedUs,
-      executed_us: answer.endUs - answer.startUs,
-      latency_us: latencyUs(answer),
-      batch_size: answer.batch,
-      ...computedAt(answer.shape, tenant.terms.shape),
-      ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
-    });
-    res.setHeader('Content-Type', binary.length === 0 ? 'application/json' : 'application/octet-stream');
-    if (binary.length > 0) res.setHeader('Inference-Header-Content-Length', json.length);
-    res.setHeader(
-      'Content-Length',
-      binary.reduce((sum, tensor) => sum + tensor.byteLength, json.length),
-    );
-    res.cork();
-    res.write(json);
-    for (const tensor of binary) res.write(tensor);
-    res.end();
-    const latency = latencyUs(answer);
-    agent.count(tenant, latency <= deadlineUs ? 'onTime' : 'late', latency, answer.batch);
   }
 
   async #readImage(tenant: ServedTenant, req: Request, body: readonly Buffer[], slot: Slot): Promise<WantedOutputs> {
     const { image } = tenant.terms;
-    const pixels = await this.#decoders.run(() =>
+    const pixels = await this.#decoders.run(slot.promised, () =>
       decodeImage(body.length === 1 ? body[0]! : Buffer.concat(body), image),
     );
     writePixels(pixels, image, slot.bytes);
@@ -247,17 +208,113 @@ function giveBack({ buffer, byteLength }: Buffer): void {
 
 class ClientGone extends Error {}
 
-/** Which of a tenant's devices takes a frame that arrives now: those that work first; or when to try again. */
-function police(servings: readonly Serving[], arrivedUs: number): Serving | { readonly retryAfterUs: number } {
+/** A frame that nobody was promised, and that there is no room for. */
+class Busy extends Error {
+  readonly code: string;
+  readonly retryAfterUs: number;
+
+  constructor(code: string, message: string, retryAfterUs: number) {
+    super(message);
+    this.code = code;
+    this.retryAfterUs = retryAfterUs;
+  }
+}
+
+function beyondRate(servings: readonly Serving[], retryAfterUs: number): Busy {
+  const promised = servings.filter(({ tenant: { terms } }) => terms.promised);
+  const perSecond = promised.reduce((sum, { tenant: { terms } }) => sum + (terms.streams * 1e6) / terms.periodUs, 0);
+  const [, code, message] =
+    promised.length === 0
+      ? [0, 'NotAdmitted', 'the tenant is not admitted, and spec.beyondPromise refuses to be served without a promise']
+      : [0, 'RateExceeded', `the frame came sooner than the ${perSecond.toFixed(1)} a second and the jitter that were admitted allow, and spec.beyondPromise refuses such frames`];
+  return new Busy(code, message, retryAfterUs);
+}
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof ClientGone) return 'gone';
+  if (error instanceof Busy) return 'refused';
+  if (error instanceof BadRequest || error instanceof BadImage) return 'invalid';
+  return error instanceof FrameDropped ? 'dropped' : 'failed';
+}
+
+/** Whether the body is an image, and how large it may be. */
+function bodyOf(req: Request, tenant: ServedTenant): { image: boolean; limit: number } {
+  const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
+  const image = type.startsWith('image/');
+  if (image && type !== 'image/jpeg' && type !== 'image/png')
+    throw new BadRequest(
+      `content-type ${type} is not known; send image/jpeg, image/png or a tensor`,
+      415,
+      'UnknownContentType',
+    );
+  return { image, limit: image ? LARGEST_IMAGE_BYTES : largestTensorBody(tenant) };
+}
+
+/** Numbers connections, the streams of senders that name none. */
+const connections = new WeakMap<object, number>();
+let lastConnection = 0;
+
+/** Which stream a frame belongs to: as its `sequence_id` says, else its connection. */
+function streamOf(req: Request, { sequence }: WantedOutputs): string {
+  const named = sequence ?? req.query['sequence_id'];
+  if (typeof named === 'string') return `sequence ${named.slice(0, 128)}`;
+  const connection = connections.get(req.socket) ?? ++lastConnection;
+  connections.set(req.socket, connection);
+  return `connection ${connection}`;
+}
+
+/** @throws ClientGone when nobody waits for the answer any more */
+function respond(
+  req: Request<{ model: string }>,
+  res: Response,
+  { terms }: ServedTenant,
+  answer: Answer,
+  wanted: WantedOutputs,
+  promised: boolean,
+): void {
+  res.once('close', answer.release);
+  if (res.closed || req.socket.destroyed) {
+    answer.release(); // `close` may have been emitted before
+    throw new ClientGone();
+  }
+  const { deadlineUs } = terms;
+  const { json, binary } = writeResponse(req.params.model, answer.outputs, answer.index, wanted, {
+    promised,
+    queued_us: answer.startUs - answer.arrivedUs,
+    executed_us: answer.endUs - answer.startUs,
+    latency_us: latencyUs(answer),
+    batch_size: answer.batch,
+    ...computedAt(answer.shape, terms.shape),
+    ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
+  });
+  res.setHeader('Content-Type', binary.length === 0 ? 'application/json' : 'application/octet-stream');
+  if (binary.length > 0) res.setHeader('Inference-Header-Content-Length', json.length);
+  res.setHeader(
+    'Content-Length',
+    binary.reduce((sum, tensor) => sum + tensor.byteLength, json.length),
+  );
+  res.cork();
+  res.write(json);
+  for (const tensor of binary) res.write(tensor);
+  res.end();
+}
+
+/**
+ * Which of a tenant's devices takes a frame that arrives now, those that work first, and whether it is one of those that the tenant was
+ * promised; when the next such would be, where it is not.
+ */
+function police(
+  servings: readonly Serving[],
+  arrivedUs: number,
+): { readonly serving: Serving; readonly promised: boolean; readonly retryAfterUs: number } {
   let retryAfterUs = Infinity;
-  for (const ready of [true, false])
-    for (const serving of servings) {
-      if (serving.agent.ready !== ready) continue;
-      const policed = serving.tenant.arrive(arrivedUs);
-      if (policed.accepted) return serving;
-      retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
-    }
-  return { retryAfterUs };
+  const byReadiness = [true, false].flatMap((ready) => servings.filter(({ agent }) => agent.ready === ready));
+  for (const serving of byReadiness) {
+    const policed = serving.tenant.arrive(arrivedUs);
+    if (policed.accepted) return { serving, promised: true, retryAfterUs: 0 };
+    retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
+  }
+  return { serving: byReadiness[0]!, promised: false, retryAfterUs };
 }
 
 function readTensor(tenant: ServedTenant, req: Request, body: readonly Buffer[], slot: Slot): WantedOutputs {
@@ -277,7 +334,13 @@ function readBody(req: Request, limit: number): Promise<Buffer[]> {
       // The rest is read and thrown away until the connection is closed.
       req.removeAllListeners('data');
       req.resume();
-      reject(new BadRequest(`the body is larger than the ${limit} bytes that a frame of this tenant may take`, 413));
+      reject(
+        new BadRequest(
+          `the body is larger than the ${limit} bytes that a frame of this tenant may take`,
+          413,
+          'BodyTooLarge',
+        ),
+      );
     };
     if (Number(req.headers['content-length'] ?? 0) > limit) return tooLarge();
     const chunks: Buffer[] = [];
@@ -312,20 +375,22 @@ function unknownTenant(path: string): string {
   return `no tenant "${path}" is served here; the path is /v2/models/<namespace>.<tenant>/infer and the tenant must be admitted`;
 }
 
-function tooMany(res: Response, retryAfterUs: number, message: string): void {
+function tooMany(res: Response, { code, message, retryAfterUs }: Busy): void {
+  if (res.headersSent || res.closed) return;
   res.setHeader('Retry-After', Math.max(1, Math.ceil(retryAfterUs / 1e6)));
   res.status(429).json({
     error: `${message}; try again in ${Math.ceil(retryAfterUs / 1000)}ms`,
+    code,
     retry_after_ms: Math.ceil(retryAfterUs / 1000),
   });
 }
 
-function refuse(res: Response, status: number, message: string): void {
+function refuse(res: Response, status: number, code: string, message: string): void {
   if (res.headersSent || res.closed) return;
   if (status === 413) {
     res.setHeader('Connection', 'close');
     // Whoever sends without end is cut off, but gets time to read why.
     res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
   }
-  res.status(status).json({ error: message });
+  res.status(status).json({ error: message, code });
 }

@@ -1,6 +1,6 @@
 import { Summary } from 'prom-client';
 import { WcetTable } from '../../sched/wcet.js';
-import type { JobDone } from '../device/messages.js';
+import type { Ran } from '../device/messages.js';
 import type { ProfiledCategory } from './profiler.js';
 
 /** How long a run counts. */
@@ -101,9 +101,7 @@ export class DriftEstimate {
     for (const { endedMs } of this.#watched.values()) endedMs.length = 0;
   }
 
-  note({ category, frames, rung, startUs, endUs, wcetUs }: JobDone, nowMs: number): void {
-    // Best effort has a category of its own on the same network.
-    const name = category.split('/')[0]!;
+  note({ category: name, frames, rung, startUs, endUs, wcetUs }: Ran, nowMs: number): void {
     const watched = this.#watched.get(name);
     if (watched === undefined) return;
     const fullUs = watched.wcet.at(frames);

@@ -39,7 +39,7 @@ const RESIZED_BATCH = 4;
 /** Frames per second that ingest takes in while the device is measured. */
 export const INGEST_FPS = 40;
 const INGEST_WARM_UPS = 20;
-const WAKE_SAMPLES = 200;
+const SAMPLES = 200;
 
 /** How a category is named. */
 export const categoryKey = (model: string, shape: readonly number[]): string => `${model}@${shape.join('x')}`;
@@ -304,7 +304,7 @@ export async function warmUp(
 
 /** What an agent spends on frames besides running them, in microseconds. */
 export interface Overheads {
-  /** Per job: the dispatcher's wake-up and bookkeeping. */
+  /** Per run: deciding on it and telling of it. */
   readonly dispatchOverheadUs: number;
   /** Per frame: from arrival to window, and from result to answer. */
   readonly ingestUs: number;
@@ -365,17 +365,16 @@ export class IngestLoad {
 /** p99 of a message's way to the device's thread and back, in microseconds. */
 export async function measureChannel(agent: Agent): Promise<number> {
   const times = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
-  for (let i = 0; i < WAKE_SAMPLES; i++) {
+  for (let i = 0; i < SAMPLES; i++) {
     times.record(Math.max(1, await agent.device.roundTrip()));
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   return times.percentile(99);
 }
 
-/** p99 of the dispatcher's wake-ups and of one turn of its loop, with the WCET's margin. */
+/** p99 of what the device's thread spends on a run beside running it, with the WCET's margin. */
 export async function measureDispatchOverhead(agent: Agent): Promise<number> {
-  const lateness = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
-  for (let i = 0; i < WAKE_SAMPLES; i++)
-    lateness.record(Math.max(1, await agent.device.wakeLateness(1000 + (i % 10) * 200)));
-  return Math.ceil(lateness.percentile(99) * MARGIN) + 100;
+  const turns = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
+  for (let i = 0; i < SAMPLES; i++) turns.record(Math.max(1, await agent.device.turnUs()));
+  return Math.ceil(turns.percentile(99) * MARGIN) + 100;
 }

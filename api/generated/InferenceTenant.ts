@@ -45,7 +45,7 @@ export interface InferenceTenant {
      */
     jitter?: string;
     /**
-     * RealTime tenants are admitted with a guarantee; BestEffort ones use what is left.
+     * RealTime tenants are admitted with a promise; BestEffort ones use the time that nobody was promised.
      */
     class?: 'RealTime' | 'BestEffort';
     /**
@@ -60,6 +60,14 @@ export interface InferenceTenant {
        */
       minShape: number[];
     };
+    /**
+     * What becomes of frames beyond what was promised, and of all frames while the tenant is not admitted. Serve answers them in time that nobody was promised, Refuse turns them away.
+     */
+    beyondPromise?: 'Serve' | 'Refuse';
+    /**
+     * Which of the frames that wait for spare time are kept. All keeps a bounded number, Latest only the newest of each stream, told apart by sequence_id or else by connection.
+     */
+    spareFrames?: 'All' | 'Latest';
     /**
      * What becomes of a frame that cannot meet its deadline any more because the device is behind. Serve answers it late, when nobody else is kept waiting; Drop refuses it at once.
      */
@@ -174,17 +182,17 @@ export interface InferenceTenant {
        */
       category: string;
       /**
-       * Time over which frames are collected, in microseconds.
+       * Whether the frames were promised to be in time; otherwise they are served in spare time.
        */
-      windowUs: number;
+      promised?: boolean;
       /**
-       * Phase of the windows, in microseconds.
+       * While frames wait, the device turns to the category at least this often, in microseconds.
        */
-      windowOffsetUs?: number;
+      gapUs?: number;
       /**
-       * From a window's end to the job's deadline, in microseconds.
+       * Promised frames of the category that one such visit takes at most.
        */
-      relativeDeadlineUs: number;
+      quota?: number;
       /**
        * Where the node's agent takes frames, address and port.
        */
@@ -199,9 +207,21 @@ export interface InferenceTenant {
      */
     utilization?: string;
     /**
-     * Frames answered after their deadline, or given up because of it, since the agents started.
+     * Promised frames answered after their deadline, or given up because of it, since the agents started.
      */
     misses?: number;
+    /**
+     * Frames that came as promised, since the agents started.
+     */
+    promisedFrames?: number;
+    /**
+     * Frames beyond what was promised, since the agents started.
+     */
+    spareFrames?: number;
+    /**
+     * Share of all frames, promised or not, that were answered in time since the agents started, for instance "0.998".
+     */
+    onTimeRatio?: string;
     /**
      * What would be admitted now instead; each figure with the others as asked for.
      */

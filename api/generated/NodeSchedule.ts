@@ -23,10 +23,6 @@ export interface NodeSchedule {
        */
       device: number;
       /**
-       * Longest best-effort run that may block real-time jobs.
-       */
-      bestEffortUs?: number;
-      /**
        * What is batched together.
        *
        * @maxItems 1024
@@ -52,15 +48,27 @@ export interface NodeSchedule {
          */
         class: 'RealTime' | 'BestEffort';
         /**
-         * Time over which frames are collected, in microseconds.
+         * In every so many rounds the device turns to it; a power of two.
+         */
+        stride?: number;
+        /**
+         * The first of these rounds.
+         */
+        offset?: number;
+        /**
+         * Promised frames that one visit takes at most.
+         */
+        quota?: number;
+        /**
+         * From one visit to the next at most, while frames wait, in microseconds.
+         */
+        gapUs?: number;
+        /**
+         * For agents of version 0.2, which check it by their own test; in microseconds.
          */
         windowUs?: number;
         /**
-         * Phase of the windows, in microseconds.
-         */
-        windowOffsetUs?: number;
-        /**
-         * From a window's end to the job's deadline, in microseconds.
+         * For agents of version 0.2, which check it by their own test; in microseconds.
          */
         relativeDeadlineUs?: number;
         /**
@@ -108,7 +116,84 @@ export interface NodeSchedule {
            * What becomes of frames that cannot be in time any more.
            */
           lateFrames?: 'Serve' | 'Drop';
+          /**
+           * What becomes of frames beyond what was promised.
+           */
+          beyondPromise?: 'Serve' | 'Refuse';
+          /**
+           * Which of the frames that wait for spare time are kept.
+           */
+          spareFrames?: 'All' | 'Latest';
         }[];
+      }[];
+      /**
+       * Whose frames are served in time that nobody was promised, best effort and tenants that were not admitted.
+       *
+       * @maxItems 10000
+       */
+      spare?: {
+        /**
+         * Name of the InferenceModel.
+         */
+        model: string;
+        /**
+         * Channels, height, width.
+         *
+         * @minItems 3
+         * @maxItems 3
+         */
+        shape: number[];
+        /**
+         * Its class.
+         */
+        class: 'RealTime' | 'BestEffort';
+        /**
+         * Namespace of the InferenceTenant.
+         */
+        namespace: string;
+        /**
+         * Name of the InferenceTenant.
+         */
+        name: string;
+        /**
+         * Generation of its spec that was admitted.
+         */
+        generation?: number;
+        /**
+         * How many of its streams.
+         */
+        streams: number;
+        /**
+         * Between two frames of a stream, in microseconds.
+         */
+        periodUs: number;
+        /**
+         * How much later than its period says a frame may arrive, in microseconds.
+         */
+        jitterUs: number;
+        /**
+         * From arrival to answer, in microseconds; absent for best effort.
+         */
+        deadlineUs?: number;
+        /**
+         * The smallest shape that its frames may be degraded to; absent, never.
+         *
+         * @minItems 3
+         * @maxItems 3
+         */
+        minShape?: number[];
+        /**
+         * What becomes of frames that cannot be in time any more.
+         */
+        lateFrames?: 'Serve' | 'Drop';
+        /**
+         * What becomes of frames beyond what was promised.
+         */
+        beyondPromise?: 'Serve' | 'Refuse';
+        /**
+         * Which of the frames that wait for spare time are kept.
+         */
+        spareFrames?: 'All' | 'Latest';
       }[];
     }[];
   };
@@ -144,9 +229,21 @@ export interface NodeSchedule {
        */
       framesPerSecond?: number;
       /**
-       * Frames answered after their deadline, or given up because of it.
+       * Promised frames answered after their deadline, or given up because of it.
        */
       misses?: number;
+      /**
+       * Frames that came as promised.
+       */
+      promisedFrames?: number;
+      /**
+       * Frames beyond what was promised.
+       */
+      spareFrames?: number;
+      /**
+       * Of both, those that were answered in time.
+       */
+      onTime?: number;
       /**
        * Its frames are computed at a smaller shape, because the device is behind.
        */

@@ -4,7 +4,7 @@ import { findOffer } from '../../sched/offer.js';
 import type { Device } from './device.js';
 import { deviceKey } from './device.js';
 import type { DevicePlan, Placed } from './device-plan.js';
-import { emptyPlan, placedOn, planFor, shareOf, withTenant, withoutTenant } from './device-plan.js';
+import { emptyPlan, placedOn, planFor, shareOf, standing, withSpare, withTenant, withoutSpare, withoutTenant } from './device-plan.js';
 import type { NodeAnswer } from './explain.js';
 import { byCloseness, explainOffer, explainRefusal, isNodeRefusal, summarizeRefusals } from './explain.js';
 import type { NodeInfo } from './node.js';
@@ -12,7 +12,7 @@ import { evicts, objection } from './node.js';
 import type { Preemption } from './preempt.js';
 import { makeRoom } from './preempt.js';
 import type { TenantRequest } from './request.js';
-import { categoryName, sameRequest, tenantKey } from './request.js';
+import { categoryName, defaultJitterUs, sameRequest, tenantKey } from './request.js';
 
 /** Everything that a decision may depend on. */
 export interface Snapshot {
@@ -49,9 +49,11 @@ export interface Placement {
   readonly device: number;
   readonly streams: number;
   readonly category: string;
-  readonly windowUs: number;
-  readonly windowOffsetUs: number;
-  readonly relativeDeadlineUs: number;
+  /** Whether its frames were promised to be in time; otherwise they are served in spare time. */
+  readonly promised: boolean;
+  /** The device turns to the category at least this often while frames wait, for at most so many promised frames. */
+  readonly gapUs?: number;
+  readonly quota?: number;
 }
 
 /** The answer to one tenant. */
@@ -104,10 +106,11 @@ export function decide(snapshot: Snapshot): Decision {
       message: displaced === undefined ? answer.message : `${displaced.message}; ${answer.message}`,
     });
   }
+  for (const request of snapshot.requests) if (answers.has(tenantKey(request))) placing.serveInSpareTime(request);
   const plans = placing.plans();
   const before = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
   const changed = plans.filter((plan) => before.get(deviceKey(plan.device)) !== plan);
-  for (const { request } of changed.flatMap(placedOn)) decided.add(tenantKey(request));
+  for (const { request } of changed.flatMap((plan) => [...placedOn(plan), ...plan.spare])) decided.add(tenantKey(request));
   return {
     plans,
     verdicts: snapshot.requests
@@ -143,7 +146,7 @@ class Placing {
       const stays = (placed: Placed): boolean =>
         rank.has(tenantKey(placed.request)) && !surplus.has(placed) && !this.#evicted(device, placed);
       const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!);
-      this.#set(plan);
+      this.#set(plan.spare.every(({ request }) => rank.has(tenantKey(request))) ? plan : { ...plan, spare: plan.spare.filter(({ request }) => rank.has(tenantKey(request))) });
       const kept = new Set(placedOn(plan).map(({ request }) => tenantKey(request)));
       for (const placed of placedOn(before)) {
         const key = tenantKey(placed.request);
@@ -173,6 +176,30 @@ class Placing {
     });
   }
 
+  /** Where a tenant that was not admitted is served in spare time. */
+  spareOf(key: string): Held[] {
+    return this.plans().flatMap((plan) =>
+      plan.spare.filter(({ request }) => tenantKey(request) === key).map((placed) => ({ plan, placed })),
+    );
+  }
+
+  /** Gives a tenant without a place whatever time is left: where it had that before, else where most of it is. */
+  serveInSpareTime(request: TenantRequest): void {
+    const key = tenantKey(request);
+    const wanted = request.beyondPromise === 'Serve' && this.held(key).length === 0 && this.#checkModel(request) === undefined;
+    const { plans } = this.#eligible({ ...request, strategy: 'Spread' }, new Set());
+    const [known] = this.spareOf(key);
+    if (wanted && known !== undefined && sameRequest(known.placed.request, request) && plans.includes(known.plan)) return;
+    for (const { plan } of this.spareOf(key)) this.#set(withoutSpare(plan, key));
+    if (!wanted) return;
+    for (const plan of plans) {
+      const served = withSpare(plan, { request, streams: request.streams });
+      if (served === undefined) continue;
+      this.#set(served);
+      return;
+    }
+  }
+
   /** Places a tenant, or says why not. One that has its place and asks for nothing new is left alone. */
   admit(request: TenantRequest): Answer | undefined {
     const key = tenantKey(request);
@@ -199,7 +226,10 @@ class Placing {
     this.#withdraw(key);
     const homes = new Set(held.map(({ plan }) => deviceKey(plan.device)));
     const refusals = this.#place(request, request.streams, homes);
-    if (refusals === undefined || this.#preempt(request, refusals)) return undefined;
+    if (refusals === undefined || this.#preempt(request, refusals)) {
+      for (const { plan } of this.spareOf(key)) this.#set(withoutSpare(plan, key));
+      return undefined;
+    }
     const refusal = this.#explain(request, refusals);
     for (const plan of before.values()) this.#set(plan);
     return held.length > 0 ? goesOn(refusal) : refusal;
@@ -406,6 +436,7 @@ class Placing {
         jitterUs: request.jitterUs,
         deadlineUs: request.deadlineUs,
       },
+      (periodUs) => (request.jitterGiven ? Math.min(request.jitterUs, periodUs) : defaultJitterUs(periodUs)),
       ({ count, periodUs, jitterUs, deadlineUs }) =>
         emptiest.some((plan) => 'plan' in withTenant(plan, { ...request, periodUs, jitterUs, deadlineUs }, count)),
     );
@@ -441,11 +472,11 @@ function keptPlan(
 ): DevicePlan {
   const placed = placedOn(before);
   const kept = placed.filter(stays);
-  const known = before.categories.every(({ rate, class: c }) => rate > 0 || c === 'BestEffort');
+  const known = before.categories.every(({ rate }) => rate > 0);
   const measured = device.tables.size > 0 || device.failures.size > 0;
   if (before.device === device && kept.length === placed.length && (known || !measured)) return before;
   // Without a measurement nothing can be checked: what was promised stands until there is one.
-  if (!measured && kept.length > 0) return standing(device, before, stays);
+  if (!measured && kept.length > 0) return standing(before, device, stays);
   const all = planFor(device, kept, before);
   if ('plan' in all) return all.plan;
   let plan = emptyPlan(device);
@@ -456,13 +487,6 @@ function keptPlan(
   return plan;
 }
 
-function standing(device: Device, before: DevicePlan, stays: (placed: Placed) => boolean): DevicePlan {
-  const categories = before.categories
-    .map((category) => ({ ...category, placed: category.placed.filter(stays) }))
-    .filter(({ placed }) => placed.length > 0);
-  return { ...before, device, categories };
-}
-
 function goesOn<T extends { message: string }>(refusal: T): T {
   return { ...refusal, message: `the changed request is not admitted (${refusal.message}); the one before goes on` };
 }
@@ -470,36 +494,45 @@ function goesOn<T extends { message: string }>(refusal: T): T {
 function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | undefined): Verdict {
   const { namespace, name } = request;
   const key = tenantKey(request);
-  let utilization = 0;
-  const placements: Placement[] = [];
-  for (const { plan } of placing.held(key))
-    for (const category of plan.categories) {
-      const placed = category.placed.find((each) => tenantKey(each.request) === key);
-      if (placed === undefined) continue;
-      utilization += shareOf(category, key);
-      placements.push({
-        node: plan.device.node,
-        device: plan.device.device,
-        streams: placed.streams,
-        category: categoryName(category.model, category.shape),
-        windowUs: category.windowUs,
-        windowOffsetUs: 0,
-        relativeDeadlineUs: category.relativeDeadlineUs,
-      });
-    }
+  const held = placing.held(key);
+  const placementOf = ({ plan, placed }: Held, promised: boolean): Placement => {
+    const category = plan.categories.find((each) => each.placed.includes(placed));
+    return {
+      node: plan.device.node,
+      device: plan.device.device,
+      streams: placed.streams,
+      category: categoryName(placed.request.model, placed.request.shape),
+      promised: promised && category !== undefined,
+      ...(category === undefined ? {} : { gapUs: Math.ceil(category.visit.gapUs), quota: category.visit.quota }),
+    };
+  };
+  const placements = [
+    ...held.map((each) => placementOf(each, true)),
+    ...placing.spareOf(key).map((each) => placementOf(each, false)),
+  ];
+  const utilization = held
+    .flatMap(({ plan }) => plan.categories)
+    .reduce((sum, category) => sum + shareOf(category, key), 0);
   const where = placements
-    .map(({ node, streams, windowUs }) =>
-      request.class === 'BestEffort'
-        ? `${streams} on ${node} as best effort`
-        : `${streams} on ${node} with a window of ${(windowUs / 1000).toFixed(1)}ms`,
+    .map(({ node, streams, gapUs, quota }) =>
+      gapUs === undefined
+        ? `${streams} on ${node} in spare time`
+        : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames`,
     )
-    .join(', ');
+    .join('; ');
+  const admitted = held.length > 0 && answer?.reason !== 'NodeLost';
+  const message =
+    answer === undefined
+      ? `streams: ${where}`
+      : held.length === 0 && placements.length > 0
+        ? `${answer.message}; meanwhile its frames are answered in spare time on ${placements[0]!.node}, without a promise`
+        : answer.message;
   return {
     namespace,
     name,
-    admitted: placements.length > 0 && answer?.reason !== 'NodeLost',
+    admitted,
     reason: answer?.reason ?? 'Admitted',
-    message: answer?.message ?? `streams: ${where}`,
+    message,
     utilization,
     placements,
     ...(answer?.offer === undefined ? {} : { offer: answer.offer }),

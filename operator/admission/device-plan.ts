@@ -1,8 +1,9 @@
-import { frameRate, shortestDeadlineUs } from '../../sched/category.js';
-import type { DemandVerdict } from '../../sched/demand.js';
+import type { Streams } from '../../sched/category.js';
+import { frameRate } from '../../sched/category.js';
+import { DueCurve } from '../../sched/curve.js';
 import { memoryFor, total } from '../../sched/memory.js';
-import type { WindowChoice } from '../../sched/windows.js';
-import { chooseWindows } from '../../sched/windows.js';
+import type { Demand, Misfit, Visit } from '../../sched/rounds.js';
+import { chooseRounds, grown, leastUtilization, utilizationOf } from '../../sched/rounds.js';
 import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
 import type { NodeRefusal } from './node.js';
@@ -18,21 +19,24 @@ export interface PlannedCategory {
   readonly name: string;
   readonly model: string;
   readonly shape: readonly number[];
-  readonly class: 'RealTime' | 'BestEffort';
-  /** 0 for best effort, which knows no windows. */
-  readonly windowUs: number;
-  readonly relativeDeadlineUs: number;
-  /** Long-run share of the device that the category was promised. */
+  /** How often the device turns to it, and for how many frames. */
+  readonly visit: Visit;
+  /** Long-run share of the device that its frames take in full visits; 0: not known, for a plan that was read back. */
   readonly rate: number;
   readonly placed: readonly Placed[];
+  /** What it was admitted by, where that is at hand. */
+  readonly demand?: Demand | undefined;
 }
 
-/** What a device was promised to. Always accepted by the demand test. */
+/** What a device was promised to. Always accepted by the test of quota rounds. */
 export interface DevicePlan {
   readonly device: Device;
   readonly categories: readonly PlannedCategory[];
-  readonly bestEffortUs: number;
-  /** Admitted utilization: the long-run demand of all real-time categories. */
+  /** Tenants of class BestEffort: admitted, and served in spare time. */
+  readonly bestEffort: readonly Placed[];
+  /** Tenants that were not admitted, served in spare time as long as their models fit beside the others. */
+  readonly spare: readonly Placed[];
+  /** Admitted utilization: the long-run share of all promised frames. */
   readonly utilization: number;
 }
 
@@ -49,21 +53,23 @@ export type Refusal =
       readonly availableUs: number;
     }
   | { readonly reason: 'UtilizationExceeded'; readonly utilization: number; readonly bottleneck: string }
-  | {
-      readonly reason: 'DeadlineInfeasible';
-      readonly utilization: number;
-      readonly late: string;
-      readonly lateByUs: number;
-      readonly atUs: number;
-      readonly bottleneck: string;
-    };
+  | ({ readonly reason: 'DeadlineInfeasible' } & Misfit);
 
 export type Fit = { readonly plan: DevicePlan } | { readonly refusal: Refusal };
 
-export const emptyPlan = (device: Device): DevicePlan => ({ device, categories: [], bestEffortUs: 0, utilization: 0 });
+export const emptyPlan = (device: Device): DevicePlan => ({
+  device,
+  categories: [],
+  bestEffort: [],
+  spare: [],
+  utilization: 0,
+});
 
-/** All that the plan serves. */
-export const placedOn = (plan: DevicePlan): Placed[] => plan.categories.flatMap((category) => category.placed);
+/** All whom the plan serves because they were admitted. */
+export const placedOn = (plan: DevicePlan): Placed[] => [
+  ...plan.categories.flatMap((category) => category.placed),
+  ...plan.bestEffort,
+];
 
 /** Refusals stay what they are as long as the plan does, and many tenants ask for the same. */
 const refused = new WeakMap<DevicePlan, Map<string, Refusal>>();
@@ -102,92 +108,103 @@ function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefin
   return undefined;
 }
 
-/** The plan without a tenant: always possible, since demand only shrinks. */
+/** The plan without a tenant that was admitted: always possible in the same table, since demand only shrinks. */
 export function withoutTenant(plan: DevicePlan, key: string): DevicePlan {
   const rest = placedOn(plan).filter(({ request }) => tenantKey(request) !== key);
   const fit = planFor(plan.device, rest, plan);
-  if ('refusal' in fit) throw new Error(`removing ${key} made the rest infeasible: ${JSON.stringify(fit.refusal)}`);
-  return fit.plan;
+  if ('plan' in fit) return fit.plan;
+  // What is visited as before serves fewer frames all the better, whether the search finds that or not.
+  return standing(plan, plan.device, ({ request }) => tenantKey(request) !== key);
 }
 
-/** A plan for all of these together, or why there is none. Windows of `before` are kept where that suffices. */
+/**
+ * A plan for all of these together, or why there is none. How often categories of `before` are visited is kept where that
+ * suffices, and whoever it serves in spare time as long as the model fits.
+ */
 export function planFor(device: Device, placed: readonly Placed[], before?: DevicePlan): Fit {
+  const bestEffort = placed.filter(({ request }) => request.class === 'BestEffort');
   const groups = new Map<string, Placed[]>();
   for (const each of placed) {
-    const name = `${categoryName(each.request.model, each.request.shape)}${each.request.class === 'BestEffort' ? '/besteffort' : ''}`;
-    groups.set(name, [...(groups.get(name) ?? []), each]);
+    const name = nameOf(each);
+    if (!device.tables.has(name)) return { refusal: { reason: 'ProfilePending', category: name } };
+    if (each.request.class === 'RealTime') groups.set(name, [...(groups.get(name) ?? []), each]);
   }
-  const realTime: { name: string; placed: Placed[] }[] = [];
-  const bestEffort: { name: string; placed: Placed[] }[] = [];
-  let chunkUs = 0;
-  for (const [name, members] of groups) {
-    const { request } = members[0]!;
-    const table = device.tables.get(categoryName(request.model, request.shape));
-    if (table === undefined) return { refusal: { reason: 'ProfilePending', category: name } };
-    if (request.class === 'BestEffort') {
-      bestEffort.push({ name, placed: members });
-      chunkUs = Math.max(chunkUs, table.at(1));
-    } else realTime.push({ name, placed: members });
-  }
-  const { memoryBytes } = device;
-  const bytes = total(
+  const short = memoryShortage(device, placed, before);
+  if (short !== undefined) return { refusal: short };
+  const known = before?.device === device ? before : undefined;
+  const demands = [...groups].map(([name, members]): Demand => {
+    const category = before?.categories.find((each) => each.name === name);
+    const wcet = device.tables.get(name)!;
+    return { name, wcet, curve: curveOf(device, members, known, name), promised: category?.visit };
+  });
+  const choice = chooseRounds(demands);
+  if ('misfit' in choice) return { refusal: refusalOf(demands, choice.misfit) };
+  const visits = grown(demands, choice.visits);
+  const categories = [...groups.values()].map((members, i): PlannedCategory => {
+    const demand = demands[i]!;
+    const { model, shape } = members[0]!.request;
+    const rate = utilizationOf(demand, choice.visits[i]!.quota);
+    return { name: demand.name, model, shape, visit: visits[i]!, rate, placed: members, demand };
+  });
+  const utilization = categories.reduce((sum, { rate }) => sum + rate, 0);
+  const plan: DevicePlan = { device, categories, bestEffort, spare: [], utilization };
+  return { plan: (before?.spare ?? []).reduce((all, each) => withSpare(all, each) ?? all, plan) };
+}
+
+/** The plan without some of its tenants, everything else as it was. */
+export function standing(plan: DevicePlan, device: Device, stays: (placed: Placed) => boolean): DevicePlan {
+  const categories = plan.categories
+    .map((category) => ({ ...category, placed: category.placed.filter(stays), demand: undefined }))
+    .filter(({ placed }) => placed.length > 0);
+  return { ...plan, device, categories, bestEffort: plan.bestEffort.filter(stays) };
+}
+
+const nameOf = ({ request }: Placed): string => categoryName(request.model, request.shape);
+
+/** The curve of a category's members; where they are those of before and one more, at the cost of that one. */
+function curveOf(device: Device, members: readonly Placed[], known: DevicePlan | undefined, name: string): DueCurve {
+  const asStreams = ({ request, streams }: Placed): Streams => streamsOn(request, streams, device.ingestUs);
+  const before = known?.categories.find((each) => each.name === name);
+  const same = before?.demand !== undefined && before.placed.every((each, i) => each === members[i]);
+  if (same && before.placed.length === members.length) return before.demand.curve;
+  if (same && before.placed.length === members.length - 1) return before.demand.curve.with(asStreams(members.at(-1)!));
+  return new DueCurve(members.map(asStreams));
+}
+
+const bytesOf = (device: Device, placed: readonly Placed[]): number =>
+  total(
     memoryFor(
       device.memoryOf,
-      [...groups.values()].map(([first]) => first!.request),
+      placed.map(({ request }) => request),
     ),
   );
-  const beforeBytes = before === undefined ? 0 : total(memoryFor(device.memoryOf, before.categories));
-  if (memoryBytes !== undefined && bytes > memoryBytes && (bytes > beforeBytes || before?.device !== device))
-    return {
-      refusal: {
-        reason: 'InsufficientMemory',
-        neededBytes: bytes - beforeBytes,
-        freeBytes: Math.max(0, memoryBytes - beforeBytes),
-      },
-    };
-  const requests = realTime.map(({ name, placed: members }) => ({
-    name,
-    wcet: device.tables.get(name)!,
-    streams: members.map(({ request, streams }) => streamsOn(request, streams, device.ingestUs)),
-    promisedWindowUs: before?.categories.find((category) => category.name === name)?.windowUs,
-  }));
-  // Best effort may block real-time work where there is room for that; where not, it waits for gaps that hold it.
-  let bestEffortUs = chunkUs;
-  let choice = chooseWindows(requests, bestEffortUs);
-  if (!choice.verdict.accepted && chunkUs > 0) {
-    bestEffortUs = 0;
-    choice = chooseWindows(requests, 0);
-  }
-  if (!choice.verdict.accepted) return { refusal: refusalOf(choice) };
+
+function memoryShortage(device: Device, placed: readonly Placed[], before: DevicePlan | undefined): Refusal | undefined {
+  const { memoryBytes } = device;
+  const bytes = bytesOf(device, placed);
+  const beforeBytes = before === undefined ? 0 : bytesOf(device, placedOn(before));
+  if (memoryBytes === undefined || bytes <= memoryBytes || (bytes <= beforeBytes && before?.device === device))
+    return undefined;
   return {
-    plan: {
-      device,
-      bestEffortUs,
-      utilization: choice.verdict.rate,
-      categories: [
-        ...realTime.map(({ name, placed: members }, i) => ({
-          name,
-          model: members[0]!.request.model,
-          shape: members[0]!.request.shape,
-          class: 'RealTime' as const,
-          windowUs: choice.windowsUs[i]!,
-          relativeDeadlineUs: shortestDeadlineUs(requests[i]!.streams) - choice.windowsUs[i]!,
-          rate: choice.demands[i]!.rate,
-          placed: members,
-        })),
-        ...bestEffort.map(({ name, placed: members }) => ({
-          name,
-          model: members[0]!.request.model,
-          shape: members[0]!.request.shape,
-          class: 'BestEffort' as const,
-          windowUs: 0,
-          relativeDeadlineUs: 0,
-          rate: 0,
-          placed: members,
-        })),
-      ],
-    },
+    reason: 'InsufficientMemory',
+    neededBytes: bytes - beforeBytes,
+    freeBytes: Math.max(0, memoryBytes - beforeBytes),
   };
+}
+
+/** The plan with a tenant that was not admitted, served in spare time; undefined when its model cannot be run beside the others'. */
+export function withSpare(plan: DevicePlan, placed: Placed): DevicePlan | undefined {
+  const { device } = plan;
+  if (device.failures.has(placed.request.model) || !device.tables.has(nameOf(placed))) return undefined;
+  const bytes = bytesOf(device, [...placedOn(plan), ...plan.spare, placed]);
+  if (device.memoryBytes !== undefined && bytes > device.memoryBytes) return undefined;
+  return { ...plan, spare: [...plan.spare, placed] };
+}
+
+/** The plan without a tenant that it serves in spare time only; the same plan when there is none. */
+export function withoutSpare(plan: DevicePlan, key: string): DevicePlan {
+  const spare = plan.spare.filter(({ request }) => tenantKey(request) !== key);
+  return spare.length === plan.spare.length ? plan : { ...plan, spare };
 }
 
 /** The share of the device that a placed tenant was promised: its frames' part of its category's. */
@@ -200,23 +217,10 @@ export function shareOf(category: PlannedCategory, key: string): number {
   return (category.rate * own) / all;
 }
 
-function refusalOf({ verdict, leastUtilization, demands }: WindowChoice): Refusal {
-  const critical = criticalOf(verdict);
-  const largest = demands.reduce((a, b) => (b.rate > a.rate ? b : a)).name;
-  if (leastUtilization >= 1)
-    return { reason: 'UtilizationExceeded', utilization: leastUtilization, bottleneck: largest };
-  if (verdict.rate >= 1) return { reason: 'UtilizationExceeded', utilization: verdict.rate, bottleneck: largest };
-  return {
-    reason: 'DeadlineInfeasible',
-    utilization: verdict.rate,
-    late: critical.late,
-    lateByUs: Math.max(0, critical.demandUs - critical.atUs),
-    atUs: critical.atUs,
-    bottleneck: critical.bottleneck,
-  };
-}
-
-function criticalOf(verdict: DemandVerdict): NonNullable<DemandVerdict['critical']> {
-  if (verdict.critical === undefined) throw new Error('a refused set has a critical interval');
-  return verdict.critical;
+function refusalOf(demands: readonly Demand[], misfit: Misfit): Refusal {
+  const least = demands.map((demand) => ({ name: demand.name, share: leastUtilization(demand) }));
+  const utilization = least.reduce((sum, { share }) => sum + share, 0);
+  if (utilization < 1) return { reason: 'DeadlineInfeasible', ...misfit };
+  const bottleneck = least.reduce((a, b) => (b.share > a.share ? b : a)).name;
+  return { reason: 'UtilizationExceeded', utilization, bottleneck };
 }

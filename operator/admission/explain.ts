@@ -49,7 +49,7 @@ export function explainRefusal(refusal: Refusal): string {
     case 'UtilizationExceeded':
       return `utilization would be ${refusal.utilization.toFixed(2)}, most of it for ${refusal.bottleneck}`;
     case 'DeadlineInfeasible':
-      return `${refusal.late} would finish ${milliseconds(refusal.lateByUs)} late within ${milliseconds(refusal.atUs)} in the worst case, held up most by ${refusal.bottleneck}`;
+      return `the device would turn to ${refusal.category} only every ${milliseconds(refusal.gapUs)} in the worst case, and its deadlines and rates ${refusal.allowedUs <= 0 ? 'leave no time' : `ask for every ${milliseconds(refusal.allowedUs)} or less`}; most of that time goes to ${refusal.bottleneck}`;
     case 'NodeNotReady':
       return 'the node is not ready';
     case 'NodeCordoned':
@@ -75,7 +75,7 @@ function closest({ node, refusal }: NodeAnswer): string {
     case 'UtilizationExceeded':
       return ` (best: ${node} at ${refusal.utilization.toFixed(2)})`;
     case 'DeadlineInfeasible':
-      return ` (best: on ${node} ${refusal.late} would finish ${milliseconds(refusal.lateByUs)} late)`;
+      return ` (best: ${node} would turn to ${refusal.category} every ${milliseconds(refusal.gapUs)})`;
     case 'DeadlineShorterThanWCET':
       return ` (best: ${node} needs ${milliseconds(refusal.wcetUs)} for one frame)`;
     case 'InsufficientMemory':
@@ -101,7 +101,7 @@ function severity(refusal: Refusal): number {
     case 'UtilizationExceeded':
       return refusal.utilization;
     case 'DeadlineInfeasible':
-      return refusal.lateByUs;
+      return refusal.gapUs / Math.max(1, refusal.allowedUs);
     case 'InsufficientMemory':
       return refusal.neededBytes - refusal.freeBytes;
     case 'ProfilePending':
@@ -135,7 +135,7 @@ export function explainOffer(offer: Offer): string {
     ...(deadline === undefined ? [] : [`a deadline of ${deadline}`]),
     ...(streams === undefined ? [] : [`${streams} ${streams === 1 ? 'stream' : 'streams'}`]),
   ];
-  return parts.length === 0 ? 'nothing smaller fits now either' : `would fit now: ${parts.join(', or ')}`;
+  return parts.length === 0 ? 'no lower rate, longer deadline or smaller number of streams that was tried fits now' : `would fit now: ${parts.join(', or ')}`;
 }
 
 function milliseconds(us: number): string {

@@ -17,6 +17,12 @@ export interface TenantRequest {
   readonly deadlineUs: number;
   /** The smallest shape it may be degraded to; undefined: never. */
   readonly minShape?: readonly number[] | undefined;
+  /** Whether frames beyond what it was promised, and all while nothing is, are served in spare time. */
+  readonly beyondPromise: 'Serve' | 'Refuse';
+  /** Whether a newer spare frame of a stream replaces older ones that wait. */
+  readonly spareFrames: 'All' | 'Latest';
+  /** Whether the jitter was given, and so stays what it is at another rate; a tenth of the period otherwise. */
+  readonly jitterGiven: boolean;
   /** What becomes of its frames that are too late. */
   readonly lateFrames: 'Serve' | 'Drop';
   readonly strategy: 'Pack' | 'Spread';
@@ -63,9 +69,12 @@ export function requestOf(
     class: spec.class ?? 'RealTime',
     streams: spec.streams ?? 1,
     periodUs,
-    jitterUs: spec.jitter === undefined ? Math.floor(periodUs / 10) : parseDurationUs(spec.jitter),
+    jitterUs: spec.jitter === undefined ? defaultJitterUs(periodUs) : parseDurationUs(spec.jitter),
     deadlineUs: spec.deadline === undefined ? Infinity : parseDurationUs(spec.deadline),
     minShape: spec.degradation?.minShape,
+    beyondPromise: spec.beyondPromise ?? 'Serve',
+    spareFrames: spec.spareFrames ?? 'All',
+    jitterGiven: spec.jitter !== undefined,
     lateFrames: spec.lateFrames ?? 'Serve',
     strategy: spec.placement?.strategy ?? 'Pack',
     allowSplit: spec.placement?.allowSplit ?? false,
@@ -78,6 +87,9 @@ export function requestOf(
   };
 }
 
+/** What a manifest without `spec.jitter` means. */
+export const defaultJitterUs = (periodUs: number): number => Math.floor(periodUs / 10);
+
 export function tenantKey({ namespace, name }: { namespace: string; name: string }): string {
   return `${namespace}/${name}`;
 }
@@ -85,7 +97,7 @@ export function tenantKey({ namespace, name }: { namespace: string; name: string
 /** Whether two requests ask for the same, so that what was decided on one holds for the other. Rank is no request. */
 export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
   if (a === b) return true;
-  const asked = ({ generation: _g, priority: _p, preempts: _q, unknownClass: _u, ...rest }: TenantRequest): object =>
+  const asked = ({ generation: _g, priority: _p, preempts: _q, unknownClass: _u, jitterGiven: _j, ...rest }: TenantRequest): object =>
     rest;
   return isDeepStrictEqual(asked(a), asked(b));
 }

@@ -1,84 +1,132 @@
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Device } from './device.js';
-import type { DevicePlan, Placed } from './device-plan.js';
+import type { DevicePlan, Placed, PlannedCategory } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import { tenantKey } from './request.js';
 
 export type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
 
+type Entry = ScheduleDevice['categories'][number]['tenants'][number];
+
 /** What an agent is programmed with: the record of what a device was promised to. */
-export function scheduleOf({ device, bestEffortUs, categories }: DevicePlan): ScheduleDevice {
+export function scheduleOf({ device, categories, bestEffort, spare }: DevicePlan): ScheduleDevice {
+  const inSpareTime = [...bestEffort, ...spare].map((placed) => ({
+    ...entryOf(placed),
+    model: placed.request.model,
+    shape: [...placed.request.shape],
+    class: placed.request.class,
+  }));
   return {
     device: device.device,
-    bestEffortUs,
+    ...(inSpareTime.length === 0 ? {} : { spare: inSpareTime }),
     categories: categories.map((category) => ({
       name: category.name,
       model: category.model,
       shape: [...category.shape],
-      class: category.class,
-      ...(category.class === 'RealTime'
-        ? { windowUs: category.windowUs, windowOffsetUs: 0, relativeDeadlineUs: category.relativeDeadlineUs }
-        : {}),
-      tenants: category.placed.map(({ request, streams }) => ({
-        namespace: request.namespace,
-        name: request.name,
-        generation: request.generation,
-        streams,
-        periodUs: request.periodUs,
-        jitterUs: request.jitterUs,
-        ...(request.deadlineUs === Infinity ? {} : { deadlineUs: request.deadlineUs }),
-        ...(request.minShape === undefined ? {} : { minShape: [...request.minShape] }),
-        ...(request.lateFrames === 'Serve' ? {} : { lateFrames: request.lateFrames }),
-      })),
+      class: 'RealTime' as const,
+      ...category.visit,
+      ...windowOf(category),
+      tenants: category.placed.map(entryOf),
     })),
   };
 }
 
+/** Everybody whom a device serves by its schedule, promised or not. */
+export const scheduledOn = ({ categories, spare = [] }: ScheduleDevice): { namespace: string; name: string }[] => [
+  ...categories.flatMap(({ tenants }) => tenants),
+  ...spare,
+];
+
+/** What agents of version 0.2 and before can check, and refuse where their own test does not hold. */
+function windowOf({ visit, placed }: PlannedCategory): { windowUs: number; relativeDeadlineUs: number } {
+  const deadlineUs = Math.min(...placed.map(({ request }) => request.deadlineUs));
+  const windowUs = Math.max(1, Math.min(Math.floor(visit.gapUs), deadlineUs - 1));
+  return { windowUs, relativeDeadlineUs: deadlineUs - windowUs };
+}
+
+const entryOf = ({ request, streams }: Placed): Entry => ({
+  namespace: request.namespace,
+  name: request.name,
+  generation: request.generation,
+  streams,
+  periodUs: request.periodUs,
+  jitterUs: request.jitterUs,
+  ...(request.deadlineUs === Infinity ? {} : { deadlineUs: request.deadlineUs }),
+  ...(request.minShape === undefined ? {} : { minShape: [...request.minShape] }),
+  ...(request.lateFrames === 'Serve' ? {} : { lateFrames: request.lateFrames }),
+  ...(request.beyondPromise === 'Serve' ? {} : { beyondPromise: request.beyondPromise }),
+  ...(request.spareFrames === 'All' ? {} : { spareFrames: request.spareFrames }),
+});
+
 /**
  * Reads a record back as a plan, so that decisions outlive a restart. A tenant that still asks for what was recorded counts as unchanged; any other is kept under the recorded ones until it is admitted anew.
+ * A record of version 0.2 or before tells no visits: what it promises is planned anew.
  */
 export function planOf(
   schedule: ScheduleDevice,
   device: Device,
   requests: ReadonlyMap<string, TenantRequest>,
 ): DevicePlan {
-  const categories = schedule.categories.map((category) => ({
+  const placedOf = (category: { model: string; shape: readonly number[]; class: TenantRequest['class'] }, entry: Entry): Placed => {
+    const recorded = recordedRequest(category, entry);
+    const current = requests.get(tenantKey(entry));
+    const same = current !== undefined && sameFigures(current, recorded);
+    return { request: same ? current : recorded, streams: entry.streams };
+  };
+  const realTime = schedule.categories.filter((category) => category.class === 'RealTime');
+  const categories = realTime.map((category) => ({
     name: category.name,
     model: category.model,
     shape: category.shape,
-    class: category.class,
-    windowUs: category.windowUs ?? 0,
-    relativeDeadlineUs: category.relativeDeadlineUs ?? 0,
+    visit: {
+      stride: category.stride ?? 1,
+      offset: category.offset ?? 0,
+      quota: category.quota ?? 1,
+      gapUs: category.gapUs ?? 0,
+    },
     rate: 0,
-    placed: category.tenants.map((tenant): Placed => {
-      const recorded: TenantRequest = {
-        namespace: tenant.namespace,
-        name: tenant.name,
-        model: category.model,
-        shape: category.shape,
-        class: category.class,
-        streams: tenant.streams,
-        periodUs: tenant.periodUs,
-        jitterUs: tenant.jitterUs,
-        deadlineUs: tenant.deadlineUs ?? Infinity,
-        minShape: tenant.minShape,
-        lateFrames: tenant.lateFrames ?? 'Serve',
-        strategy: 'Pack',
-        allowSplit: false,
-        nodeSelector: {},
-        tolerations: [],
-        priority: 0,
-        preempts: false,
-        generation: tenant.generation ?? 0,
-      };
-      const current = requests.get(tenantKey(tenant));
-      return {
-        request: current !== undefined && sameFigures(current, recorded) ? current : recorded,
-        streams: tenant.streams,
-      };
-    }),
+    placed: category.tenants.map((entry) => placedOf(category, entry)),
   }));
-  return { device, categories, bestEffortUs: schedule.bestEffortUs ?? 0, utilization: 0 };
+  const before = schedule.categories
+    .filter((category) => category.class === 'BestEffort')
+    .flatMap((category) => category.tenants.map((entry) => placedOf(category, entry)));
+  const now = (schedule.spare ?? []).map((entry) => placedOf(entry, entry));
+  return {
+    device,
+    categories,
+    bestEffort: [...before, ...now.filter(({ request }) => request.class === 'BestEffort')],
+    spare: now.filter(({ request }) => request.class === 'RealTime'),
+    utilization: 0,
+  };
+}
+
+function recordedRequest(
+  category: { model: string; shape: readonly number[]; class: TenantRequest['class'] },
+  entry: Entry,
+): TenantRequest {
+  return {
+    namespace: entry.namespace,
+    name: entry.name,
+    model: category.model,
+    shape: category.shape,
+    class: category.class,
+    streams: entry.streams,
+    periodUs: entry.periodUs,
+    jitterUs: entry.jitterUs,
+    jitterGiven: true,
+    deadlineUs: entry.deadlineUs ?? Infinity,
+    minShape: entry.minShape,
+    lateFrames: entry.lateFrames ?? 'Serve',
+    beyondPromise: entry.beyondPromise ?? 'Serve',
+    spareFrames: entry.spareFrames ?? 'All',
+    strategy: 'Pack',
+    allowSplit: false,
+    nodeSelector: {},
+    tolerations: [],
+    priority: 0,
+    preempts: false,
+    generation: entry.generation ?? 0,
+  };
 }
 
 function sameFigures(a: TenantRequest, b: TenantRequest): boolean {

@@ -27,7 +27,7 @@ export function brokenPromises(
       const profile = profiles.find(
         (each) => each.spec.nodeName === spec.nodeName && each.spec.device === device.device,
       );
-      const objection = profile?.status === undefined ? 'it has no profile' : recheck(device, profile.status);
+      const objection = profile?.status === undefined ? 'it has no profile' : recheck(device, profile.status).refusal;
       if (objection !== undefined) broken.push(`${where} is over-promised: ${objection}`);
     }
   const known = new Map(tenants.map((tenant) => [`${tenant.metadata.namespace}/${tenant.metadata.name}`, tenant]));

@@ -1,13 +1,14 @@
 import type { Arrival } from '../../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../../sched/arrivals.js';
 import type { Streams } from '../../sched/category.js';
-import type { DispatchConfig } from '../../sched/dispatcher.js';
+import { DueCurve } from '../../sched/curve.js';
+import { chooseRounds, grown, utilizationOf } from '../../sched/rounds.js';
+import type { BatcherConfig } from '../../sched/batcher.js';
 import type { Fault } from '../../sched/faults.js';
-import type { FrameTerms } from '../../sched/ready.js';
 import type { SimulatedRun } from '../../sched/simulate.js';
 import { simulate } from '../../sched/simulate.js';
 import { WcetTable } from '../../sched/wcet.js';
-import { chooseWindows } from '../../sched/windows.js';
+
 
 /** Random admitted sets, on which runs take longer than measured for a while. */
 
@@ -20,7 +21,7 @@ interface Tenant {
 }
 
 export interface Strained {
-  readonly config: DispatchConfig;
+  readonly config: BatcherConfig;
   readonly cameras: { category: string; periodUs: number; jitterUs: number; phaseUs: number }[];
   readonly tenantOf: readonly Tenant[];
   readonly overruns: readonly Fault[];
@@ -38,7 +39,7 @@ export function strainedSet(seed: number): Strained {
   const random = seededRandom(seed);
   const between = (low: number, high: number): number => low + random() * (high - low);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
-  let best: { utilization: number; config: DispatchConfig; tenants: Tenant[] } | undefined;
+  let best: { utilization: number; config: BatcherConfig; tenants: Tenant[] } | undefined;
   const categories = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, i) => {
     const [fixedUs, perFrameUs] = [between(1500, 6000), between(500, 2000)];
     const table = (scale: number): WcetTable =>
@@ -60,35 +61,36 @@ export function strainedSet(seed: number): Strained {
       deepest: pick([0, 1, 2]),
       late: pick(['serve', 'serve', 'drop']),
     };
-    const asked = categories.map(({ name, wcet, tenants }) => ({
+    const trial = categories.map((each) => ({
+      ...each,
+      tenants: each === category ? [...each.tenants, tenant] : each.tenants,
+    }));
+    const used = trial.filter(({ tenants }) => tenants.length > 0);
+    const demands = used.map(({ name, wcet, tenants }) => ({
       name,
       wcet,
-      streams: [...tenants, ...(name === category.name ? [tenant] : [])].map(({ streams }) => streams),
+      curve: new DueCurve(tenants.map(({ streams }) => streams)),
     }));
-    const used = asked.filter(({ streams }) => streams.length > 0);
-    const choice = chooseWindows(used);
-    if (!choice.verdict.accepted) continue;
+    const choice = chooseRounds(demands);
+    if ('misfit' in choice) continue;
     category.tenants.push(tenant);
+    const visits = grown(demands, choice.visits);
+    let camera = 0;
     best = {
-      utilization: choice.verdict.rate,
+      utilization: demands.reduce((sum, demand, k) => sum + utilizationOf(demand, choice.visits[k]!.quota), 0),
       tenants: categories.flatMap(({ tenants }) => tenants),
       config: {
-        realTime: used.map(({ name, wcet, streams }, k) => ({
+        categories: used.map(({ name, wcet, smaller, tenants }, k) => ({
           name,
-          wcet,
-          smaller: categories.find((each) => each.name === name)!.smaller,
-          windowUs: choice.windowsUs[k]!,
-          offsetUs: 0,
-          relativeDeadlineUs: Math.min(...streams.map(({ deadlineUs }) => deadlineUs)) - choice.windowsUs[k]!,
+          ladder: [wcet, ...smaller],
+          visit: visits[k]!,
+          promised: new Map(tenants.map(({ streams }) => [`t${camera++}`, streams])),
         })),
-        bestEffort: [],
-        bestEffortUs: 0,
-        earlyRelease: true,
       },
     };
   }
   if (best === undefined || best.utilization < LEAST_UTILIZATION) return strainedSet(seed + 1_000_003);
-  const names = best.config.realTime.map(({ name }) => name);
+  const names = best.config.categories.map(({ name }) => name);
   const hit = names.filter((_, i) => i === 0 || random() < 0.4);
   const fromUs = 1_000_000 + Math.floor(between(0, 500_000));
   const overruns = hit.map((category) => ({
@@ -127,10 +129,6 @@ export interface Outcome {
 export function runStrained(set: Strained, adaptation: boolean): Outcome {
   const random = seededRandom(set.seed + 17);
   const arrivals: Arrival[] = [...arrivalsOf(set.cameras, SIMULATED_US, random)];
-  const terms = ({ camera, atUs }: Arrival): FrameTerms => {
-    const { deepest, late, streams } = set.tenantOf[camera]!;
-    return { deepest, late, dueUs: atUs + streams.deadlineUs };
-  };
   const runs: SimulatedRun[] = [];
   const degraded = new Map<number, number>();
   const given: Arrival[] = [];
@@ -138,16 +136,19 @@ export function runStrained(set: Strained, adaptation: boolean): Outcome {
   for (const run of simulate({
     config: { ...set.config, adaptation },
     arrivals,
-    termsOf: terms,
-    dropped: (frames) => given.push(...frames),
+    offerOf: ({ camera, atUs }) => {
+      const { deepest, late, streams } = set.tenantOf[camera]!;
+      return { tenant: `t${camera}`, promised: true, deepest, late, dueUs: atUs + streams.deadlineUs };
+    },
+    gaveUp: (frames) => given.push(...frames.map(({ frame }) => frame)),
     faults: set.overruns,
     // What is usual: the WCET is measured with a margin.
     executeUs: ({ wcetUs }) => 0.8 * wcetUs,
   })) {
     runs.push(run);
-    for (const frame of run.job.frames) {
+    for (const frame of run.run.frames) {
       if (run.endUs > frame.atUs + set.tenantOf[frame.camera]!.streams.deadlineUs) misses++;
-      if (run.job.rung > 0) degraded.set(frame.camera, Math.max(run.job.rung, degraded.get(frame.camera) ?? 0));
+      if (run.run.rung > 0) degraded.set(frame.camera, Math.max(run.run.rung, degraded.get(frame.camera) ?? 0));
     }
   }
   return { frames: arrivals.length, misses: misses + given.length, dropped: given.length, given, degraded, runs };

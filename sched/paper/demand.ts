@@ -1,5 +1,6 @@
-import type { WindowedCategory } from './category.js';
-import { frameRate, mostArrivals, shortestDeadlineUs } from './category.js';
+import type { WindowedCategory } from './arrivals-bound.js';
+import { frameRate, shortestDeadlineUs } from '../category.js';
+import { mostArrivals } from './arrivals-bound.js';
 
 /** Rounding guard for sums that are integers in theory, in microseconds. */
 const EPSILON_US = 1e-6;

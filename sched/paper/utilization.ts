@@ -1,5 +1,5 @@
-import type { Category } from './category.js';
-import { frameRate } from './category.js';
+import type { Category } from '../category.js';
+import { frameRate } from '../category.js';
 
 /**
  * A category's share of the device under the paper's first test: E(floor(W * rate)) / W (section 4.3, phase 1).

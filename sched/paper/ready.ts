@@ -1,17 +1,5 @@
 import TinyQueue from 'tinyqueue';
-
-/** What a frame's tenant allows while the device is behind. */
-export interface FrameTerms {
-  /** The last rung of the category's ladder of shapes that may be used; 0: the full shape only. */
-  readonly deepest: number;
-  /** The frame's own deadline, absolute; its job's may be earlier. */
-  readonly dueUs: number;
-  /** Whether an answer after the deadline is still wanted. */
-  readonly late: 'serve' | 'drop';
-}
-
-/** Of a tenant that allows nothing and waits for ever. */
-export const FIRM: FrameTerms = { deepest: 0, dueUs: Infinity, late: 'serve' };
+import type { FrameTerms } from '../frame.js';
 
 /** One batch: the frames of one category from one window (or an early or best-effort part of them). */
 export interface Job<F> {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { camerasOf, categories, dispatchCategories, fallOfFrames } from '../test/support/sets.js';
-import type { Arrival } from './arrivals.js';
-import { arrivalsOf, seededRandom } from './arrivals.js';
+import { camerasOf, categories, dispatchCategories, fallOfFrames } from '../../test/support/sets.js';
+import type { Arrival } from '../arrivals.js';
+import { arrivalsOf, seededRandom } from '../arrivals.js';
 import type { DispatchCategory, DispatchConfig } from './dispatcher.js';
 import { Dispatcher } from './dispatcher.js';
 import { testImitator } from './imitator.js';
@@ -10,7 +10,7 @@ import type { Job } from './ready.js';
 import { ReplayReady, byEdf } from './ready.js';
 import type { SimulatedRun } from './simulate.js';
 import { simulate } from './simulate.js';
-import { WcetTable } from './wcet.js';
+import { WcetTable } from '../wcet.js';
 import { chooseWindows } from './windows.js';
 
 const HORIZON_US = 1_000_000;

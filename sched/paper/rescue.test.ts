@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { FrameTerms, Job } from './ready.js';
-import { FIRM } from './ready.js';
+import type { FrameTerms } from '../frame.js';
+import type { Job } from './ready.js';
+import { FIRM } from '../frame.js';
 import type { Rescue } from './rescue.js';
 import { rescue } from './rescue.js';
-import { WcetTable } from './wcet.js';
+import { WcetTable } from '../wcet.js';
 
 const affine = (fixedUs: number, perFrameUs: number): WcetTable =>
   new WcetTable([1, 2, 4, 8].map((batch) => ({ batch, wcetUs: fixedUs + perFrameUs * batch })));

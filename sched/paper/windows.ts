@@ -1,5 +1,6 @@
-import type { Category } from './category.js';
-import { mergeStreams, shortestDeadlineUs } from './category.js';
+import type { Category } from '../category.js';
+import { shortestDeadlineUs } from '../category.js';
+import { mergeStreams } from './arrivals-bound.js';
 import type { DemandVerdict } from './demand.js';
 import { CategoryDemand, demandAt, testDemand } from './demand.js';
 import { leastUtilization } from './utilization.js';

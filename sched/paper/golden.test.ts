@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Arrival } from './arrivals.js';
-import { mostArrivals } from './category.js';
+import type { Arrival } from '../arrivals.js';
+import { mostArrivals } from './arrivals-bound.js';
 import { CategoryDemand, testDemand } from './demand.js';
 import { simulate } from './simulate.js';
 import { phase1Utilization } from './utilization.js';
-import { WcetTable } from './wcet.js';
+import { WcetTable } from '../wcet.js';
 import { chooseWindows } from './windows.js';
 
 /** The cases that docs/theory.md works out by hand, with its figures. */

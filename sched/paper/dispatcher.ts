@@ -1,9 +1,11 @@
 import TinyQueue from 'tinyqueue';
-import { Adaptation } from './adaptation.js';
-import type { FrameTerms, Job, ReadyJobs } from './ready.js';
-import { EdfReady, FIRM } from './ready.js';
+import { Adaptation } from '../adaptation.js';
+import type { FrameTerms } from '../frame.js';
+import { FIRM } from '../frame.js';
+import type { Job, ReadyJobs } from './ready.js';
+import { EdfReady } from './ready.js';
 import { rescue } from './rescue.js';
-import type { WcetTable } from './wcet.js';
+import type { WcetTable } from '../wcet.js';
 
 /** A real-time category as programmed into a device. */
 export interface DispatchCategory {
@@ -126,7 +128,7 @@ export class Dispatcher<F> {
     const dropped: F[] = [];
     const told = (): { dropped?: readonly F[] } => (dropped.length === 0 ? {} : { dropped });
     const promised = this.#promisedJob(nowUs, dropped);
-    if (promised === undefined && this.#ready.empty) this.#adaptation?.idle();
+    if (promised === undefined && this.#ready.empty) this.#adaptation?.recovered();
     const job = promised ?? this.#earlyJob(nowUs) ?? this.#lateJob(nowUs, dropped) ?? this.#bestEffortJob(nowUs);
     if (job !== undefined) {
       this.#running = { job, sinceUs: nowUs };

@@ -1,13 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { camerasOf, categories, dispatchCategories, fallOfFrames, wcetPoints } from '../test/support/sets.js';
-import { arrivalsOf, seededRandom } from './arrivals.js';
-import type { Category } from './category.js';
-import { mostArrivals, shortestDeadlineUs } from './category.js';
+import { camerasOf, categories, dispatchCategories, fallOfFrames, wcetPoints } from '../../test/support/sets.js';
+import { arrivalsOf, seededRandom } from '../arrivals.js';
+import type { Category } from '../category.js';
+import { shortestDeadlineUs } from '../category.js';
+import { mostArrivals } from './arrivals-bound.js';
 import { CategoryDemand, testDemand } from './demand.js';
 import { simulate } from './simulate.js';
 import { phase1Utilization } from './utilization.js';
-import { WcetTable } from './wcet.js';
+import { WcetTable } from '../wcet.js';
 import { candidateWindows, chooseWindows } from './windows.js';
 
 const HORIZON_US = 1_500_000;

@@ -1,4 +1,4 @@
-import type { Arrival } from './arrivals.js';
+import type { Arrival } from '../arrivals.js';
 import type { DispatchCategory } from './dispatcher.js';
 import type { PlannedJob } from './ready.js';
 import { simulate } from './simulate.js';

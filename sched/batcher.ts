@@ -1,0 +1,441 @@
+import { Adaptation } from './adaptation.js';
+import type { Streams } from './category.js';
+import type { FrameOffer, GivenUp, GivenUpBecause, Run, Waiting } from './frame.js';
+import { insert } from './frame.js';
+import type { Lane, PromisedStreams } from './guard.js';
+import { latestStartUs, slackUs } from './guard.js';
+import { Policer } from './policer.js';
+import type { Part } from './rescue.js';
+import { rescue } from './rescue.js';
+import type { Visit } from './rounds.js';
+import type { Spare } from './spare.js';
+import { SpareTime } from './spare.js';
+import type { Sequence } from './table.js';
+import { sequenceOf } from './table.js';
+import type { WcetTable } from './wcet.js';
+
+const { max, min } = Math;
+
+/** A category as programmed into a device. */
+export interface BatchCategory {
+  readonly name: string;
+  /** E at the full shape and at the smaller ones that frames may be degraded to, largest first. */
+  readonly ladder: readonly WcetTable[];
+  /** How it is visited, where frames of it were promised. */
+  readonly visit?: Visit | undefined;
+  /** What was promised, by tenant. */
+  readonly promised: ReadonlyMap<string, Streams>;
+}
+
+export interface BatcherConfig {
+  readonly categories: readonly BatchCategory[];
+  /** Degrade while behind, and run no frame that is too late at the cost of one that is not. */
+  readonly adaptation?: boolean;
+  /** Whether promised frames may run before their turn; true but for comparisons. */
+  readonly eager?: boolean;
+}
+
+/** What the device should do now. */
+export interface Decision<F> {
+  readonly run?: Run<F>;
+  /** When to ask again although nothing arrives; absent beside a run. */
+  readonly waitUntilUs: number;
+  readonly givenUp: readonly GivenUp<F>[];
+}
+
+/** An answer that is overdue by this long is not wanted any more. */
+const LONGEST_LATENESS_US = 2_000_000;
+/** Frames without a deadline are as urgent as if they had this one, and are given up after that one. */
+const URGENCY_WITHOUT_DEADLINE_US = 1_000_000;
+const PATIENCE_WITHOUT_DEADLINE_US = 10_000_000;
+/** Runs usually take less than their WCET: only what even such a run could not save is hopeless. */
+const HOPEFUL = 0.85;
+/** Spare frames of a tenant that may wait. */
+const MOST_SPARE = 64;
+/** Spare frames that no slack holds now are looked at again after this long. */
+const LOOK_AGAIN_US = 1000;
+
+/** A category with its frames. */
+interface Queue<F> extends Lane {
+  readonly config: BatchCategory;
+  readonly streamsOf: Map<string, PromisedStreams & { readonly terms: Streams }>;
+  /** Promised frames, the most urgent first. */
+  waiting: Waiting<F>[];
+  /** Spare frames within their tenants' shares, the most urgent first. */
+  spare: Spare<F>[];
+}
+
+/**
+ * The DisBatcher of this project, as a state machine: events with their times in, decisions out, no clock. Eager, guarded
+ * by rounds (docs/theory.md, "The rule"): the most urgent frame's category runs, with as many frames as slack holds;
+ * where a promise could be at stake, the visit whose turn it is. Times are integer microseconds of one monotonic clock.
+ * Contract: all frames that have arrived up to an instant are told before `next` is asked for it.
+ */
+export class Batcher<F> {
+  #config: BatcherConfig = { categories: [] };
+  #queues = new Map<string, Queue<F>>();
+  /** Those that are visited, in the order of `#sequence`. */
+  #lanes: Queue<F>[] = [];
+  #sequence: Sequence = sequenceOf([], []);
+  #turn = 0;
+  readonly #spareTime = new SpareTime<F>();
+  readonly #replaceable = new Map<string, Spare<F>>();
+  #adaptation: Adaptation | undefined;
+  #running: { readonly run: Run<F>; readonly sinceUs: number } | undefined;
+  /** The second part of a batch that was split, to be run right after the first. */
+  #rest: { readonly queue: Queue<F>; readonly part: Part<F>; readonly kind: Run<F>['kind'] } | undefined;
+  #givenUp: GivenUp<F>[] = [];
+
+  constructor(config: BatcherConfig) {
+    this.reconfigure(config, 0, true);
+  }
+
+  /** The Adaptation Module's view of a category: its penalty in microseconds and the rung that its runs take. */
+  adapted(category: string): { penaltyUs: number; rung: number } {
+    return {
+      penaltyUs: this.#adaptation?.penaltyUs(category) ?? 0,
+      rung: this.#adaptation?.strain(category).rung ?? 0,
+    };
+  }
+
+  /** A frame has arrived. */
+  arrive(frame: F, offer: FrameOffer): void {
+    const queue = this.#queues.get(offer.category);
+    if (queue === undefined) return this.#giveUp(frame, 'withdrawn');
+    const { dueUs, atUs } = offer;
+    const endless = dueUs === Infinity;
+    const waiting = {
+      ...offer,
+      frame,
+      orderUs: endless ? atUs + URGENCY_WITHOUT_DEADLINE_US : dueUs,
+      giveUpUs: endless ? atUs + PATIENCE_WITHOUT_DEADLINE_US : dueUs - quickestUs(queue.config, offer.deepest),
+    };
+    // The guard counts with what was admitted: what comes faster, or was held up on its way, must not crowd others out.
+    const streams = offer.promised ? queue.streamsOf.get(offer.tenant) : undefined;
+    if (streams?.policer.offer(atUs).accepted !== true) return this.#addSpare(queue, waiting);
+    if (queue.waiting.length === 0) queue.latestUs = max(queue.latestUs, atUs + queue.gapUs);
+    insert(queue.waiting, { ...waiting, orderUs: max(dueUs, atUs + streams.deadlineUs) });
+  }
+
+  /** The run that `next` asked for has ended. */
+  finish(nowUs: number): void {
+    if (this.#running === undefined) throw new Error('no batch is running');
+    const { run, sinceUs } = this.#running;
+    this.#running = undefined;
+    if (this.#adaptation === undefined || !this.#queues.has(run.category)) return;
+    // What every promise still absorbs costs nobody anything.
+    const absorbed = this.slackUs(nowUs, 0) >= 0;
+    this.#adaptation.ended(run.category, { ...run, actualUs: nowUs - sinceUs }, absorbed);
+  }
+
+  /** What to do at this instant. Never a second batch while one runs. */
+  next(nowUs: number): Decision<F> {
+    if (this.#running !== undefined) return { waitUntilUs: Infinity, givenUp: this.#told() };
+    let run = this.#rest === undefined ? undefined : this.#begin(this.#rest.queue, this.#rest.part, this.#rest.kind);
+    this.#rest = undefined;
+    let sparesWait = false;
+    while (run === undefined) {
+      this.#clear(nowUs);
+      const urgent = this.#mostUrgent();
+      if (urgent === undefined) break;
+      const attempt = this.#eagerly(urgent, nowUs) ?? this.#visit(nowUs) ?? this.#anySpare(urgent, nowUs);
+      if (attempt === 'nothing') continue; // frames were given up instead
+      sparesWait = attempt === undefined;
+      if (attempt === undefined) break;
+      run = attempt;
+    }
+    if (run === undefined) {
+      if (!sparesWait) this.#adaptation?.recovered();
+      return { waitUntilUs: sparesWait ? nowUs + LOOK_AGAIN_US : Infinity, givenUp: this.#told() };
+    }
+    this.#running = { run, sinceUs: nowUs };
+    return { run, waitUntilUs: Infinity, givenUp: this.#told() };
+  }
+
+  /** How long something else may hold the device from now on without making a promised frame late, where that is less than wanted. */
+  slackUs(nowUs: number, wantedUs: number): number {
+    return slackUs(this.#lanes, this.#sequence, this.#turn, nowUs, wantedUs);
+  }
+
+  /**
+   * Takes over another configuration at an instant between runs, if what waits can be served in time under it too
+   * (docs/theory.md, Theorem 5). `force` takes it over regardless. Frames of categories that are gone are given up.
+   *
+   * @returns whether it was taken over
+   */
+  reconfigure(config: BatcherConfig, nowUs: number, force = false): boolean {
+    if (this.#running !== undefined || this.#rest !== undefined) return false;
+    const queues = new Map(config.categories.map((each) => [each.name, this.#queueOf(each, nowUs)]));
+    const lanes = [...queues.values()].filter(({ config: { visit } }) => visit !== undefined);
+    const turns = lanes.map(({ config: { visit } }) => visit!);
+    const sequence = sequenceOf(turns, lanes.map(({ costUs }) => costUs));
+    const turn = sequence.visits.findIndex((_, at) =>
+      lanes.every((lane, c) => lane.latestUs >= nowUs + sequence.untilUs(at, c)),
+    );
+    if (turn === -1 && lanes.length > 0 && !force) return false;
+    for (const [name, { waiting, spare }] of this.#queues) {
+      const next = queues.get(name);
+      if (next === undefined) for (const { frame } of waiting) this.#giveUp(frame, 'withdrawn');
+      if (next === undefined) for (const frame of spare) this.#drop(frame, 'withdrawn');
+    }
+    this.#config = config;
+    this.#queues = queues;
+    this.#lanes = lanes;
+    this.#sequence = sequence;
+    this.#turn = max(0, turn);
+    const deepest = new Map(config.categories.map(({ name, ladder }) => [name, ladder.length - 1]));
+    this.#adaptation = config.adaptation === true ? new Adaptation(deepest, this.#adaptation) : undefined;
+    // Nobody was promised visits of these any more.
+    for (const queue of queues.values())
+      if (queue.config.visit === undefined) for (const frame of queue.waiting.splice(0)) this.#addSpare(queue, frame);
+    return true;
+  }
+
+  /** A category's queue under a new configuration, with what waits; streams whose terms are the same keep their policers. */
+  #queueOf(config: BatchCategory, nowUs: number): Queue<F> {
+    const before = this.#queues.get(config.name);
+    const streamsOf = new Map(
+      [...config.promised].map(([tenant, terms]) => {
+        const known = before?.streamsOf.get(tenant);
+        const same = known !== undefined && sameTerms(known.terms, terms);
+        const policer = same ? known.policer : new Policer(terms.count, terms.periodUs, terms.jitterUs);
+        return [tenant, { policer, terms, deadlineUs: terms.deadlineUs }];
+      }),
+    );
+    const { visit } = config;
+    const queue: Queue<F> = {
+      config,
+      streamsOf,
+      streams: [...streamsOf.values()],
+      quota: visit?.quota ?? 0,
+      gapUs: visit?.gapUs ?? Infinity,
+      costUs: visit === undefined ? 0 : config.ladder[0]!.at(visit.quota),
+      waiting: before === undefined ? [] : [...before.waiting],
+      spare: before === undefined ? [] : [...before.spare],
+      latestUs: -Infinity,
+      askAgainUs: -Infinity,
+    };
+    if (visit !== undefined)
+      queue.latestUs = queue.waiting.length === 0 ? nowUs + visit.gapUs : latestStartUs(queue, nowUs);
+    return queue;
+  }
+
+  /** Gives up what cannot be in time any more, and hands out spare frames whose share has come. */
+  #clear(nowUs: number): void {
+    for (const queue of this.#queues.values()) {
+      const promised = this.#adaptation === undefined ? [] : queue.waiting;
+      for (let head = promised[0]; head !== undefined && head.giveUpUs < nowUs; head = promised[0]) {
+        promised.shift();
+        this.#tooLate(queue, head);
+      }
+      for (let head = queue.spare[0]; head !== undefined && head.giveUpUs < nowUs; head = queue.spare[0]) {
+        queue.spare.shift();
+        this.#drop(head, 'late');
+      }
+    }
+    for (const frame of this.#spareTime.hopeless(nowUs)) this.#drop(frame, 'late');
+    for (const frame of this.#spareTime.due(false)) this.#release(frame);
+    if (this.#mostUrgent() === undefined) for (const frame of this.#spareTime.due(true)) this.#release(frame);
+  }
+
+  #mostUrgent(): Queue<F> | undefined {
+    let [first, least] = [undefined as Queue<F> | undefined, Infinity];
+    for (const queue of this.#queues.values()) {
+      const orderUs = urgency(queue);
+      if (orderUs < least) [first, least] = [queue, orderUs];
+    }
+    return first;
+  }
+
+  /** The most urgent frames of a category, as many as slack holds and as keep the first in time. */
+  #eagerly(queue: Queue<F>, nowUs: number): Run<F> | 'nothing' | undefined {
+    if (this.#config.eager === false && queue.waiting.length > 0) return undefined;
+    const wcet = queue.config.ladder[0]!;
+    const most = min(wcet.largestBatch, queue.waiting.length + queue.spare.length);
+    const pace = this.#paceOf(queue);
+    const wanted = max(1, wcet.largestWithin((urgency(queue) - nowUs) / pace, most));
+    const count = wcet.largestWithin(this.slackUs(nowUs, wcet.at(wanted) * pace) / pace, wanted);
+    if (count === 0) {
+      if (pace > 1) this.#adaptation!.feared(queue.config.name);
+      return undefined;
+    }
+    const upcoming = this.#upcoming();
+    const waited = queue.waiting.length;
+    const batch = this.#take(queue, count);
+    if (queue.waiting.length === 0 || waited - queue.waiting.length >= queue.quota) {
+      // As good as a visit; where it was the category's own turn, that is over if the others can wait for so long.
+      this.#visited(queue, nowUs);
+      if (upcoming?.queue === queue && wcet.at(count) <= this.#roomUs(queue, upcoming.after, nowUs, wcet.at(count)))
+        this.#turn = upcoming.after;
+    }
+    return this.#shape(queue, batch, 'eager', nowUs);
+  }
+
+  /** The visit whose turn it is: promised frames first, spare ones that it keeps in time up to the quota. */
+  #visit(nowUs: number): Run<F> | 'nothing' | undefined {
+    const next = this.#upcoming();
+    if (next === undefined) return undefined;
+    const { queue, after } = next;
+    const wcet = queue.config.ladder[0]!;
+    const batch = queue.waiting.splice(0, queue.quota);
+    this.#visited(queue, nowUs);
+    const most = min(batch.length + queue.spare.length, max(queue.quota, wcet.largestBatch));
+    const roomUs = most === batch.length ? 0 : this.#roomUs(queue, after, nowUs, wcet.at(most));
+    let dueUs = batch.reduce((least, { orderUs }) => min(least, orderUs), Infinity);
+    for (let at = 0; at < queue.spare.length && batch.length < most;) {
+      const costUs = wcet.at(batch.length + 1);
+      const spare = queue.spare[at]!;
+      if (costUs > roomUs || nowUs + costUs > dueUs) break;
+      if (nowUs + costUs > spare.dueUs) at++;
+      else {
+        batch.push(this.#serve(queue.spare.splice(at, 1)[0]!));
+        dueUs = min(dueUs, spare.dueUs);
+      }
+    }
+    this.#turn = after;
+    return this.#shape(queue, batch, 'visit', nowUs);
+  }
+
+  /** Spare frames of any other category that slack holds. */
+  #anySpare(tried: Queue<F>, nowUs: number): Run<F> | 'nothing' | undefined {
+    const others = [...this.#queues.values()].filter((queue) => queue !== tried && queue.spare.length > 0);
+    others.sort((a, b) => urgency(a) - urgency(b));
+    for (const queue of others) {
+      const run = this.#eagerly(queue, nowUs);
+      if (run !== undefined) return run;
+    }
+    return undefined;
+  }
+
+  /** The first visit from the turn on that finds promised frames waiting, and the place after it. */
+  #upcoming(): { readonly queue: Queue<F>; readonly after: number } | undefined {
+    const { visits } = this.#sequence;
+    for (let i = 0; i < visits.length; i++) {
+      const at = (this.#turn + i) % visits.length;
+      const queue = this.#lanes[visits[at]!]!;
+      if (queue.waiting.length > 0) return { queue, after: (at + 1) % visits.length };
+    }
+    return undefined;
+  }
+
+  /** How long a visit of a category may take that the turn is behind then: E(quota) always, more where slack holds that. */
+  #roomUs({ costUs }: Queue<F>, after: number, nowUs: number, wantedUs: number): number {
+    if (wantedUs <= costUs) return costUs;
+    return max(costUs, slackUs(this.#lanes, this.#sequence, after, nowUs, wantedUs));
+  }
+
+  #visited(queue: Queue<F>, nowUs: number): void {
+    queue.latestUs = max(queue.latestUs, nowUs + queue.gapUs);
+  }
+
+  /** Takes a category's most urgent frames, promised or spare. */
+  #take({ waiting, spare }: Queue<F>, count: number): Waiting<F>[] {
+    const batch: Waiting<F>[] = [];
+    let promised = 0;
+    while (batch.length < count) {
+      const own = waiting[promised];
+      if (own === undefined || own.orderUs > (spare[0]?.orderUs ?? Infinity)) batch.push(this.#serve(spare.shift()!));
+      else batch.push(waiting[promised++]!);
+    }
+    waiting.splice(0, promised);
+    return batch;
+  }
+
+  /** A batch at the shape and with the frames that the device's being behind allows. */
+  #shape(queue: Queue<F>, batch: readonly Waiting<F>[], kind: Run<F>['kind'], nowUs: number): Run<F> | 'nothing' {
+    const { ladder, name } = queue.config;
+    const wcetUs = ladder[0]!.at(batch.length);
+    const whole = { frames: batch, rung: 0, wcetUs, budgetUs: wcetUs };
+    const strain = this.#adaptation?.strain(name);
+    if (strain === undefined) return this.#begin(queue, whole, kind);
+    const dueUs = batch.reduce((least, frame) => min(least, frame.dueUs), Infinity);
+    if (strain.rung === 0 && nowUs + wcetUs * strain.pace <= dueUs) return this.#begin(queue, whole, kind);
+    const { parts, late } = rescue(batch, ladder, strain, nowUs);
+    if (late.length > 0 && strain.pace > 1) this.#adaptation!.feared(name);
+    for (const frame of late) this.#tooLate(queue, frame);
+    const [first, rest] = parts;
+    if (rest !== undefined) this.#rest = { queue, part: rest, kind };
+    return first === undefined ? 'nothing' : this.#begin(queue, first, kind);
+  }
+
+  #begin({ config }: Queue<F>, { frames, ...figures }: Part<F>, kind: Run<F>['kind']): Run<F> {
+    return { category: config.name, kind, frames: frames.map(({ frame }) => frame), ...figures };
+  }
+
+  /** How long a category's runs take of late, in multiples of their WCET, where that is more. */
+  #paceOf({ config }: Queue<F>): number {
+    return max(1, this.#adaptation?.strain(config.name).pace ?? 1);
+  }
+
+  #addSpare(queue: Queue<F>, waiting: Waiting<F>): void {
+    const { wcet, name } = { wcet: queue.config.ladder[0]!, name: queue.config.name };
+    const older = waiting.replaces === undefined ? undefined : this.#replaceable.get(waiting.replaces);
+    if (older !== undefined) {
+      const at = this.#queues.get(older.category)?.spare.indexOf(older) ?? -1;
+      if (at >= 0) this.#queues.get(older.category)!.spare.splice(at, 1);
+      this.#drop(older, 'replaced');
+    }
+    if (this.#spareTime.waiting(waiting.tenant) >= MOST_SPARE) return this.#giveUp(waiting.frame, 'full');
+    const costUs = wcet.at(wcet.largestBatch) / wcet.largestBatch;
+    const spare: Spare<F> = { ...waiting, promised: false, category: name, costUs, startUs: 0, state: 'beyond' };
+    if (spare.replaces !== undefined) this.#replaceable.set(spare.replaces, spare);
+    if (this.#spareTime.add(spare)) insert(queue.spare, spare);
+  }
+
+  /** A spare frame whose share has come joins its category's. */
+  #release(spare: Spare<F>): void {
+    const queue = this.#queues.get(spare.category);
+    if (queue === undefined) this.#drop(spare, 'withdrawn');
+    else insert(queue.spare, spare);
+  }
+
+  #serve(spare: Spare<F>): Waiting<F> {
+    this.#spareTime.served(spare);
+    this.#forget(spare);
+    return spare;
+  }
+
+  #drop(spare: Spare<F>, why: GivenUpBecause): void {
+    this.#spareTime.dropped(spare);
+    this.#forget(spare);
+    this.#giveUp(spare.frame, why);
+  }
+
+  #forget(spare: Spare<F>): void {
+    if (spare.replaces !== undefined && this.#replaceable.get(spare.replaces) === spare)
+      this.#replaceable.delete(spare.replaces);
+  }
+
+  /** A frame that cannot be in time any more is answered when nobody else is kept waiting, or not at all. */
+  #tooLate(queue: Queue<F>, { replaces: _, ...waiting }: Waiting<F>): void {
+    if (waiting.late === 'drop') return this.#giveUp(waiting.frame, 'late');
+    const giveUpUs = waiting.dueUs + LONGEST_LATENESS_US;
+    this.#addSpare(queue, { ...waiting, dueUs: Infinity, orderUs: giveUpUs, giveUpUs });
+  }
+
+  #giveUp(frame: F, why: GivenUpBecause): void {
+    this.#givenUp.push({ frame, why });
+  }
+
+  #told(): readonly GivenUp<F>[] {
+    if (this.#givenUp.length === 0) return NOTHING;
+    const told = this.#givenUp;
+    this.#givenUp = [];
+    return told;
+  }
+}
+
+const NOTHING: readonly never[] = [];
+
+/** How urgent a category's most urgent frame is. */
+function urgency({ waiting, spare }: Queue<unknown>): number {
+  return min(waiting[0]?.orderUs ?? Infinity, spare[0]?.orderUs ?? Infinity);
+}
+
+/** What one frame takes at least, at the smallest shape that it allows. */
+function quickestUs({ ladder }: BatchCategory, deepest: number): number {
+  return HOPEFUL * ladder[min(deepest, ladder.length - 1)]!.at(1);
+}
+
+const sameTerms = (a: Streams, b: Streams): boolean =>
+  a.count === b.count && a.periodUs === b.periodUs && a.jitterUs === b.jitterUs && a.deadlineUs === b.deadlineUs;
