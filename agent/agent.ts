@@ -262,7 +262,10 @@ export class Agent {
   }
 
   /** The shapes that a category may be computed at on this device, and its tenants' terms. */
-  #ladderOf(category: ServedCategory, profile: ProfileStatus): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
+  #ladderOf(
+    category: ServedCategory,
+    profile: ProfileStatus,
+  ): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
     const model = this.#models.get(category.model);
     const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
     if (model === undefined || shapes.length === 0)
@@ -351,7 +354,10 @@ export class Agent {
       slot.pool.publish(slot.index);
     } catch (error) {
       this.giveSlot(tenant, slot);
-      throw new FrameFailure('OutOfMemory', `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
+      throw new FrameFailure(
+        'OutOfMemory',
+        `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`,
+      );
     }
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -387,7 +393,8 @@ export class Agent {
 
   async stop(): Promise<void> {
     await this.#device.stop();
-    for (const id of [...this.#flights.keys()]) this.#land(id)?.reject(new FrameFailure('AgentStopping', 'the agent is stopping'));
+    for (const id of [...this.#flights.keys()])
+      this.#land(id)?.reject(new FrameFailure('AgentStopping', 'the agent is stopping'));
   }
 
   /** Frames that were accepted and not answered yet. */
@@ -437,7 +444,8 @@ export class Agent {
       };
       const flight = this.#land(id);
       if (flight === undefined) release();
-      else if (error !== undefined) flight.reject(new FrameFailure('ModelFailed', `the model failed on this batch: ${error}`));
+      else if (error !== undefined)
+        flight.reject(new FrameFailure('ModelFailed', `the model failed on this batch: ${error}`));
       else {
         this.#noteShape(flight.tenant, shape);
         const { arrivedUs } = flight;
@@ -506,7 +514,13 @@ function categoriesOf({ categories, spare = [] }: ScheduleDevice): ServedCategor
   for (const category of categories) {
     const { name, model, shape, tenants } = category;
     if (category.class === 'RealTime')
-      all.set(name, { name, model, shape, promised: category, tenants: tenants.map((each) => ({ ...each, promised: true })) });
+      all.set(name, {
+        name,
+        model,
+        shape,
+        promised: category,
+        tenants: tenants.map((each) => ({ ...each, promised: true })),
+      });
     else for (const tenant of tenants) add(model, shape, { ...tenant, promised: false });
   }
   for (const { model, shape, ...tenant } of spare) add(model, shape, { ...tenant, promised: false });

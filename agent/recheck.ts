@@ -67,7 +67,10 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
   };
 }
 
-function programmed(served: readonly ScheduleCategory[], demands: readonly Demand[]): { visits: Visit[]; refusal?: string } {
+function programmed(
+  served: readonly ScheduleCategory[],
+  demands: readonly Demand[],
+): { visits: Visit[]; refusal?: string } {
   const turns = served.map(({ stride = 1, offset = 0, quota = 1 }) => ({ stride, offset, quota }));
   const gaps = gapsUs(
     turns,
@@ -86,7 +89,10 @@ function chosen(demands: readonly Demand[]): { visits: readonly Visit[]; refusal
   if ('visits' in choice) return { visits: grown(demands, choice.visits) };
   const { category, gapUs } = choice.misfit;
   const visits = demands.map(() => ({ stride: 1, offset: 0, quota: 1, gapUs }));
-  return { visits, refusal: `${category} would be visited every ${milliseconds(gapUs)}, which does not keep all of its deadlines` };
+  return {
+    visits,
+    refusal: `${category} would be visited every ${milliseconds(gapUs)}, which does not keep all of its deadlines`,
+  };
 }
 
 const milliseconds = (us: number): string => `${(us / 1000).toFixed(1)}ms`;

@@ -41,8 +41,7 @@ function plotOf(set: Strained, without: Outcome, adapted: Outcome): TopLevelSpec
     category: run.category,
     penalty: penaltyUs / 1000,
   }));
-  const rungs = shown
-    .map(({ run, endUs }) => ({ time: seconds(endUs), category: run.category, rung: run.rung }));
+  const rungs = shown.map(({ run, endUs }) => ({ time: seconds(endUs), category: run.category, rung: run.rung }));
   const misses = [
     ...missesOf(set, without).map((row) => ({ ...row, run: 'without adaptation' })),
     ...missesOf(set, adapted).map((row) => ({ ...row, run: 'with adaptation' })),

@@ -79,7 +79,17 @@ class TenantLoad {
   readonly #frames: readonly Buffer[];
   readonly #random: () => number;
   readonly #latencyUs = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
-  readonly #counts = { sent: 0, answered: 0, refused: 0, failed: 0, timedOut: 0, spare: 0, late: 0, misses: 0, batchSum: 0 };
+  readonly #counts = {
+    sent: 0,
+    answered: 0,
+    refused: 0,
+    failed: 0,
+    timedOut: 0,
+    spare: 0,
+    late: 0,
+    misses: 0,
+    batchSum: 0,
+  };
   readonly #missesBySecond: number[] = [];
   #firstError: string | undefined;
   #startMs = 0;

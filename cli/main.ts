@@ -192,7 +192,10 @@ program
   )
   .option('--no-adaptation', 'without the Adaptation Module, to compare')
   .addOption(
-    new Option('--policy <policy>', 'by which rule devices serve: ours (rounds), or what to compare it with (see below)')
+    new Option(
+      '--policy <policy>',
+      'by which rule devices serve: ours (rounds), or what to compare it with (see below)',
+    )
       .choices(POLICIES)
       .default('rounds'),
   )

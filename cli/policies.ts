@@ -88,7 +88,16 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
 }
 
 /** Windows, np-EDF, and only those tenants whom the paper's admission takes, in their order. */
-function* byPaper({ plan, cameras, ladders, adaptation, faults, arrivals, gaveUp, failed }: PolicyRun): Generator<Outcome> {
+function* byPaper({
+  plan,
+  cameras,
+  ladders,
+  adaptation,
+  faults,
+  arrivals,
+  gaveUp,
+  failed,
+}: PolicyRun): Generator<Outcome> {
   const streams = new Map<string, Streams[]>();
   const categoriesOf = (all: ReadonlyMap<string, readonly Streams[]>) =>
     [...all].map(([name, list]) => ({ name, wcet: ladders.get(name)![0]!.wcet, streams: list }));

@@ -212,17 +212,19 @@ function ladderOn(
 }
 
 export function simulationTable({ tenants, devices }: SimulationReport): string {
-  const rows = tenants.map(({ namespace, name, admitted, frames, onTime, misses, refused, degraded, failed, latencyMs }) => [
-    `${namespace}/${name}`,
-    admitted ? 'yes' : 'no',
-    String(frames),
-    String(onTime),
-    String(misses),
-    String(refused),
-    String(degraded),
-    String(failed),
-    ...(latencyMs === null ? ['', '', ''] : [latencyMs.p50, latencyMs.p99, latencyMs.max].map((ms) => ms.toFixed(1))),
-  ]);
+  const rows = tenants.map(
+    ({ namespace, name, admitted, frames, onTime, misses, refused, degraded, failed, latencyMs }) => [
+      `${namespace}/${name}`,
+      admitted ? 'yes' : 'no',
+      String(frames),
+      String(onTime),
+      String(misses),
+      String(refused),
+      String(degraded),
+      String(failed),
+      ...(latencyMs === null ? ['', '', ''] : [latencyMs.p50, latencyMs.p99, latencyMs.max].map((ms) => ms.toFixed(1))),
+    ],
+  );
   const busy = devices.map(
     ({ node, device, busy: share, meanBatch }) =>
       `${node}/${device}: ${(share * 100).toFixed(1)}% busy, mean batch ${meanBatch.toFixed(2)}`,

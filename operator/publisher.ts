@@ -177,7 +177,9 @@ export class Publisher {
     const schedule = this.#view.schedules.get(node);
     // An agent that never reported, is silent or gone with its node has nobody to withdraw from.
     if (schedule === undefined || this.#view.nodeLost(node) || this.#view.agentSilent(node) !== false) return false;
-    const listed = (schedule.spec.devices ?? []).some((device) => scheduledOn(device).some((each) => tenantKey(each) === key));
+    const listed = (schedule.spec.devices ?? []).some((device) =>
+      scheduledOn(device).some((each) => tenantKey(each) === key),
+    );
     return listed || (schedule.status?.observedGeneration ?? 0) < (schedule.metadata.generation ?? 0);
   }
 
@@ -185,7 +187,9 @@ export class Publisher {
     const schedule = this.#view.schedules.get(node);
     const told = (type: string): NodeReport['applied'] =>
       schedule?.status?.conditions?.find((each) => each.type === type);
-    const serving = (schedule?.spec.devices ?? []).filter((device) => scheduledOn(device).some((each) => tenantKey(each) === key));
+    const serving = (schedule?.spec.devices ?? []).filter((device) =>
+      scheduledOn(device).some((each) => tenantKey(each) === key),
+    );
     const failed = schedule?.status?.devices?.find(
       ({ device, failure }) => failure !== undefined && serving.some((each) => each.device === device),
     );

@@ -119,7 +119,9 @@ export class Records {
     const before = new Set<string>();
     for (const device of this.#known.get(node)?.spec.devices ?? [])
       for (const { namespace, name } of scheduledOn(device)) before.add(tenantKey({ namespace, name }));
-    const after = new Set(plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]).map(({ request }) => tenantKey(request)));
+    const after = new Set(
+      plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]).map(({ request }) => tenantKey(request)),
+    );
     return [{ node, gains: after.difference(before), losses: before.difference(after) }];
   }
 

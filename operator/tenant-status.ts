@@ -72,7 +72,8 @@ export function tenantStatus(
   const ready = readyOf(reports, programmed.status);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
-  const total = (figure: (report: NodeReport) => number): number => reports.reduce((sum, each) => sum + figure(each), 0);
+  const total = (figure: (report: NodeReport) => number): number =>
+    reports.reduce((sum, each) => sum + figure(each), 0);
   const promisedFrames = total((report) => report.promisedFrames);
   const spareFrames = total((report) => report.spareFrames);
 

@@ -42,9 +42,7 @@ export function* arrivalsOf(cameras: readonly Camera[], untilUs: number, random?
   const push = (index: number, nominalUs: number, previousUs: number): void => {
     if (nominalUs >= untilUs) return;
     const delayUs =
-      random === undefined
-        ? 0
-        : min(cameras[index]!.jitterUs, floor(random() * (cameras[index]!.jitterUs + 1)));
+      random === undefined ? 0 : min(cameras[index]!.jitterUs, floor(random() * (cameras[index]!.jitterUs + 1)));
     heap.push({ atUs: max(previousUs, nominalUs + delayUs), index, nominalUs });
   };
   cameras.forEach((camera, index) => push(index, camera.phaseUs, 0));

@@ -12,7 +12,9 @@ import { chooseRounds } from './rounds.js';
 import { simulate } from './simulate.js';
 import { WcetTable } from './wcet.js';
 
-const sets = KINDS.flatMap((kind) => [1, 2, 4, 8].map((k) => admittedSet(workload(kind, k, 1), k % 4 === 0 ? 'least' : 'grown')));
+const sets = KINDS.flatMap((kind) =>
+  [1, 2, 4, 8].map((k) => admittedSet(workload(kind, k, 1), k % 4 === 0 ? 'least' : 'grown')),
+);
 const UNTIL_US = 2_000_000;
 
 interface Judgement {
@@ -22,7 +24,11 @@ interface Judgement {
 }
 
 /** Runs a set in virtual time and counts promised frames that are late or unanswered. */
-function judge({ config, cameras }: AdmittedSet, fall: Fall, { inflated = 1, flood = true, eager = true } = {}): Judgement {
+function judge(
+  { config, cameras }: AdmittedSet,
+  fall: Fall,
+  { inflated = 1, flood = true, eager = true } = {},
+): Judgement {
   const seen: Judgement = { promised: 0, late: 0, spareInTime: 0 };
   const frames = framesOf(cameras, fall, UNTIL_US, (camera) => flood || cameras[camera]!.promised);
   const count = ({ camera, atUs }: Arrival, endUs: number): void => {
@@ -76,74 +82,112 @@ describe('a set that was admitted', () => {
         ...set.config,
         categories: set.config.categories.map((category, c) => ({
           ...category,
-          promised: new Map(cameras.flatMap((camera, i) => (camera.category === c ? [[`t${i}`, camera] as const] : []))),
+          promised: new Map(
+            cameras.flatMap((camera, i) => (camera.category === c ? [[`t${i}`, camera] as const] : [])),
+          ),
         })),
       };
-      for (const { run, startUs } of simulate({ config, arrivals: framesOf(cameras, fall, 500_000), offerOf: offerOf(cameras) }))
+      for (const { run, startUs } of simulate({
+        config,
+        arrivals: framesOf(cameras, fall, 500_000),
+        offerOf: offerOf(cameras),
+      }))
         starts.push({ category: run.category, atUs: startUs });
       for (const pick of [3, 11, 19]) {
-        const afterUs = cameras.map(({ category }) => starts.filter((each) => each.category === `c${category}`)[pick]?.atUs ?? 0);
+        const afterUs = cameras.map(
+          ({ category }) => starts.filter((each) => each.category === `c${category}`)[pick]?.atUs ?? 0,
+        );
         const arrivals = cameras.flatMap(({ periodUs, category }, i) =>
-          Array.from({ length: Math.floor(UNTIL_US / periodUs) }, (_, k) => ({ atUs: afterUs[i]! + 1 + k * periodUs, category: `c${category}`, camera: i })),
+          Array.from({ length: Math.floor(UNTIL_US / periodUs) }, (_, k) => ({
+            atUs: afterUs[i]! + 1 + k * periodUs,
+            category: `c${category}`,
+            camera: i,
+          })),
         );
         arrivals.sort((a, b) => a.atUs - b.atUs);
         for (const { run, endUs } of simulate({ config, arrivals, offerOf: offerOf(only.cameras) }))
-          for (const { camera, atUs } of run.frames) expect(endUs).toBeLessThanOrEqual(atUs + cameras[camera]!.deadlineUs);
+          for (const { camera, atUs } of run.frames)
+            expect(endUs).toBeLessThanOrEqual(atUs + cameras[camera]!.deadlineUs);
       }
     }
   });
 });
 
 describe('taking over another table (Theorem 5)', () => {
+  /** Of the same cameras several subsets, each admitted by itself, under the same names. */
+  const pools = KINDS.flatMap((kind) =>
+    [1, 2, 4, 8].map((k) => {
+      const load = workload(kind, k, 2, undefined, 80);
+      const random = seededRandom(k);
+      const subsets = Array.from({ length: 4 }, (_, n) => {
+        const order = load.cameras.map((__, i) => i).filter(() => random() < 0.7);
+        const set = admittedSet(
+          { ...load, cameras: order.map((i) => load.cameras[i]!) },
+          n % 2 === 0 ? 'least' : 'grown',
+        );
+        const promised = new Set(order.filter((__, j) => set.cameras[j]!.promised));
+        const config: BatcherConfig = {
+          categories: set.config.categories.map((category, c) => ({
+            ...category,
+            promised: new Map(
+              [...promised].filter((i) => load.cameras[i]!.category === c).map((i) => [`t${i}`, load.cameras[i]!]),
+            ),
+          })),
+        };
+        return { config, promised };
+      });
+      return { load, subsets };
+    }),
+  );
+
   test('under full load makes no frame late of whoever is promised something before and after', () => {
     let [changes, frames] = [0, 0];
     fc.assert(
-      fc.property(fc.constantFrom(...KINDS), fc.constantFrom(1, 2, 4, 8), falls, (kind, k, fall) => {
-        const load = workload(kind, k, 2);
-        const random = seededRandom(fall.seed);
-        // Different subsets of the same cameras, each admitted by itself, under the same names.
-        const subsets = Array.from({ length: 4 }, () => {
-          const order = load.cameras.map((_, i) => i).filter(() => random() < 0.7);
-          const set = admittedSet({ ...load, cameras: order.map((i) => load.cameras[i]!) }, random() < 0.5 ? 'least' : 'grown');
-          const promised = new Set(order.filter((_, j) => set.cameras[j]!.promised));
-          const config: BatcherConfig = {
-            categories: set.config.categories.map((category, c) => ({
-              ...category,
-              promised: new Map([...promised].filter((i) => load.cameras[i]!.category === c).map((i) => [`t${i}`, load.cameras[i]!])),
-            })),
+      fc.property(
+        fc.constantFrom(...pools),
+        fc.shuffledSubarray([0, 1, 2, 3], { minLength: 3 }),
+        falls,
+        ({ load, subsets: all4 }, order, fall) => {
+          const subsets = order.map((n) => all4[n]!);
+          const tookOverUs = [0];
+          let pending = 0;
+          const nextConfig = (): { config: BatcherConfig; fromUs: number } | undefined => {
+            pending++;
+            return pending < subsets.length
+              ? { config: subsets[pending]!.config, fromUs: tookOverUs.at(-1)! + 300_000 }
+              : undefined;
           };
-          return { config, promised };
-        });
-        const tookOverUs = [0];
-        let pending = 0;
-        const nextConfig = (): { config: BatcherConfig; fromUs: number } | undefined => {
-          pending++;
-          return pending < subsets.length ? { config: subsets[pending]!.config, fromUs: tookOverUs.at(-1)! + 300_000 } : undefined;
-        };
-        // Leavers stop sending when the change is asked for, joiners start when it is made: as the agent has it.
-        const current = (): number => tookOverUs.length - 1;
-        const sends = (camera: number, atUs: number): boolean => {
-          const now = subsets[current()]!;
-          const asked = pending < subsets.length && atUs >= tookOverUs.at(-1)! + 300_000 ? subsets[pending]! : now;
-          return now.promised.has(camera) && asked.promised.has(camera);
-        };
-        const all = framesOf(load.cameras, fall, 1_500_000);
-        for (const { run, endUs } of simulate({
-          config: subsets[0]!.config,
-          arrivals: (function* () {
-            for (const frame of all) if (sends(frame.camera, frame.atUs)) yield frame;
-          })(),
-          offerOf: ({ camera, atUs }) => ({ tenant: `t${camera}`, promised: true, deepest: 0, late: 'drop', dueUs: atUs + load.cameras[camera]!.deadlineUs }),
-          executeUs: durations(fall),
-          nextConfig,
-          tookOver: (atUs) => tookOverUs.push(atUs),
-        }))
-          for (const { camera, atUs } of run.frames) {
-            frames++;
-            expect(endUs).toBeLessThanOrEqual(atUs + load.cameras[camera]!.deadlineUs);
-          }
-        changes += tookOverUs.length - 1;
-      }),
+          // Leavers stop sending when the change is asked for, joiners start when it is made: as the agent has it.
+          const current = (): number => tookOverUs.length - 1;
+          const sends = (camera: number, atUs: number): boolean => {
+            const now = subsets[current()]!;
+            const asked = pending < subsets.length && atUs >= tookOverUs.at(-1)! + 300_000 ? subsets[pending]! : now;
+            return now.promised.has(camera) && asked.promised.has(camera);
+          };
+          const all = framesOf(load.cameras, fall, 1_500_000);
+          for (const { run, endUs } of simulate({
+            config: subsets[0]!.config,
+            arrivals: (function* () {
+              for (const frame of all) if (sends(frame.camera, frame.atUs)) yield frame;
+            })(),
+            offerOf: ({ camera, atUs }) => ({
+              tenant: `t${camera}`,
+              promised: true,
+              deepest: 0,
+              late: 'drop',
+              dueUs: atUs + load.cameras[camera]!.deadlineUs,
+            }),
+            executeUs: durations(fall),
+            nextConfig,
+            tookOver: (atUs) => tookOverUs.push(atUs),
+          }))
+            for (const { camera, atUs } of run.frames) {
+              frames++;
+              expect(endUs).toBeLessThanOrEqual(atUs + load.cameras[camera]!.deadlineUs);
+            }
+          changes += tookOverUs.length - 1;
+        },
+      ),
       { numRuns: 60 },
     );
     expect(frames).toBeGreaterThan(5000);
@@ -153,21 +197,38 @@ describe('taking over another table (Theorem 5)', () => {
   test('waits where one category gives most of its time to another while its frames still wait', () => {
     const x = new WcetTable(Array.from({ length: 16 }, (_, i) => ({ batch: i + 1, wcetUs: 2000 * (i + 1) })));
     const y = new WcetTable([{ batch: 1, wcetUs: 2000 }]);
-    const configOf = (...list: { name: string; wcet: WcetTable; count: number; periodUs: number; deadlineUs: number }[]): BatcherConfig => {
+    const configOf = (
+      ...list: { name: string; wcet: WcetTable; count: number; periodUs: number; deadlineUs: number }[]
+    ): BatcherConfig => {
       const streams = list.map(({ count, periodUs, deadlineUs }) => ({ count, periodUs, jitterUs: 0, deadlineUs }));
-      const choice = chooseRounds(list.map(({ name, wcet }, i) => ({ name, wcet, curve: new DueCurve([streams[i]!]) })));
+      const choice = chooseRounds(
+        list.map(({ name, wcet }, i) => ({ name, wcet, curve: new DueCurve([streams[i]!]) })),
+      );
       if ('misfit' in choice) throw new Error('admitted');
       return {
-        categories: list.map(({ name, wcet }, i) => ({ name, ladder: [wcet], visit: choice.visits[i]!, promised: new Map([[name, streams[i]!]]) })),
+        categories: list.map(({ name, wcet }, i) => ({
+          name,
+          ladder: [wcet],
+          visit: choice.visits[i]!,
+          promised: new Map([[name, streams[i]!]]),
+        })),
       };
     };
     const xs = (count: number) => ({ name: 'x', wcet: x, count, periodUs: 100_000, deadlineUs: 200_000 });
-    const offer = (category: string, atUs: number, deadlineUs: number): FrameOffer => ({ category, tenant: category, atUs, promised: true, deepest: 0, late: 'drop', dueUs: atUs + deadlineUs });
+    const offer = (category: string, atUs: number, deadlineUs: number): FrameOffer => ({
+      category,
+      tenant: category,
+      atUs,
+      promised: true,
+      deepest: 0,
+      late: 'drop',
+      dueUs: atUs + deadlineUs,
+    });
     const batcher = new Batcher<number>(configOf(xs(16)));
     for (let i = 0; i < 16; i++) batcher.arrive(i, offer('x', 0, 200_000));
     const after = configOf(xs(1), { name: 'y', wcet: y, count: 1, periodUs: 20_000, deadlineUs: 20_000 });
     let nowUs = 0;
-    for (; !batcher.reconfigure(after, nowUs); ) {
+    for (; !batcher.reconfigure(after, nowUs);) {
       const { run } = batcher.next(nowUs);
       nowUs += run!.wcetUs;
       batcher.finish(nowUs);
@@ -189,7 +250,9 @@ describe('spare time', () => {
   const streams = { count: 1, periodUs: 33_333, jitterUs: 3333, deadlineUs: 100_000 };
   const choice = chooseRounds([{ name: 'c', wcet, curve: new DueCurve([streams]) }]);
   if ('misfit' in choice) throw new Error('admitted');
-  const config: BatcherConfig = { categories: [{ name: 'c', ladder: [wcet], visit: choice.visits[0]!, promised: new Map([['kept', streams]]) }] };
+  const config: BatcherConfig = {
+    categories: [{ name: 'c', ladder: [wcet], visit: choice.visits[0]!, promised: new Map([['kept', streams]]) }],
+  };
 
   /** Frames of several tenants at so many a second, all within 100 ms; answered in time, by tenant. */
   function share(rates: Record<string, number>, seconds = 10, extra: Partial<FrameOffer> = {}): Record<string, number> {
@@ -206,7 +269,14 @@ describe('spare time', () => {
     for (const { run, endUs } of simulate({
       config,
       arrivals,
-      offerOf: ({ camera, atUs }) => ({ tenant: names[camera]!, promised: names[camera] === 'kept', deepest: 0, late: 'drop', dueUs: atUs + 100_000, ...extra }),
+      offerOf: ({ camera, atUs }) => ({
+        tenant: names[camera]!,
+        promised: names[camera] === 'kept',
+        deepest: 0,
+        late: 'drop',
+        dueUs: atUs + 100_000,
+        ...extra,
+      }),
     }))
       for (const { camera, atUs } of run.frames) if (endUs <= atUs + 100_000) inTime[names[camera]!]!++;
     return inTime;
@@ -231,7 +301,13 @@ describe('spare time', () => {
     for (const { run } of simulate({
       config: { categories: [{ name: 'c', ladder: [wcet], promised: new Map() }] },
       arrivals,
-      offerOf: ({ camera, atUs }) => ({ tenant: `t${camera}`, promised: false, deepest: 0, late: 'drop', dueUs: camera === 0 ? Infinity : atUs + 100_000 }),
+      offerOf: ({ camera, atUs }) => ({
+        tenant: `t${camera}`,
+        promised: false,
+        deepest: 0,
+        late: 'drop',
+        dueUs: camera === 0 ? Infinity : atUs + 100_000,
+      }),
     }))
       for (const { camera } of run.frames) answered[camera]!++;
     expect(answered[0]!).toBeGreaterThan(0.8 * answered[1]!);

@@ -168,7 +168,10 @@ export class Batcher<F> {
     const queues = new Map(config.categories.map((each) => [each.name, this.#queueOf(each, nowUs)]));
     const lanes = [...queues.values()].filter(({ config: { visit } }) => visit !== undefined);
     const turns = lanes.map(({ config: { visit } }) => visit!);
-    const sequence = sequenceOf(turns, lanes.map(({ costUs }) => costUs));
+    const sequence = sequenceOf(
+      turns,
+      lanes.map(({ costUs }) => costUs),
+    );
     const turn = sequence.visits.findIndex((_, at) =>
       lanes.every((lane, c) => lane.latestUs >= nowUs + sequence.untilUs(at, c)),
     );

@@ -40,6 +40,7 @@ export class DueCurve {
   readonly #firstCell: number;
   readonly #stepUs: Float64Array;
   readonly #frames: Float64Array;
+  #steps: { readonly us: Float64Array; readonly frames: Float64Array } | undefined;
 
   constructor(streams: readonly Streams[], before?: DueCurve) {
     this.streams = streams;
@@ -63,19 +64,14 @@ export class DueCurve {
     return new DueCurve([...this.streams, more], this);
   }
 
-  /** Number of instants that matter. */
-  get length(): number {
-    return this.#stepUs.length;
-  }
-
-  /** The first instant of cell `i` at which F steps; Infinity when it does not. */
-  stepUs(i: number): number {
-    return this.#stepUs[i]!;
-  }
-
-  /** F at the end of cell `i`. */
-  frames(i: number): number {
-    return this.#frames[i]!;
+  /** The instants, up to the horizon, at which F steps, and an upper bound of F from each until the next. */
+  get steps(): { readonly us: Float64Array; readonly frames: Float64Array } {
+    if (this.#steps === undefined) {
+      const cells = [...this.#stepUs.keys()].filter((cell) => this.#stepUs[cell]! < this.horizonUs);
+      const pick = (from: Float64Array): Float64Array => Float64Array.from(cells, (cell) => from[cell]!);
+      this.#steps = { us: pick(this.#stepUs), frames: pick(this.#frames) };
+    }
+    return this.#steps;
   }
 
   #take(before: DueCurve): void {

@@ -69,7 +69,13 @@ describe('an admitted set whose runs take longer than measured for a while', () 
 describe('one long overrun', () => {
   test('starves nobody: an estimate that only runs can correct keeps no run from happening', () => {
     const tables = [
-      { name: 'a', wcet: new WcetTable([{ batch: 1, wcetUs: 14_000 }, { batch: 2, wcetUs: 15_000 }]) },
+      {
+        name: 'a',
+        wcet: new WcetTable([
+          { batch: 1, wcetUs: 14_000 },
+          { batch: 2, wcetUs: 15_000 },
+        ]),
+      },
       { name: 'b', wcet: new WcetTable([{ batch: 1, wcetUs: 4000 }]) },
     ];
     const streams = [

@@ -59,7 +59,13 @@ export function rescue<F>(
       const first = part(willing, at);
       if (first.wcetUs + rest.wcetUs >= budgetUs || !inTime(first.wcetUs, willing)) continue;
       const firstBudgetUs = budgetUs - rest.wcetUs;
-      return { parts: [{ ...first, budgetUs: firstBudgetUs }, { ...rest, budgetUs: rest.wcetUs }], late: [] };
+      return {
+        parts: [
+          { ...first, budgetUs: firstBudgetUs },
+          { ...rest, budgetUs: rest.wcetUs },
+        ],
+        late: [],
+      };
     }
   }
 
@@ -70,7 +76,10 @@ export function rescue<F>(
     for (let at = Math.min(rung, allowed); at <= deepest(frames); at++) {
       const kept = part(frames, at);
       if (kept.wcetUs <= budgetUs && inTime(kept.wcetUs, frames))
-        return { parts: [{ ...kept, budgetUs: Math.max(kept.wcetUs, ladder[0]!.at(frames.length)) }], late: byDue.slice(0, left) };
+        return {
+          parts: [{ ...kept, budgetUs: Math.max(kept.wcetUs, ladder[0]!.at(frames.length)) }],
+          late: byDue.slice(0, left),
+        };
     }
   }
   return { parts: [], late: byDue };

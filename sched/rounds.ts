@@ -51,24 +51,28 @@ const TYPICAL_ROUND_US = 40_000;
  * steps, and the same of the lines that bound both sides beyond the horizon; undefined when there is none.
  */
 export function leastQuota({ wcet, curve }: Demand, gapUs: number, from = 1): number | undefined {
+  const { us, frames } = curve.steps;
   let quota = max(from, ceil(curve.rate * gapUs - 1e-9));
-  search: for (;;) {
-    const costUs = wcet.at(quota);
-    if (costUs + gapUs > curve.shortestUs) return undefined;
-    if (quota * ((curve.horizonUs - costUs) / gapUs - 1) < curve.rate * curve.horizonUs + curve.burst) {
+  for (let settled = -1; settled !== quota;) {
+    settled = quota;
+    const costUs = (): number => wcet.at(quota);
+    const linear = curve.rate * curve.horizonUs + curve.burst;
+    let runUs = costUs();
+    while (quota * ((curve.horizonUs - runUs) / gapUs - 1) < linear) {
+      if (runUs + gapUs > curve.shortestUs) return undefined;
       quota++;
-      continue;
+      runUs = costUs();
     }
-    for (let i = 0; i < curve.length; i++) {
-      const stepUs = curve.stepUs(i);
-      if (stepUs === Infinity) continue;
-      const visits = floor((stepUs - costUs) / gapUs);
-      if (quota * visits >= curve.frames(i)) continue;
-      quota = max(quota + 1, ceil(curve.frames(i) / visits));
-      continue search;
+    for (let i = 0; i < us.length; i++) {
+      const visits = floor((us[i]! - runUs) / gapUs);
+      if (visits < 1) return undefined;
+      if (quota * visits >= frames[i]!) continue;
+      quota = ceil(frames[i]! / visits);
+      runUs = costUs();
+      i--; // a longer run may end too late now for so many visits
     }
-    return quota;
   }
+  return quota;
 }
 
 /** Whether these quotas keep every promise in this table. */
@@ -107,9 +111,7 @@ export function chooseRounds(demands: readonly Demand[]): Choice {
   const stridesAt = (scale: number): number[] =>
     demands.map(({ curve }) => powerOfTwo((DEADLINE_SHARE * curve.shortestUs) / (shortestUs * scale)));
   const weights = (strides: readonly number[]): number[] =>
-    demands.map(({ wcet, curve }, c) =>
-      wcet.at(max(1, ceil(curve.rate * TYPICAL_ROUND_US * strides[c]!))),
-    );
+    demands.map(({ wcet, curve }, c) => wcet.at(max(1, ceil(curve.rate * TYPICAL_ROUND_US * strides[c]!))));
   const tried = new Set<string>();
   let closest: Misfit | undefined;
   const attempt = (turns: readonly Turn[]): Choice | undefined => {
@@ -163,8 +165,7 @@ export function grown(demands: readonly Demand[], visits: readonly Visit[]): Vis
     while (take(quotas.map((quota, c) => min(most[c]!, ceil(quota * factor)))));
   for (let changed = true; changed;) {
     changed = false;
-    for (const c of quotas.keys())
-      if (quotas[c]! < most[c]! && take(quotas.with(c, quotas[c]! + 1))) changed = true;
+    for (const c of quotas.keys()) if (quotas[c]! < most[c]! && take(quotas.with(c, quotas[c]! + 1))) changed = true;
   }
   const gaps = gapsUs(visits, costsOf(demands, quotas));
   return visits.map((visit, c) => ({ ...visit, quota: quotas[c]!, gapUs: gaps[c]! }));
@@ -177,8 +178,7 @@ export const utilizationOf = ({ wcet, curve }: Pick<Demand, 'wcet' | 'curve'>, q
 /** The least share of the device that a category's frames could ever take. */
 export function leastUtilization({ wcet, curve }: Demand): number {
   let perFrameUs = Infinity;
-  for (let n = 1; n <= wcet.largestBatch; n++)
-    perFrameUs = min(perFrameUs, (wcet.at(n) - wcet.overheadUs) / n);
+  for (let n = 1; n <= wcet.largestBatch; n++) perFrameUs = min(perFrameUs, (wcet.at(n) - wcet.overheadUs) / n);
   return curve.rate * perFrameUs;
 }
 

@@ -61,7 +61,12 @@ export function* simulate(simulation: Simulation): Generator<SimulatedRun> {
           if (hangs.size > 0) waiting.add(value);
           to.arrive(value, { ...offerOf(value), category: value.category, atUs: value.atUs });
         }
-        if (change !== undefined && nowUs >= change.fromUs && to instanceof Batcher && to.reconfigure(change.config, nowUs)) {
+        if (
+          change !== undefined &&
+          nowUs >= change.fromUs &&
+          to instanceof Batcher &&
+          to.reconfigure(change.config, nowUs)
+        ) {
           current = change.config;
           simulation.tookOver?.(nowUs);
           change = simulation.nextConfig?.();

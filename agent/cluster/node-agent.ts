@@ -197,9 +197,7 @@ export class NodeAgent {
     if (schedule === undefined) return;
     const generation = schedule.metadata.generation ?? 0;
     const { units } = this.#devices;
-    const other = schedule.spec.devices?.find(
-      (wish) => units[wish.device] === undefined && scheduled(wish).length > 0,
-    );
+    const other = schedule.spec.devices?.find((wish) => units[wish.device] === undefined && scheduled(wish).length > 0);
     const refusals = other === undefined ? [] : [`this node has no device ${other.device}`];
     const failures: unknown[] = [];
     // Whoever moves leaves one device before coming to another.
@@ -251,7 +249,9 @@ export class NodeAgent {
     const devices = [...this.#serving.values()].map(({ schedule }) => schedule);
     if (devices.length === 0) return;
     const { stateDir, node } = this.#options;
-    const used = new Set(devices.flatMap(({ categories, spare = [] }) => [...categories, ...spare].map(({ model }) => model)));
+    const used = new Set(
+      devices.flatMap(({ categories, spare = [] }) => [...categories, ...spare].map(({ model }) => model)),
+    );
     const schedule = {
       metadata: { name: node, namespace: '' },
       kind: 'NodeSchedule' as const,

@@ -169,7 +169,10 @@ function oneTurnUs(): number {
   const wcet = new WcetTable([{ batch: 1, wcetUs: 1 }]);
   const promised = new Map([['t', { count: 1, periodUs: 1, jitterUs: 0, deadlineUs: 1_000_000 }]]);
   const visit = { stride: 1, offset: 0, quota: 1, gapUs: 1 };
-  const batcher = new Batcher<object>({ adaptation: true, categories: [{ name: 'c', ladder: [wcet], visit, promised }] });
+  const batcher = new Batcher<object>({
+    adaptation: true,
+    categories: [{ name: 'c', ladder: [wcet], visit, promised }],
+  });
   const sinceUs = nowUs();
   const offer = { category: 'c', tenant: 't', promised: true, deepest: 0, late: 'serve' as const };
   batcher.arrive({}, { ...offer, atUs: sinceUs, dueUs: sinceUs + 1_000_000 });

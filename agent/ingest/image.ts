@@ -84,8 +84,7 @@ export class Gate {
   }
 
   async run<T>(urgent: boolean, task: () => Promise<T>): Promise<T> {
-    if (this.#free === 0)
-      await new Promise<void>((resolve) => (urgent ? this.#urgent : this.#others).push(resolve));
+    if (this.#free === 0) await new Promise<void>((resolve) => (urgent ? this.#urgent : this.#others).push(resolve));
     else this.#free--;
     try {
       return await task();

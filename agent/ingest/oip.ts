@@ -68,7 +68,12 @@ export function readRequest(
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength > 0 && headerLength <= total))
     throw new BadRequest(`Inference-Header-Content-Length must be between 1 and the body's ${total} bytes`);
   const json = take(body, headerLength ?? total);
-  let request: { id?: unknown; inputs?: unknown; outputs?: unknown; parameters?: { binary_data_output?: unknown; readonly sequence_id?: unknown } };
+  let request: {
+    id?: unknown;
+    inputs?: unknown;
+    outputs?: unknown;
+    parameters?: { binary_data_output?: unknown; readonly sequence_id?: unknown };
+  };
   try {
     request = JSON.parse(json.toString('utf8')) as typeof request;
   } catch (error) {

@@ -226,7 +226,11 @@ function beyondRate(servings: readonly Serving[], retryAfterUs: number): Busy {
   const [, code, message] =
     promised.length === 0
       ? [0, 'NotAdmitted', 'the tenant is not admitted, and spec.beyondPromise refuses to be served without a promise']
-      : [0, 'RateExceeded', `the frame came sooner than the ${perSecond.toFixed(1)} a second and the jitter that were admitted allow, and spec.beyondPromise refuses such frames`];
+      : [
+          0,
+          'RateExceeded',
+          `the frame came sooner than the ${perSecond.toFixed(1)} a second and the jitter that were admitted allow, and spec.beyondPromise refuses such frames`,
+        ];
   return new Busy(code, message, retryAfterUs);
 }
 

@@ -4,7 +4,17 @@ import { findOffer } from '../../sched/offer.js';
 import type { Device } from './device.js';
 import { deviceKey } from './device.js';
 import type { DevicePlan, Placed } from './device-plan.js';
-import { emptyPlan, placedOn, planFor, shareOf, standing, withSpare, withTenant, withoutSpare, withoutTenant } from './device-plan.js';
+import {
+  emptyPlan,
+  placedOn,
+  planFor,
+  shareOf,
+  standing,
+  withSpare,
+  withTenant,
+  withoutSpare,
+  withoutTenant,
+} from './device-plan.js';
 import type { NodeAnswer } from './explain.js';
 import { byCloseness, explainOffer, explainRefusal, isNodeRefusal, summarizeRefusals } from './explain.js';
 import type { NodeInfo } from './node.js';
@@ -110,7 +120,8 @@ export function decide(snapshot: Snapshot): Decision {
   const plans = placing.plans();
   const before = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
   const changed = plans.filter((plan) => before.get(deviceKey(plan.device)) !== plan);
-  for (const { request } of changed.flatMap((plan) => [...placedOn(plan), ...plan.spare])) decided.add(tenantKey(request));
+  for (const { request } of changed.flatMap((plan) => [...placedOn(plan), ...plan.spare]))
+    decided.add(tenantKey(request));
   return {
     plans,
     verdicts: snapshot.requests
@@ -146,7 +157,11 @@ class Placing {
       const stays = (placed: Placed): boolean =>
         rank.has(tenantKey(placed.request)) && !surplus.has(placed) && !this.#evicted(device, placed);
       const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!);
-      this.#set(plan.spare.every(({ request }) => rank.has(tenantKey(request))) ? plan : { ...plan, spare: plan.spare.filter(({ request }) => rank.has(tenantKey(request))) });
+      this.#set(
+        plan.spare.every(({ request }) => rank.has(tenantKey(request)))
+          ? plan
+          : { ...plan, spare: plan.spare.filter(({ request }) => rank.has(tenantKey(request))) },
+      );
       const kept = new Set(placedOn(plan).map(({ request }) => tenantKey(request)));
       for (const placed of placedOn(before)) {
         const key = tenantKey(placed.request);
@@ -186,10 +201,12 @@ class Placing {
   /** Gives a tenant without a place whatever time is left: where it had that before, else where most of it is. */
   serveInSpareTime(request: TenantRequest): void {
     const key = tenantKey(request);
-    const wanted = request.beyondPromise === 'Serve' && this.held(key).length === 0 && this.#checkModel(request) === undefined;
+    const wanted =
+      request.beyondPromise === 'Serve' && this.held(key).length === 0 && this.#checkModel(request) === undefined;
     const { plans } = this.#eligible({ ...request, strategy: 'Spread' }, new Set());
     const [known] = this.spareOf(key);
-    if (wanted && known !== undefined && sameRequest(known.placed.request, request) && plans.includes(known.plan)) return;
+    if (wanted && known !== undefined && sameRequest(known.placed.request, request) && plans.includes(known.plan))
+      return;
     for (const { plan } of this.spareOf(key)) this.#set(withoutSpare(plan, key));
     if (!wanted) return;
     for (const plan of plans) {

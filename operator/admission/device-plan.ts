@@ -179,7 +179,11 @@ const bytesOf = (device: Device, placed: readonly Placed[]): number =>
     ),
   );
 
-function memoryShortage(device: Device, placed: readonly Placed[], before: DevicePlan | undefined): Refusal | undefined {
+function memoryShortage(
+  device: Device,
+  placed: readonly Placed[],
+  before: DevicePlan | undefined,
+): Refusal | undefined {
   const { memoryBytes } = device;
   const bytes = bytesOf(device, placed);
   const beforeBytes = before === undefined ? 0 : bytesOf(device, placedOn(before));

@@ -135,7 +135,9 @@ export function explainOffer(offer: Offer): string {
     ...(deadline === undefined ? [] : [`a deadline of ${deadline}`]),
     ...(streams === undefined ? [] : [`${streams} ${streams === 1 ? 'stream' : 'streams'}`]),
   ];
-  return parts.length === 0 ? 'no lower rate, longer deadline or smaller number of streams that was tried fits now' : `would fit now: ${parts.join(', or ')}`;
+  return parts.length === 0
+    ? 'no lower rate, longer deadline or smaller number of streams that was tried fits now'
+    : `would fit now: ${parts.join(', or ')}`;
 }
 
 function milliseconds(us: number): string {

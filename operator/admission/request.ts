@@ -97,8 +97,14 @@ export function tenantKey({ namespace, name }: { namespace: string; name: string
 /** Whether two requests ask for the same, so that what was decided on one holds for the other. Rank is no request. */
 export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
   if (a === b) return true;
-  const asked = ({ generation: _g, priority: _p, preempts: _q, unknownClass: _u, jitterGiven: _j, ...rest }: TenantRequest): object =>
-    rest;
+  const asked = ({
+    generation: _g,
+    priority: _p,
+    preempts: _q,
+    unknownClass: _u,
+    jitterGiven: _j,
+    ...rest
+  }: TenantRequest): object => rest;
   return isDeepStrictEqual(asked(a), asked(b));
 }
 

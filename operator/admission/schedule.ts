@@ -67,7 +67,10 @@ export function planOf(
   device: Device,
   requests: ReadonlyMap<string, TenantRequest>,
 ): DevicePlan {
-  const placedOf = (category: { model: string; shape: readonly number[]; class: TenantRequest['class'] }, entry: Entry): Placed => {
+  const placedOf = (
+    category: { model: string; shape: readonly number[]; class: TenantRequest['class'] },
+    entry: Entry,
+  ): Placed => {
     const recorded = recordedRequest(category, entry);
     const current = requests.get(tenantKey(entry));
     const same = current !== undefined && sameFigures(current, recorded);

@@ -9,7 +9,6 @@ import type { SimulatedRun } from '../../sched/simulate.js';
 import { simulate } from '../../sched/simulate.js';
 import { WcetTable } from '../../sched/wcet.js';
 
-
 /** Random admitted sets, on which runs take longer than measured for a while. */
 
 /** A camera's tenant: what it was promised and what it allows. */

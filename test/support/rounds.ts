@@ -69,7 +69,12 @@ export function admitted({ tables, cameras }: Workload): { taken: number[]; dema
   for (const [i, { category, ...streams }] of cameras.entries()) {
     const known = demands.get(category);
     const curve = known === undefined ? new DueCurve([streams]) : known.curve.with(streams);
-    const trial = new Map(demands).set(category, { name: `c${category}`, wcet: tables[category]!, curve, promised: known?.promised });
+    const trial = new Map(demands).set(category, {
+      name: `c${category}`,
+      wcet: tables[category]!,
+      curve,
+      promised: known?.promised,
+    });
     const choice = chooseRounds([...trial.values()]);
     if ('misfit' in choice) continue;
     taken.push(i);
@@ -134,7 +139,11 @@ export function framesOf(
     if (!sends(i)) continue;
     let lastUs = 0;
     for (let k = 0; phaseUs + k * periodUs < untilUs; k++) {
-      const delayUs = { random: random() * (jitterUs + 1), alternating: k % 2 === 0 ? jitterUs : 0, first: k === 0 ? jitterUs : 0 };
+      const delayUs = {
+        random: random() * (jitterUs + 1),
+        alternating: k % 2 === 0 ? jitterUs : 0,
+        first: k === 0 ? jitterUs : 0,
+      };
       lastUs = Math.max(lastUs, phaseUs + k * periodUs + Math.floor(delayUs[jitter]));
       frames.push({ atUs: lastUs, category: `c${category}`, camera: i });
     }
