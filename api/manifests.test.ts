@@ -125,6 +125,7 @@ describe('the CustomResourceDefinitions', () => {
         'FPS',
         'Deadline',
         'Admitted',
+        'OnTime',
         'Node',
         'Utilization',
         'Misses',

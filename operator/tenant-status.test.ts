@@ -13,9 +13,9 @@ const placement = {
   device: 0,
   streams: 2,
   category: 'echo@3x8x8',
-  windowUs: 1,
-  windowOffsetUs: 0,
-  relativeDeadlineUs: 2,
+  promised: true,
+  gapUs: 1,
+  quota: 2,
 };
 const admitted: Answer = {
   namespace: 'default',
@@ -43,6 +43,9 @@ const serving: NodeReport = {
   silent: false,
   endpoint: '10.0.0.1:80',
   misses: 4,
+  promisedFrames: 90,
+  spareFrames: 10,
+  onTime: 95,
   degraded: undefined,
 };
 
@@ -71,6 +74,9 @@ describe('the status of a tenant', () => {
       framesPerSecond: 25,
       utilization: '0.250',
       misses: 4,
+      promisedFrames: 90,
+      spareFrames: 10,
+      onTimeRatio: '0.950',
       placements: [{ endpoint: '10.0.0.1:80' }],
     });
     expect(status.conditions!.every(({ observedGeneration }) => observedGeneration === 3)).toBe(true);

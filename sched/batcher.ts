@@ -175,7 +175,11 @@ export class Batcher<F> {
     const turn = sequence.visits.findIndex((_, at) =>
       lanes.every((lane, c) => lane.latestUs >= nowUs + sequence.untilUs(at, c)),
     );
-    if (turn === -1 && lanes.length > 0 && !force) return false;
+    // What was promised of a category that is not visited any more is served before.
+    const leaving = [...this.#queues].some(
+      ([name, { waiting }]) => waiting.length > 0 && queues.get(name)?.config.visit === undefined,
+    );
+    if ((leaving || (turn === -1 && lanes.length > 0)) && !force) return false;
     for (const [name, { waiting, spare }] of this.#queues) {
       const next = queues.get(name);
       if (next === undefined) for (const { frame } of waiting) this.#giveUp(frame, 'withdrawn');

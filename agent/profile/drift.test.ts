@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { JobDone } from '../device/messages.js';
+import type { Ran } from '../device/messages.js';
 import { DriftEstimate, Persistence, verdictOn } from './drift.js';
 import type { ProfiledCategory } from './profiler.js';
 
@@ -11,12 +11,11 @@ const category: ProfiledCategory = {
     { size: 4, p50Us: 3000, p99Us: 3300, wcetUs: 3960 },
   ],
 };
-const job = (frames: number, us: number, more: Partial<JobDone> = {}): JobDone => ({
-  kind: 'job',
+const ran = (frames: number, us: number, more: Partial<Ran> = {}): Ran => ({
+  kind: 'ran',
   category: 'echo@3x8x8',
-  jobKind: 'window',
+  runKind: 'visit',
   frames,
-  releaseUs: 0,
   startUs: 0,
   endUs: us,
   wcetUs: 0,
@@ -32,10 +31,10 @@ describe('drift', () => {
     estimate.expect([category], () => 'echo@3x8x8');
     const nowMs = Date.now();
     for (let i = 0; i < 20; i++) {
-      estimate.note(job(1, 1300), nowMs);
-      estimate.note(job(4, 3900, { category: 'echo@3x8x8/besteffort' }), nowMs);
-      estimate.note(job(1, 650, { rung: 1, wcetUs: 660 }), nowMs);
-      estimate.note(job(1, 9000, { category: 'other@3x8x8' }), nowMs);
+      estimate.note(ran(1, 1300), nowMs);
+      estimate.note(ran(4, 3900, { runKind: 'eager' }), nowMs);
+      estimate.note(ran(1, 650, { rung: 1, wcetUs: 660 }), nowMs);
+      estimate.note(ran(1, 9000, { category: 'other@3x8x8' }), nowMs);
     }
     const drift = (await estimate.drifts(nowMs)).get('echo@3x8x8')!;
     expect(drift.runs).toBe(60);

@@ -17,7 +17,7 @@ const snapshot = (tenants: ResourceOf<'InferenceTenant'>[], more: Partial<Snapsh
 const verdict = ({ verdicts }: Decision, name: string): Verdict => verdicts.find((each) => each.name === name)!;
 
 describe('admission', () => {
-  test('admits what fits, with its place, window and share', () => {
+  test('admits what fits, with its place, visits and share', () => {
     const decision = decide(snapshot([tenant('a', { streams: 2 }), tenant('b')]));
     const [a, b] = [verdict(decision, 'a'), verdict(decision, 'b')];
     expect(a).toMatchObject({
@@ -26,11 +26,12 @@ describe('admission', () => {
       placements: [{ node: 'edge-1', device: 0, streams: 2, category: 'echo@3x8x8' }],
     });
     const [placement] = a.placements;
-    expect(placement!.windowUs + placement!.relativeDeadlineUs).toBe(400_000);
+    // A visit of the quota ends in time even for a frame that just missed the one before.
+    expect(placement!.gapUs! + edge.tables.get('echo@3x8x8')!.at(placement!.quota!)).toBeLessThanOrEqual(400_000);
     expect(a.utilization).toBeCloseTo(2 * b.utilization);
     expect(a.utilization + b.utilization).toBeCloseTo(decision.plans[0]!.utilization);
-    // Both tenants share batches: one category, one window.
-    expect(b.placements[0]).toMatchObject({ category: 'echo@3x8x8', windowUs: placement!.windowUs });
+    // Both tenants share batches: one category, the same visits.
+    expect(b.placements[0]).toMatchObject({ category: 'echo@3x8x8', gapUs: placement!.gapUs, quota: placement!.quota });
   });
 
   test.each([
@@ -51,7 +52,8 @@ describe('admission', () => {
     ],
   ])('refuses %s', (_what, spec, reason, message) => {
     const refused = verdict(decide(snapshot([tenant('x', spec)])), 'x');
-    expect(refused).toMatchObject({ admitted: false, reason, placements: [], utilization: 0 });
+    expect(refused).toMatchObject({ admitted: false, reason, utilization: 0 });
+    expect(refused.placements.every(({ promised }) => !promised)).toBe(true);
     expect(refused.message).toMatch(message);
   });
 
@@ -116,7 +118,7 @@ describe('admission', () => {
     const idle = tenant('idle', { class: 'BestEffort', framesPerSecond: 100 });
     const before = decide(snapshot(full));
     const after = decide(snapshot([idle, ...full]));
-    expect(verdict(after, 'idle')).toMatchObject({ admitted: true, utilization: 0, placements: [{ windowUs: 0 }] });
+    expect(verdict(after, 'idle')).toMatchObject({ admitted: true, utilization: 0, placements: [{ promised: false }] });
     expect(after.verdicts.slice(1).map(({ admitted }) => admitted)).toEqual(
       before.verdicts.map(({ admitted }) => admitted),
     );
@@ -128,7 +130,7 @@ describe('promises', () => {
 
   test('are sticky: whoever comes first in the list later does not push out those admitted before', () => {
     const before = decide(snapshot(some));
-    const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30 });
+    const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30, beyondPromise: 'Refuse' });
     expect(verdict(decide(snapshot([greedy, ...some])), 'greedy').admitted).toBe(true);
     const after = decide(snapshot([greedy, ...some], { promised: before.plans }));
     expect(after.verdicts.map(({ admitted }) => admitted)).toEqual([false, true, true]);
@@ -162,7 +164,7 @@ describe('promises', () => {
     const before = decide(snapshot(some));
     const requests = new Map(some.map((each) => [tenantKey(each.metadata), requestOf(each)]));
     const restored = planOf(scheduleOf(before.plans[0]!), edge, requests);
-    const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30 });
+    const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30, beyondPromise: 'Refuse' });
     const after = decide(snapshot([greedy, ...some], { promised: [restored] }));
     expect(after.verdicts.map(({ admitted }) => admitted)).toEqual([false, true, true]);
     expect(scheduleOf(after.plans[0]!)).toEqual(scheduleOf(before.plans[0]!));

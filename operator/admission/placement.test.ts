@@ -44,7 +44,7 @@ const placedAt = ({ plans }: Pick<Decision, 'plans'>, node: string): string[] =>
     .map(({ request }) => request.name);
 const reasonOf = ({ verdicts }: Decision, name: string): string | undefined =>
   verdicts.find((each) => each.name === name)?.reason;
-const heavy = { streams: 12, framesPerSecond: 30, deadline: '100ms' };
+const heavy = { streams: 15, framesPerSecond: 30, deadline: '100ms' };
 
 describe('nodes', () => {
   const request = requestOf(
@@ -231,17 +231,17 @@ describe('preemption', () => {
   test('takes one victim rather than several, the least important rather than others, and nobody in vain', () => {
     const tenants = [
       tenant('small', { streams: 1 }),
-      tenant('big', { ...heavy, streams: 10 }),
-      tenant('better', { ...heavy, streams: 4 }),
+      tenant('big', { ...heavy, streams: 14 }),
+      tenant('better', { ...heavy, streams: 5 }),
     ];
     const before = decide(snapshot(tenants, { devices: [one] }, [0, 0, 10]));
     expect(placedAt(before, 'edge-1')).toHaveLength(3);
-    const urgent = tenant('urgent', { ...heavy, streams: 10 });
+    const urgent = tenant('urgent', { ...heavy, streams: 14, beyondPromise: 'Refuse' });
     const after = decide(snapshot([...tenants, urgent], { devices: [one], promised: before.plans }, [0, 0, 10, 1000]));
     expect(placedAt(after, 'edge-1').sort()).toEqual(['better', 'small', 'urgent']);
     expect(reasonOf(after, 'big')).toBe('Preempted');
 
-    const giant = tenant('giant', { ...heavy, streams: 300 });
+    const giant = tenant('giant', { ...heavy, streams: 300, beyondPromise: 'Refuse' });
     const vain = decide(snapshot([...tenants, giant], { devices: [one], promised: before.plans }, [0, 0, 10, 1000]));
     expect(vain.plans[0]).toBe(before.plans[0]);
     const equal = decide(snapshot([...tenants, urgent], { devices: [one], promised: before.plans }, [0, 0, 10, 0]));
@@ -301,7 +301,7 @@ describe('whatever comes', () => {
         const priorities = list.map(({ priority }) => priority);
         const early = decide(snapshot(all.slice(0, cut), {}, priorities.slice(0, cut)));
         const late = decide(snapshot(all, { promised: early.plans }, priorities));
-        for (const plan of late.plans) expect(recheck(scheduleOf(plan), profile(1))).toBeUndefined();
+        for (const plan of late.plans) expect(recheck(scheduleOf(plan), profile(1)).refusal).toBeUndefined();
         const streams = new Map<string, number>();
         for (const { request, streams: count } of late.plans.flatMap(placedOn))
           streams.set(tenantKey(request), (streams.get(tenantKey(request)) ?? 0) + count);
