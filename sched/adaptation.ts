@@ -36,7 +36,8 @@ interface CategoryState {
 /**
  * The Adaptation Module (the paper, section 4.4) as a state machine per category. A run that takes longer than was counted with leaves a
  * penalty; while there is one, the category's jobs run at the next smaller shape, and what they take less than counted pays it off. A
- * device that has run out of released work has absorbed every delay, so all penalties end there (docs/theory.md, Theorem 6).
+ * device on which everything that waits can still be in time has absorbed every delay, so all penalties end there
+ * (docs/theory.md, Theorem 4).
  */
 export class Adaptation {
   readonly #states: Map<string, CategoryState>;

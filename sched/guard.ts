@@ -21,7 +21,7 @@ export interface Lane {
   readonly streams: Iterable<PromisedStreams>;
   /**
    * If its next visit starts by then, and further ones at most W apart while frames wait, none of its frames is late
-   * (docs/theory.md, Lemma 4).
+   * (docs/theory.md, Lemmas 3 and 4).
    */
   latestUs: number;
   /** When it is worth computing `latestUs` exactly again. */
@@ -40,7 +40,7 @@ const dues = new Float64Array(MOST_FRAMES);
 /**
  * The latest instant at which a lane's next visit may start, by its frames' own deadlines: those that wait and those
  * that its streams' policers could still let pass. It looks ahead until the lane has surely been empty once, which is as
- * far as the proof asks (docs/theory.md, Theorem 3).
+ * far as the proof asks (docs/theory.md, Lemma 4).
  *
  * @returns -Infinity when that would take more than `mostFrames`
  */

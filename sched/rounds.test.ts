@@ -93,12 +93,12 @@ describe('the table of visits', () => {
         const order = visitOrder(turns);
         const costs = turns.map(({ costUs }) => costUs);
         const gaps = gapsUs(turns, costs);
-        const { untilUs } = sequenceOf(turns, costs);
+        const sequence = sequenceOf(turns, costs);
         for (const [c, { stride }] of turns.entries()) {
           expect(order.filter((each) => each === c)).toHaveLength(Math.max(...turns.map((t) => t.stride)) / stride);
           let longest = 0;
           for (const [at, visited] of order.entries())
-            if (visited === c) longest = Math.max(longest, costs[c]! + untilUs((at + 1) % order.length, c));
+            if (visited === c) longest = Math.max(longest, costs[c]! + sequence.untilUs((at + 1) % order.length, c));
           expect(longest).toBe(gaps[c]);
         }
       }),
@@ -166,7 +166,7 @@ describe('quotas', () => {
         const quotas = demands.map(() => 1);
         const search = (c: number): void => {
           if (c === demands.length) any ||= suffices(demands, turns, quotas);
-          else for (quotas[c] = 1; quotas[c]! <= 6 && !any; quotas[c]!++) search(c + 1);
+          else for (quotas[c] = 1; quotas[c] <= 6 && !any; quotas[c]++) search(c + 1);
         };
         search(0);
         if ('visits' in choice) {

@@ -80,7 +80,7 @@ export class WcetTable {
 /**
  * The edges of the upper concave hull of E's steps, from the origin on, down to the slope of full batches.
  * A line at or above every step with a slope of at least E(m)/m is above E everywhere, since
- * E(q*m + r) = q*E(m) + E(r) (docs/theory.md, Lemma 1).
+ * E(q*m + r) = q*E(m) + E(r) (docs/theory-paper.md, Lemma 1).
  */
 function upperLines(steps: readonly { batch: number; wcetUs: number }[], fullBatchSlope: number): Line[] {
   const corners = [{ batch: 0, wcetUs: 0 }, ...steps];

@@ -7,7 +7,7 @@ export interface WindowedCategory extends Category {
 
 /**
  * N(interval): the most frames that can arrive in any half-open interval of that length, whatever the phases
- * (docs/theory.md, Lemma 2).
+ * (docs/theory-paper.md, Lemma 2).
  */
 export function mostArrivals(streams: readonly Streams[], intervalUs: number): number {
   if (intervalUs <= 0) return 0;

@@ -9,7 +9,7 @@ const LONGEST_BUSY_PERIOD_US = 10_000_000;
 
 /**
  * What one category can ask of its device: C(k), the most that the jobs of any k consecutive windows cost
- * (docs/theory.md, Lemma 3), and the figures that follow from it. C is remembered, so keep and reuse an instance.
+ * (docs/theory-paper.md, Lemma 3), and the figures that follow from it. C is remembered, so keep and reuse an instance.
  */
 export class CategoryDemand {
   readonly name: string;
@@ -92,7 +92,7 @@ export interface DemandVerdict {
 }
 
 /**
- * Admission, phase 2, `demand`: holds for every phase and every jitter up to J (docs/theory.md, Theorem 3).
+ * Admission, phase 2, `demand`: holds for every phase and every jitter up to J (docs/theory-paper.md, Theorem 3).
  * Accepted when the long-run rate is below 1 and, up to the longest busy period, no interval holds more due work
  * than its length, the longest lower-priority run that may just have begun included.
  *
@@ -122,7 +122,7 @@ export function testDemand(
   return { accepted: critical.demandUs <= critical.atUs, rate, critical };
 }
 
-/** No deadline is missed after an interval longer than this if none is missed before (docs/theory.md, Lemma 4). */
+/** No deadline is missed after an interval longer than this if none is missed before (docs/theory-paper.md, Lemma 4). */
 function busyPeriodBoundUs(categories: readonly CategoryDemand[], bestEffortUs: number, rate: number): number {
   let blockingUs = bestEffortUs;
   let offsetsUs = 0;

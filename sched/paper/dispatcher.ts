@@ -31,7 +31,7 @@ export interface DispatchConfig {
   readonly bestEffort: readonly BestEffortCategory[];
   /** Longest best-effort run that admission counted as blocking; longer ones wait for a gap that holds them. */
   readonly bestEffortUs: number;
-  /** Safe early release (docs/theory.md, Theorem 2). */
+  /** Safe early release (docs/theory-paper.md, Theorem 2). */
   readonly earlyRelease: boolean;
   /** Degrade while behind, and run no job that is too late at the cost of one that is not. For admitted sets only. */
   readonly adaptation?: boolean;
@@ -55,7 +55,7 @@ interface OpenWindow<F> extends DispatchCategory {
 
 /**
  * The DisBatcher and its worker on one device, as a state machine: events with their times in, decisions out, no
- * clock. The agent drives it in real time, the imitator and `deeprt simulate` in virtual time (docs/theory.md, "One
+ * clock. The agent drives it in real time, the imitator and `deeprt simulate` in virtual time (docs/theory-paper.md, "One
  * scheduler, two clocks"). Times are integer microseconds and must not go back, but for frames: one that is reported
  * late joins the window that is open.
  */
@@ -157,7 +157,7 @@ export class Dispatcher<F> {
   /**
    * Takes over another configuration without breaking a promise, if that is possible at this instant: the device must
    * be idle with nothing released, and a window that is re-cut must be no older than its new length; it is then closed
-   * here and its job falls under the new configuration (docs/theory.md, Theorem 5). `force` takes it over regardless.
+   * here and its job falls under the new configuration (docs/theory-paper.md, Theorem 5). `force` takes it over regardless.
    * Returns undefined when it is not possible yet, else the frames whose category is gone.
    */
   reconfigure(config: DispatchConfig, nowUs: number, force = false): F[] | undefined {

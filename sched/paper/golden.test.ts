@@ -7,7 +7,7 @@ import { phase1Utilization } from './utilization.js';
 import { WcetTable } from '../wcet.js';
 import { chooseWindows } from './windows.js';
 
-/** The cases that docs/theory.md works out by hand, with its figures. */
+/** The cases that docs/theory-paper.md works out by hand, with its figures. */
 const ms = (milliseconds: number): number => Math.round(milliseconds * 1000);
 const table = (...points: [number, number][]): WcetTable =>
   new WcetTable(points.map(([batch, wcet]) => ({ batch, wcetUs: ms(wcet) })));

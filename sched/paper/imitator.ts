@@ -14,7 +14,7 @@ export interface ImitatorVerdict {
 /**
  * Admission, phase 2, `imitator` (the paper's EDF imitator, section 4.3): runs DisBatcher and worker in virtual time
  * over the declared arrivals and accepts when no job misses. Exact for those arrivals and for runs that take exactly
- * their WCET; `ReplayReady` carries the promise over to shorter runs (docs/theory.md, Theorem 4).
+ * their WCET; `ReplayReady` carries the promise over to shorter runs (docs/theory-paper.md, Theorem 4).
  *
  * @param arrivals the frames already waiting and those declared, in order of time, up to the horizon
  * @param busyUntilUs when the device becomes free

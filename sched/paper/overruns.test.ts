@@ -40,7 +40,7 @@ describe('an admitted set whose runs take longer than measured for a while', () 
     }
   });
 
-  // docs/theory.md, Theorem 6.
+  // docs/theory-paper.md, Theorem 6.
   test('is late by no more than the excess that happened since the device was last idle', () => {
     let [late, tight] = [0, 0];
     for (const { without, adapted } of cases)

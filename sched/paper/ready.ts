@@ -77,7 +77,7 @@ export interface PlannedJob {
 }
 
 /**
- * Order-preserving replay of what the imitator admitted (docs/theory.md, Theorem 4): jobs run in the order simulated,
+ * Order-preserving replay of what the imitator admitted (docs/theory-paper.md, Theorem 4): jobs run in the order simulated,
  * each at max(its release, the previous finish), so none ends later than simulated even when others end early.
  * Plain EDF would not do: it is not sustainable when runs are shorter than their WCET.
  */

@@ -17,7 +17,7 @@ export interface Rescue<F> {
 
 /**
  * Decides at which shape a job runs, and whether it runs at all while the device is behind. In an admitted set without
- * overruns every job starts early enough to end in time even at its WCET (docs/theory.md, Theorem 3), so whatever is
+ * overruns every job starts early enough to end in time even at its WCET (docs/theory-paper.md, Theorem 3), so whatever is
  * short of time here is so because of earlier excess, and its tenants' permission to degrade applies. The parts that a
  * job is split into never take more than was counted for the whole, so nobody else pays for it (Theorem 6).
  *

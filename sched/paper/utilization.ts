@@ -3,7 +3,7 @@ import { frameRate } from '../category.js';
 
 /**
  * A category's share of the device under the paper's first test: E(floor(W * rate)) / W (section 4.3, phase 1).
- * Never more than the demand test's long-run rate (docs/theory.md, Lemma 5).
+ * Never more than the demand test's long-run rate (docs/theory-paper.md, Lemma 5).
  */
 export function phase1Utilization(category: Category, windowUs: number): number {
   const frames = Math.floor(windowUs * frameRate(category.streams) + 1e-9);

@@ -52,7 +52,7 @@ export function candidateWindows(category: Category): number[] {
  * Chooses a window per category such that the demand test accepts, if the search finds such windows:
  * first those promised already (so that nothing needs to change), then the paper's Dmin/2 for all, then coordinate
  * descent on the critical ratio demand/interval. The theorem of the DisBatcher allows any window below Dmin
- * (docs/theory.md, Theorem 1), so a set that Dmin/2 accepts is never refused.
+ * (docs/theory-paper.md, Theorem 1), so a set that Dmin/2 accepts is never refused.
  */
 export function chooseWindows(requests: readonly WindowRequest[], bestEffortUs = 0): WindowChoice {
   const categories = requests.map((request) => ({ ...request, streams: mergeStreams(request.streams) }));
