@@ -88,7 +88,7 @@ function chosen(demands: readonly Demand[]): { visits: readonly Visit[]; refusal
   const choice = chooseRounds(demands);
   if ('visits' in choice) return { visits: grown(demands, choice.visits) };
   const { category, gapUs } = choice.misfit;
-  const visits = demands.map(() => ({ stride: 1, offset: 0, quota: 1, gapUs }));
+  const visits = demands.map(({ wcet }) => ({ stride: 1, offset: 0, quota: wcet.largestBatch, gapUs }));
   return {
     visits,
     refusal: `${category} would be visited every ${milliseconds(gapUs)}, which does not keep all of its deadlines`,

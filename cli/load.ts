@@ -35,6 +35,8 @@ export interface LoadedTenant {
   readonly misses: number;
   /** Frames answered in spare time, beyond what was promised. */
   readonly spare: number;
+  /** Frames given up at once, because they could not be in time any more or for newer ones. */
+  readonly dropped: number;
   readonly offeredFps: number;
   readonly servedFps: number;
   readonly meanBatch: number;
@@ -86,6 +88,7 @@ class TenantLoad {
     failed: 0,
     timedOut: 0,
     spare: 0,
+    dropped: 0,
     late: 0,
     misses: 0,
     batchSum: 0,
@@ -124,7 +127,7 @@ class TenantLoad {
 
   #result(served: boolean, durationMs: number): LoadedTenant {
     const { namespace, name, deadlineUs } = this.#request;
-    const { sent, answered, refused, failed, timedOut, spare, late, misses, batchSum } = this.#counts;
+    const { sent, answered, refused, failed, timedOut, spare, dropped, late, misses, batchSum } = this.#counts;
     const seconds = durationMs / 1000;
     return {
       namespace,
@@ -138,6 +141,7 @@ class TenantLoad {
       late,
       misses,
       spare,
+      dropped,
       offeredFps: sent / seconds,
       servedFps: answered / seconds,
       meanBatch: answered === 0 ? 0 : batchSum / answered,
@@ -202,7 +206,13 @@ class TenantLoad {
         }
         this.#latencyUs.record(Math.max(1, latencyUs));
       } else if (statusCode === 429) counts.refused++;
-      else {
+      else if (DROPPED.has(codeOf(answer))) {
+        counts.dropped++;
+        if ((JSON.parse(answer.toString()) as { promised?: boolean }).promised === true) {
+          counts.misses++;
+          this.#missed(startMs);
+        }
+      } else {
         counts.failed++;
         this.#missed(startMs);
         this.#firstError ??= `HTTP ${statusCode}: ${answer.toString('utf8', 0, 300)}`;
@@ -215,6 +225,17 @@ class TenantLoad {
         this.#firstError ??= (error as Error).message;
       }
     }
+  }
+}
+
+/** Codes with which the agent gives a frame up. */
+const DROPPED = new Set(['DeadlinePassed', 'ReplacedByNewer', 'SpareQueueFull']);
+
+function codeOf(answer: Buffer): string {
+  try {
+    return (JSON.parse(answer.toString()) as { code?: string }).code ?? '';
+  } catch {
+    return '';
   }
 }
 
@@ -253,7 +274,9 @@ export function loadTable(tenants: readonly LoadedTenant[]): string {
     'SERVED',
     'SENT',
     'ANSWERED',
+    'SPARE',
     'REFUSED',
+    'DROPPED',
     'FAILED',
     'TIMED OUT',
     'MISSES',
@@ -269,14 +292,15 @@ export function loadTable(tenants: readonly LoadedTenant[]): string {
           tenantKey(tenant),
           tenant.offeredFps.toFixed(1),
           tenant.servedFps.toFixed(1),
-          ...[tenant.sent, tenant.answered, tenant.refused, tenant.failed, tenant.timedOut, tenant.misses].map(String),
+          ...[tenant.sent, tenant.answered, tenant.spare, tenant.refused, tenant.dropped].map(String),
+          ...[tenant.failed, tenant.timedOut, tenant.misses].map(String),
           tenant.meanBatch.toFixed(2),
           ...(tenant.latencyMs === null
             ? ['', '', '']
             : [tenant.latencyMs.p50, tenant.latencyMs.p99, tenant.latencyMs.max].map((ms) => ms.toFixed(1))),
           tenant.deadlineMs === null ? '' : tenant.deadlineMs.toFixed(0),
         ]
-      : [tenantKey(tenant), ...Array.from({ length: 13 }, () => '')],
+      : [tenantKey(tenant), ...Array.from({ length: 15 }, () => '')],
   );
   const notes = tenants.flatMap((tenant) => [
     ...(tenant.served ? [] : [`${tenantKey(tenant)} is not served by the target; nothing was sent`]),

@@ -82,7 +82,8 @@ const FLEET: DashboardSpec = {
       },
       {
         title: 'Missed deadlines',
-        description: 'Share of promised frames that were answered late or given up.',
+        description:
+          'Promised frames that were answered late or given up, as a share of all that were answered or given up.',
         unit: 'percentunit',
         width: 6,
         kind: 'stat',
@@ -139,7 +140,7 @@ const FLEET: DashboardSpec = {
       },
       {
         title: 'Missed deadlines by node',
-        description: 'Frames answered late or given up.',
+        description: 'Promised frames answered late or given up.',
         unit: 'reqps',
         queries: [{ expr: `sum by (node) (rate(deeprt_deadline_misses_total[${RATE}]))`, legend: '{{node}}' }],
       },
@@ -237,12 +238,12 @@ const NODE: DashboardSpec = {
         queries: [{ expr: mean('deeprt_batch_size', NODE_IS, 'device, category'), legend: '{{category}} {{device}}' }],
       },
       {
-        title: 'Windows',
-        description: 'Over which frames of a category are collected.',
+        title: 'Gaps',
+        description: 'From one visit of a category to the next at most, while promised frames wait.',
         unit: 's',
         queries: [
           {
-            expr: `max by (device, category) (deeprt_category_window_seconds${NODE_IS})`,
+            expr: `max by (device, category) (deeprt_category_gap_seconds${NODE_IS})`,
             legend: '{{category}} {{device}}',
           },
         ],
@@ -262,17 +263,16 @@ const NODE: DashboardSpec = {
         ],
       },
       {
-        title: 'Dispatch lateness',
-        description: 'From the planned start of a job to its actual start on an idle device.',
-        unit: 's',
+        title: 'Spare frames by outcome',
+        description: 'Frames beyond what was promised: those in time are what spare time was good for.',
+        unit: 'reqps',
         queries: [
-          { expr: quantile(0.5, 'deeprt_dispatch_lateness_seconds', NODE_IS, ''), legend: 'p50' },
-          { expr: quantile(0.99, 'deeprt_dispatch_lateness_seconds', NODE_IS, ''), legend: 'p99' },
+          { expr: `sum by (outcome) (rate(deeprt_spare_frames_total${NODE_IS}[${RATE}]))`, legend: '{{outcome}}' },
         ],
       },
       {
         title: 'Ingest',
-        description: 'From the arrival of a frame to its window.',
+        description: 'From the arrival of a frame to its being ready for the device.',
         unit: 's',
         queries: [
           { expr: quantile(0.5, 'deeprt_ingest_seconds', NODE_IS, ''), legend: 'p50' },
@@ -355,7 +355,7 @@ const TENANT: DashboardSpec = {
       },
       {
         title: 'Missed deadlines',
-        description: 'Frames answered late or given up.',
+        description: 'Promised frames answered late or given up.',
         unit: 'reqps',
         queries: [{ expr: `sum(rate(deeprt_deadline_misses_total${TENANT_IS}[${RATE}]))`, legend: 'missed' }],
       },

@@ -19,6 +19,8 @@ import { Publisher } from './publisher.js';
 import type { EndpointSliceObject } from './services.js';
 import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
 import { ClusterView } from './view.js';
+import { tenantKey } from './admission/request.js';
+import { scheduledOn } from './admission/schedule.js';
 
 export interface OperatorOptions extends ViewOptions {
   readonly cluster: Cluster;
@@ -135,9 +137,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
 /** Keys of the tenants that a schedule serves. */
 function tenantsOf({ spec }: ScheduleObject): string[] {
-  return (spec.devices ?? []).flatMap(({ categories }) =>
-    categories.flatMap(({ tenants }) => tenants.map(({ namespace, name }) => `${namespace}/${name}`)),
-  );
+  return (spec.devices ?? []).flatMap(scheduledOn).map(tenantKey);
 }
 
 /** Health and metrics. */

@@ -41,6 +41,7 @@ export interface Simulation {
 export function* simulate(simulation: Simulation): Generator<SimulatedRun> {
   const { config, arrivals, offerOf, executeUs = ({ wcetUs }) => wcetUs, faults = [], failed, gaveUp } = simulation;
   const hangs = new Set(faults.filter(({ kind }) => kind === 'hang'));
+  const mayBeLost = hangs.size > 0;
   const source = arrivals[Symbol.iterator]();
   let next = source.next();
   let nowUs = next.done === true ? 0 : Math.min(0, next.value.atUs);
@@ -58,7 +59,7 @@ export function* simulate(simulation: Simulation): Generator<SimulatedRun> {
       hear: (to: Decider<Arrival>): boolean => {
         for (; next.done !== true && next.value.atUs <= nowUs; next = source.next()) {
           const { value } = next;
-          if (hangs.size > 0) waiting.add(value);
+          if (mayBeLost) waiting.add(value);
           to.arrive(value, { ...offerOf(value), category: value.category, atUs: value.atUs });
         }
         if (

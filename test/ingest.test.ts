@@ -47,7 +47,8 @@ describe('frames over HTTP', () => {
       // Enough rate for the tests; `slow` is for policing.
       tenantManifest('gate', { framesPerSecond: 100, streams: 4, jitter: '10ms', deadline: '2s' }),
       tenantManifest('raw', { modelRef: { name: 'bytes' }, framesPerSecond: 20, streams: 50, deadline: '2s' }),
-      tenantManifest('slow', { framesPerSecond: 0.5, jitter: '100ms', deadline: '2s' }),
+      tenantManifest('slow', { framesPerSecond: 0.5, jitter: '100ms', deadline: '2s', beyondPromise: 'Refuse' }),
+      tenantManifest('eager', { framesPerSecond: 0.5, jitter: '100ms', deadline: '2s' }),
       tenantManifest('spare', { class: 'BestEffort', framesPerSecond: 50, deadline: undefined }),
     );
     agent = await standalone(workspace);
@@ -190,13 +191,28 @@ describe('frames over HTTP', () => {
     expect((await get('/elsewhere'))[0]).toBe(404);
   });
 
-  test('frames beyond the admitted rate are refused with the time to try again', async () => {
+  test('frames beyond the admitted rate are answered in spare time, and told apart', async () => {
+    const answers = await Promise.all(Array.from({ length: 6 }, () => inferJson(url, 'eager', {})));
+    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(200));
+    const promised = await Promise.all(
+      answers.map(
+        async (answer) => ((await answer.json()) as { parameters: { promised: boolean } }).parameters.promised,
+      ),
+    );
+    expect(promised.filter(Boolean)).toHaveLength(1);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toMatch(/deeprt_spare_frames_total\{namespace="default",tenant="eager",outcome="onTime"\} 5/);
+    expect(metrics).toMatch(/deeprt_deadline_misses_total\{namespace="default",tenant="eager"\} 0/);
+  });
+
+  test('frames beyond the admitted rate are refused with the time to try again, where the tenant wants that', async () => {
     expect((await inferJson(url, 'slow', {})).status).toBe(200);
     const second = await inferJson(url, 'slow', {});
     expect(second.status).toBe(429);
     expect(Number(second.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect(await second.json()).toMatchObject({
-      error: expect.stringMatching(/more frames than the 0\.5 a second/) as unknown,
+      error: expect.stringMatching(/sooner than the 0\.5 a second/) as unknown,
+      code: 'RateExceeded',
       retry_after_ms: expect.any(Number) as unknown,
     });
   });
@@ -357,7 +373,7 @@ describe('frames over HTTP', () => {
       'deeprt_admission_decisions_total{reason="Admitted"}',
       'deeprt_reconcile_duration_seconds_count',
       'deeprt_queue_depth',
-      'deeprt_dispatch_lateness_seconds_bucket',
+      'deeprt_category_gap_seconds',
       'nodejs_eventloop_lag_seconds',
     ])
       expect(after).toContain(name);

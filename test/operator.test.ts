@@ -38,7 +38,7 @@ afterEach(async () => {
   expect(operator.ended()).toBe(false);
 });
 
-const heavy = { streams: 12, framesPerSecond: 30, deadline: '100ms' };
+const heavy = { streams: 15, framesPerSecond: 30, deadline: '100ms' };
 
 describe('admission', () => {
   test('tells the whole story in status and Events, and writes the promise before it tells', async () => {
@@ -90,7 +90,7 @@ describe('admission', () => {
 
     await cluster.tenant('crowd', { streams: 10_000, framesPerSecond: 10_000, deadline: '4ms', jitter: '0s' });
     await until(async () => (await offerOf()) === undefined, 'no offer, for nothing smaller fits either');
-    expect((await cluster.condition('crowd', 'Admitted', 'False')).message).toContain('nothing smaller fits');
+    expect((await cluster.condition('crowd', 'Admitted', 'False')).message).toContain('no lower rate');
 
     await cluster.tenant('crowd', { streams: offer!.streams, framesPerSecond: 30, deadline: '100ms' });
     await cluster.admitted('crowd');
@@ -176,10 +176,10 @@ describe('admission', () => {
         value,
       } as Parameters<typeof cluster.api.apply>[0]);
     await cluster.tenant('small', { streams: 1 });
-    await cluster.tenant('big', { ...heavy, streams: 10 });
-    await cluster.tenant('better', { ...heavy, streams: 4, priorityClassName: 'low' });
+    await cluster.tenant('big', { ...heavy, streams: 14 });
+    await cluster.tenant('better', { ...heavy, streams: 5, priorityClassName: 'low' });
     await cluster.admitted('small', 'big', 'better');
-    await cluster.tenant('urgent', { ...heavy, streams: 10, priorityClassName: 'high' });
+    await cluster.tenant('urgent', { ...heavy, streams: 14, priorityClassName: 'high' });
     await cluster.admitted('urgent');
     const preempted = await cluster.condition('big', 'Admitted', 'False', 'Preempted');
     expect(preempted.message).toMatch(/^preempted on edge-1 by default\/urgent, whose priority is 1000; /);
@@ -210,7 +210,7 @@ describe('promises', () => {
       value: 50,
       preemptionPolicy: 'Never',
     } as Parameters<typeof cluster.api.apply>[0]);
-    await cluster.tenant('c', { ...heavy, priorityClassName: 'polite' });
+    await cluster.tenant('c', { ...heavy, priorityClassName: 'polite', beyondPromise: 'Refuse' });
     operator = await cluster.operator();
     await cluster.condition('c', 'Admitted', 'False');
     expect((await cluster.schedule('edge-1'))!.spec).toEqual(record.spec);

@@ -182,6 +182,8 @@ export class IngestServer {
       agent.count(tenant, outcome, promised);
       if (outcome === 'gone') return;
       if (error instanceof Busy) return tooMany(res, error);
+      if (error instanceof FrameDropped)
+        return refuse(res, 503, error.code, error.message, { promised: promised === true });
       throw error instanceof BadImage ? new BadRequest(error.message, 400, 'InvalidImage') : error;
     }
   }
@@ -389,12 +391,12 @@ function tooMany(res: Response, { code, message, retryAfterUs }: Busy): void {
   });
 }
 
-function refuse(res: Response, status: number, code: string, message: string): void {
+function refuse(res: Response, status: number, code: string, message: string, more: object = {}): void {
   if (res.headersSent || res.closed) return;
   if (status === 413) {
     res.setHeader('Connection', 'close');
     // Whoever sends without end is cut off, but gets time to read why.
     res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
   }
-  res.status(status).json({ error: message, code });
+  res.status(status).json({ error: message, code, ...more });
 }

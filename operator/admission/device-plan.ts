@@ -148,7 +148,7 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
   });
   const utilization = categories.reduce((sum, { rate }) => sum + rate, 0);
   const plan: DevicePlan = { device, categories, bestEffort, spare: [], utilization };
-  return { plan: (before?.spare ?? []).reduce((all, each) => withSpare(all, each) ?? all, plan) };
+  return { plan: keepSpare(plan, before?.spare ?? []) };
 }
 
 /** The plan without some of its tenants, everything else as it was. */
@@ -157,6 +157,15 @@ export function standing(plan: DevicePlan, device: Device, stays: (placed: Place
     .map((category) => ({ ...category, placed: category.placed.filter(stays), demand: undefined }))
     .filter(({ placed }) => placed.length > 0);
   return { ...plan, device, categories, bestEffort: plan.bestEffort.filter(stays) };
+}
+
+/** Whoever was served in spare time still is, as long as the models fit. */
+function keepSpare(plan: DevicePlan, spare: readonly Placed[]): DevicePlan {
+  const { tables, memoryBytes = Infinity } = plan.device;
+  const served = spare.filter((each) => tables.has(nameOf(each)));
+  if (memoryBytes === Infinity || bytesOf(plan.device, [...placedOn(plan), ...served]) <= memoryBytes)
+    return { ...plan, spare: served };
+  return served.reduce((all, each) => withSpare(all, each) ?? all, plan);
 }
 
 const nameOf = ({ request }: Placed): string => categoryName(request.model, request.shape);
