@@ -5,13 +5,17 @@
 import { table } from '../cli/table.js';
 import { benchAdaptation } from './adaptation.js';
 import { benchAgent } from './agent.js';
+import { benchCapacity } from './capacity.js';
 import { benchCluster } from './cluster.js';
 import type { Figure } from './figure.js';
 import { benchIngest } from './ingest.js';
+import { benchJudge } from './judge.js';
 import { benchSched } from './sched.js';
 
 const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   sched: benchSched,
+  capacity: benchCapacity,
+  judge: benchJudge,
   adaptation: benchAdaptation,
   agent: benchAgent,
   ingest: benchIngest,

@@ -128,6 +128,18 @@ describe('admission', () => {
 describe('promises', () => {
   const some = [tenant('a', { streams: 6, framesPerSecond: 30 }), tenant('b', { streams: 6, framesPerSecond: 30 })];
 
+  test('of others never make a refusal look like anything else: it is told when it is decided on', () => {
+    const greedy = tenant('greedy', { streams: 400 });
+    const before = decide(snapshot([...some, greedy]));
+    expect(verdict(before, 'greedy')).toMatchObject({ admitted: false, placements: [{ promised: false }] });
+    const visitor = tenant('visitor');
+    const requests = [...some, greedy, visitor];
+    const after = decide(snapshot(requests, { promised: before.plans, due: new Set(['default/visitor']) }));
+    expect(verdict(after, 'visitor').admitted).toBe(true);
+    expect(after.verdicts.find(({ name }) => name === 'greedy')).toBeUndefined();
+    expect(after.plans[0]!.spare.map(({ request }) => request.name)).toEqual(['greedy']);
+  });
+
   test('are sticky: whoever comes first in the list later does not push out those admitted before', () => {
     const before = decide(snapshot(some));
     const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30, beyondPromise: 'Refuse' });

@@ -120,8 +120,8 @@ export function decide(snapshot: Snapshot): Decision {
   const plans = placing.plans();
   const before = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
   const changed = plans.filter((plan) => before.get(deviceKey(plan.device)) !== plan);
-  for (const { request } of changed.flatMap((plan) => [...placedOn(plan), ...plan.spare]))
-    decided.add(tenantKey(request));
+  // Whoever was not admitted is told so when it is decided on again.
+  for (const { request } of changed.flatMap(placedOn)) decided.add(tenantKey(request));
   return {
     plans,
     verdicts: snapshot.requests
