@@ -310,7 +310,8 @@ export class Agent {
       const labels = { namespace: terms.namespace, tenant: terms.name, device };
       // A counter that is not there yet looks like nothing is known.
       const own = { namespace: terms.namespace, tenant: terms.name };
-      for (const outcome of OUTCOMES) this.metrics.frames.inc({ ...own, outcome }, 0);
+      for (const outcome of OUTCOMES)
+        for (const frames of [this.metrics.frames, this.metrics.spareFrames]) frames.inc({ ...own, outcome }, 0);
       this.metrics.misses.inc(own, 0);
       this.metrics.degraded.inc(own, 0);
       tenantStreams.set(labels, terms.streams);
