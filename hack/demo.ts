@@ -40,7 +40,7 @@ const GREEDY_SHARE = 0.6;
 const GREEDY = 'crowd-count';
 const BEST_EFFORT = 'archive';
 /** Frames that are sent all at once; the tenant has room for so many on their way. */
-const BURST = 12;
+const BURST = 6;
 const MOST_MISSES = 0.001;
 /** A neighbour on the same machine: when it comes, how long it stays, and how soon tenants must be back in time. */
 const HOG = { fromSecond: 4, seconds: 6, recoverySeconds: 2, afterSeconds: 4 };

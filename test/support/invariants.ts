@@ -23,6 +23,8 @@ export function brokenPromises(
       const keys = entries.map(({ namespace, name }) => `${namespace}/${name}`);
       if (new Set(keys).size !== keys.length) broken.push(`${where} lists a tenant twice: ${keys.join(', ')}`);
       entries.forEach(({ streams }, i) => placed.set(keys[i]!, (placed.get(keys[i]!) ?? 0) + streams));
+      for (const { namespace, name, streams, class: c } of device.spare ?? [])
+        if (c === 'BestEffort') placed.set(`${namespace}/${name}`, (placed.get(`${namespace}/${name}`) ?? 0) + streams);
       if (entries.length === 0) continue;
       const profile = profiles.find(
         (each) => each.spec.nodeName === spec.nodeName && each.spec.device === device.device,
