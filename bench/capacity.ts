@@ -2,8 +2,7 @@ import type { Affine, Kind, Workload } from '../test/support/rounds.js';
 import { CPU_LIKE, GPU_LIKE, HEAVY, KINDS, admitted, workload } from '../test/support/rounds.js';
 import { table } from '../cli/table.js';
 import type { Streams } from '../sched/category.js';
-import { mergeStreams } from '../sched/paper/arrivals-bound.js';
-import { CategoryDemand, testDemand } from '../sched/paper/demand.js';
+import { mostArrivals } from '../sched/paper/arrivals-bound.js';
 import type { WcetTable } from '../sched/wcet.js';
 import type { Figure } from './figure.js';
 
@@ -32,14 +31,35 @@ function oneByOne(
   });
 }
 
-/** The paper's W = Dmin/2 with the demand test. */
-const plain = (all: readonly { wcet: WcetTable; streams: readonly Streams[] }[]): boolean =>
-  testDemand(
-    all.map(({ wcet, streams }, i) => {
-      const windowUs = Math.floor(Math.min(...streams.map(({ deadlineUs }) => deadlineUs)) / 2);
-      return new CategoryDemand({ name: `c${i}`, wcet, windowUs, streams: mergeStreams(streams) });
-    }),
-  ).accepted;
+/** Beyond this busy period a set counts as refused, in microseconds. */
+const LONGEST_US = 10_000_000;
+
+/** The paper's W = Dmin/2 under non-preemptive EDF, each window counted in full: processor demand up to the longest busy period. */
+function plain(all: readonly { wcet: WcetTable; streams: readonly Streams[] }[]): boolean {
+  const jobs = all.map(({ wcet, streams }) => {
+    const deadlineUs = Math.min(...streams.map((each) => each.deadlineUs));
+    const windowUs = Math.floor(deadlineUs / 2);
+    return { windowUs, dueUs: deadlineUs - windowUs, costUs: wcet.at(mostArrivals(streams, windowUs)) };
+  });
+  if (jobs.some(({ costUs, dueUs }) => costUs > dueUs)) return false;
+  if (jobs.reduce((sum, { costUs, windowUs }) => sum + costUs / windowUs, 0) >= 1) return false;
+  const longestUs = Math.max(...jobs.map(({ costUs }) => costUs));
+  let busyUs = 0;
+  for (let nextUs = longestUs + 1; nextUs > busyUs && busyUs <= LONGEST_US;) {
+    busyUs = nextUs;
+    nextUs = jobs.reduce((sum, { costUs, windowUs }) => sum + Math.ceil(busyUs / windowUs) * costUs, longestUs);
+  }
+  if (busyUs > LONGEST_US) return false;
+  const demandUs = (t: number): number =>
+    jobs.reduce(
+      (sum, { dueUs, windowUs, costUs }) => sum + (t < dueUs ? 0 : (Math.floor((t - dueUs) / windowUs) + 1) * costUs),
+      0,
+    ) + Math.max(0, ...jobs.filter(({ dueUs }) => dueUs > t).map(({ costUs }) => costUs));
+  return jobs.every(({ dueUs, windowUs }) => {
+    for (let t = dueUs; t === dueUs || t <= busyUs; t += windowUs) if (demandUs(t) > t) return false;
+    return true;
+  });
+}
 
 /** What no scheduler can exceed: each frame's own part, and a fixed part as often as the most demanding stream forces a batch. */
 const bound = (all: readonly { wcet: WcetTable; streams: readonly Streams[] }[]): boolean =>
