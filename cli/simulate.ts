@@ -72,8 +72,10 @@ export async function simulateFiles(
   const books = new Map<string, Book>();
   const bookOf = (request: TenantRequest): Book => {
     const key = tenantKey(request);
+    const known = books.get(key);
+    if (known !== undefined) return known;
     const latency = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
-    const book = books.get(key) ?? { frames: 0, onTime: 0, refused: 0, misses: 0, degraded: 0, failed: 0, latency };
+    const book = { frames: 0, onTime: 0, refused: 0, misses: 0, degraded: 0, failed: 0, latency };
     books.set(key, book);
     return book;
   };

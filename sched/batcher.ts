@@ -181,9 +181,9 @@ export class Batcher<F> {
     );
     if ((leaving || (turn === -1 && lanes.length > 0)) && !force) return false;
     for (const [name, { waiting, spare }] of this.#queues) {
-      const next = queues.get(name);
-      if (next === undefined) for (const { frame } of waiting) this.#giveUp(frame, 'withdrawn');
-      if (next === undefined) for (const frame of spare) this.#drop(frame, 'withdrawn');
+      if (queues.has(name)) continue;
+      for (const { frame } of waiting) this.#giveUp(frame, 'withdrawn');
+      for (const frame of spare) this.#drop(frame, 'withdrawn');
     }
     this.#config = config;
     this.#queues = queues;
@@ -375,7 +375,6 @@ export class Batcher<F> {
   }
 
   #addSpare(queue: Queue<F>, waiting: Waiting<F>): void {
-    const { wcet, name } = { wcet: queue.config.ladder[0]!, name: queue.config.name };
     const older = waiting.replaces === undefined ? undefined : this.#replaceable.get(waiting.replaces);
     if (older !== undefined) {
       const at = this.#queues.get(older.category)?.spare.indexOf(older) ?? -1;
@@ -383,8 +382,9 @@ export class Batcher<F> {
       this.#drop(older, 'replaced');
     }
     if (this.#spareTime.waiting(waiting.tenant) >= MOST_SPARE) return this.#giveUp(waiting.frame, 'full');
-    const costUs = wcet.at(wcet.largestBatch) / wcet.largestBatch;
-    const spare: Spare<F> = { ...waiting, promised: false, category: name, costUs, startUs: 0, state: 'beyond' };
+    const { name: category, ladder } = queue.config;
+    const costUs = ladder[0]!.at(ladder[0]!.largestBatch) / ladder[0]!.largestBatch;
+    const spare: Spare<F> = { ...waiting, promised: false, category, costUs, startUs: 0, state: 'beyond' };
     if (spare.replaces !== undefined) this.#replaceable.set(spare.replaces, spare);
     if (this.#spareTime.add(spare)) insert(queue.spare, spare);
   }
