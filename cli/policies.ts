@@ -4,12 +4,12 @@ import type { Streams } from '../sched/category.js';
 import { shortestDeadlineUs } from '../sched/category.js';
 import { DynamicBatcher } from '../sched/dynamic-batcher.js';
 import type { Fault } from '../sched/faults.js';
-import type { FrameOffer, Run } from '../sched/frame.js';
+import type { FrameOffer, FrameTerms, Run } from '../sched/frame.js';
+import type { Step } from '../sched/ladder.js';
 import { deepestRung } from '../sched/ladder.js';
 import { simulate as simulatePaper } from '../sched/paper/simulate.js';
 import { chooseWindows } from '../sched/paper/windows.js';
 import { simulate } from '../sched/simulate.js';
-import type { WcetTable } from '../sched/wcet.js';
 import type { DevicePlan } from '../operator/admission/device-plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { streamsOn, tenantKey } from '../operator/admission/request.js';
@@ -33,7 +33,7 @@ export interface PolicyRun {
   readonly plan: DevicePlan;
   readonly cameras: readonly Served[];
   /** Shapes and E by category, the shape asked for first. */
-  readonly ladders: ReadonlyMap<string, readonly { readonly shape: readonly number[]; readonly wcet: WcetTable }[]>;
+  readonly ladders: ReadonlyMap<string, readonly Step[]>;
   readonly adaptation: boolean;
   readonly faults: readonly Fault[];
   readonly arrivals: Iterable<Arrival>;
@@ -77,15 +77,20 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
       return {
         tenant: tenantKey(request),
         promised,
-        deepest: deepestRung(request.minShape, ladders.get(category)!),
+        ...allowed(request, ladders.get(category)!),
         dueUs: atUs + request.deadlineUs - plan.device.ingestUs,
-        late: request.lateFrames === 'Drop' ? 'drop' : 'serve',
       };
     },
     gaveUp: (frames) => frames.forEach(({ frame }) => what.gaveUp(frame)),
     failed: (frames) => frames.forEach(what.failed),
   });
 }
+
+/** What a tenant allows while the device is behind. */
+const allowed = ({ minShape, lateFrames }: TenantRequest, ladder: readonly Step[]): Omit<FrameTerms, 'dueUs'> => ({
+  deepest: deepestRung(minShape, ladder),
+  late: lateFrames === 'Drop' ? 'drop' : 'serve',
+});
 
 /** Windows, np-EDF, and only those tenants whom the paper's admission takes, in their order. */
 function* byPaper({
@@ -133,12 +138,8 @@ function* byPaper({
     arrivals: admitted(),
     faults,
     termsOf: ({ camera, category, atUs }) => {
-      const { minShape, lateFrames, deadlineUs } = cameras[camera]!.request;
-      return {
-        deepest: deepestRung(minShape, ladders.get(category)!),
-        dueUs: atUs + deadlineUs,
-        late: lateFrames === 'Drop' ? 'drop' : 'serve',
-      };
+      const { request } = cameras[camera]!;
+      return { ...allowed(request, ladders.get(category)!), dueUs: atUs + request.deadlineUs };
     },
     dropped: (frames) => frames.forEach(gaveUp),
     failed: (frames) => frames.forEach(failed),
