@@ -367,9 +367,8 @@ export class Agent {
       const atUs = nowUs();
       const key = `${namespace}/${name}`;
       const dueUs = arrivedUs + deadlineUs - Math.min(ANSWER_US, this.#ingestUs);
-      const offer = { category, tenant: key, atUs, promised, deepest, late, dueUs };
-      const replaces = latest && !promised ? { replaces: `${key}/${stream}` } : {};
-      this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer: { ...offer, ...replaces } });
+      const offer = { category, tenant: key, stream, replacesOlder: latest, atUs, promised, deepest, late, dueUs };
+      this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer });
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
     });
   }

@@ -8,6 +8,7 @@ import { benchAgent } from './agent.js';
 import { benchCapacity } from './capacity.js';
 import { benchCluster } from './cluster.js';
 import type { Figure } from './figure.js';
+import { benchGoodput } from './goodput.js';
 import { benchIngest } from './ingest.js';
 import { benchJudge } from './judge.js';
 import { benchSched } from './sched.js';
@@ -15,6 +16,7 @@ import { benchSched } from './sched.js';
 const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   sched: benchSched,
   capacity: benchCapacity,
+  goodput: benchGoodput,
   judge: benchJudge,
   adaptation: benchAdaptation,
   agent: benchAgent,

@@ -256,10 +256,13 @@ describe('spare time', () => {
   };
 
   /** Frames of several tenants at so many a second, all within 100 ms; answered in time, by tenant. */
-  function share(rates: Record<string, number>, seconds = 10, extra: Partial<FrameOffer> = {}): Record<string, number> {
+  function share(
+    rates: Record<string, number>,
+    extra: (name: string) => Partial<FrameOffer> = () => ({}),
+  ): Record<string, number> {
     const names = Object.keys(rates);
     const arrivals = names.flatMap((_, camera) =>
-      Array.from({ length: Math.floor(rates[names[camera]!]! * seconds) }, (__, k) => ({
+      Array.from({ length: Math.floor(rates[names[camera]!]! * 10) }, (__, k) => ({
         atUs: Math.floor((k * 1e6) / rates[names[camera]!]!) + camera,
         category: 'c',
         camera,
@@ -276,7 +279,7 @@ describe('spare time', () => {
         deepest: 0,
         late: 'drop',
         dueUs: atUs + 100_000,
-        ...extra,
+        ...extra(names[camera]!),
       }),
     }))
       for (const { camera, atUs } of run.frames) if (endUs <= atUs + 100_000) inTime[names[camera]!]!++;
@@ -293,6 +296,16 @@ describe('spare time', () => {
     const { kept, modest, flood } = share({ kept: 30, modest: fair * 0.95, flood: 20 * fair });
     expect(kept).toBe(300);
     expect(modest).toBeGreaterThanOrEqual(0.9 * 10 * 0.95 * fair);
+    expect(flood).toBeGreaterThan(0);
+  });
+
+  test('the streams of one tenant take turns', () => {
+    const capacity = (8 * 1e6) / wcet.at(8);
+    const { modest, flood } = share({ modest: 0.4 * capacity, flood: 20 * capacity }, (name) => ({
+      tenant: 'both',
+      stream: name,
+    }));
+    expect(modest).toBeGreaterThanOrEqual(0.9 * 10 * 0.4 * capacity);
     expect(flood).toBeGreaterThan(0);
   });
 
@@ -317,7 +330,15 @@ describe('spare time', () => {
 
   test('the newest spare frame of a stream replaces those that wait, where its tenant wants that', () => {
     const batcher = new Batcher<number>(config);
-    const offer = { category: 'c', tenant: 'x', promised: false, deepest: 0, late: 'drop' as const, replaces: 'x/1' };
+    const offer = {
+      category: 'c',
+      tenant: 'x',
+      promised: false,
+      deepest: 0,
+      late: 'drop' as const,
+      stream: '1',
+      replacesOlder: true,
+    };
     for (let i = 0; i < 5; i++) batcher.arrive(i, { ...offer, atUs: i, dueUs: 500_000 });
     const { run, givenUp } = batcher.next(10);
     expect(run?.frames).toEqual([4]);

@@ -1,31 +1,16 @@
 import { Adaptation } from './adaptation.js';
-import type { Streams } from './category.js';
 import type { FrameOffer, GivenUp, GivenUpBecause, Run, Waiting } from './frame.js';
 import { insert } from './frame.js';
-import type { Lane, PromisedStreams } from './guard.js';
-import { latestStartUs, slackUs } from './guard.js';
-import { Policer } from './policer.js';
+import { slackUs } from './guard.js';
+import type { BatchCategory, Queue } from './queue.js';
+import { queueOf, urgency, waitingOf } from './queue.js';
 import type { Part } from './rescue.js';
 import { rescue } from './rescue.js';
-import type { Visit } from './rounds.js';
-import type { Spare } from './spare.js';
 import { SpareTime } from './spare.js';
 import type { Sequence } from './table.js';
 import { sequenceOf } from './table.js';
-import type { WcetTable } from './wcet.js';
 
 const { max, min } = Math;
-
-/** A category as programmed into a device. */
-export interface BatchCategory {
-  readonly name: string;
-  /** E at the full shape and at the smaller ones that frames may be degraded to, largest first. */
-  readonly ladder: readonly WcetTable[];
-  /** How it is visited, where frames of it were promised. */
-  readonly visit?: Visit | undefined;
-  /** What was promised, by tenant. */
-  readonly promised: ReadonlyMap<string, Streams>;
-}
 
 export interface BatcherConfig {
   readonly categories: readonly BatchCategory[];
@@ -43,27 +28,16 @@ export interface Decision<F> {
   readonly givenUp: readonly GivenUp<F>[];
 }
 
+/** A visit, and the place in the sequence after it. */
+interface Upcoming<F> {
+  readonly queue: Queue<F>;
+  readonly after: number;
+}
+
 /** An answer that is overdue by this long is not wanted any more. */
 const LONGEST_LATENESS_US = 2_000_000;
-/** Frames without a deadline are as urgent as if they had this one, and are given up after that one. */
-const URGENCY_WITHOUT_DEADLINE_US = 1_000_000;
-const PATIENCE_WITHOUT_DEADLINE_US = 10_000_000;
-/** Runs usually take less than their WCET: only what even such a run could not save is hopeless. */
-const HOPEFUL = 0.85;
-/** Spare frames of a tenant that may wait. */
-const MOST_SPARE = 64;
 /** Spare frames that no slack holds now are looked at again after this long. */
 const LOOK_AGAIN_US = 1000;
-
-/** A category with its frames. */
-interface Queue<F> extends Lane {
-  readonly config: BatchCategory;
-  readonly streamsOf: Map<string, PromisedStreams & { readonly terms: Streams }>;
-  /** Promised frames, the most urgent first. */
-  waiting: Waiting<F>[];
-  /** Spare frames within their tenants' shares, the most urgent first. */
-  spare: Spare<F>[];
-}
 
 /**
  * The DisBatcher of this project, as a state machine: events with their times in, decisions out, no clock. Eager, guarded
@@ -78,8 +52,7 @@ export class Batcher<F> {
   #lanes: Queue<F>[] = [];
   #sequence: Sequence = sequenceOf([], []);
   #turn = 0;
-  readonly #spareTime = new SpareTime<F>();
-  readonly #replaceable = new Map<string, Spare<F>>();
+  readonly #spareTime = new SpareTime<F>((frame, why) => this.#giveUp(frame, why));
   #adaptation: Adaptation | undefined;
   #running: { readonly run: Run<F>; readonly sinceUs: number } | undefined;
   /** The second part of a batch that was split, to be run right after the first. */
@@ -102,19 +75,13 @@ export class Batcher<F> {
   arrive(frame: F, offer: FrameOffer): void {
     const queue = this.#queues.get(offer.category);
     if (queue === undefined) return this.#giveUp(frame, 'withdrawn');
-    const { dueUs, atUs } = offer;
-    const endless = dueUs === Infinity;
-    const waiting = {
-      ...offer,
-      frame,
-      orderUs: endless ? atUs + URGENCY_WITHOUT_DEADLINE_US : dueUs,
-      giveUpUs: endless ? atUs + PATIENCE_WITHOUT_DEADLINE_US : dueUs - quickestUs(queue.config, offer.deepest),
-    };
     // The guard counts with what was admitted: what comes faster, or was held up on its way, must not crowd others out.
     const streams = offer.promised ? queue.streamsOf.get(offer.tenant) : undefined;
-    if (streams?.policer.offer(atUs).accepted !== true) return this.#addSpare(queue, waiting);
+    const { atUs } = offer;
+    if (streams?.policer.offer(atUs).accepted !== true)
+      return this.#addSpare(queue, waitingOf(frame, offer, queue, undefined));
     if (queue.waiting.length === 0) queue.latestUs = max(queue.latestUs, atUs + queue.gapUs);
-    insert(queue.waiting, { ...waiting, orderUs: max(dueUs, atUs + streams.deadlineUs) });
+    insert(queue.waiting, waitingOf(frame, offer, queue, streams.deadlineUs));
   }
 
   /** The run that `next` asked for has ended. */
@@ -138,7 +105,7 @@ export class Batcher<F> {
       this.#clear(nowUs);
       const urgent = this.#mostUrgent();
       if (urgent === undefined) break;
-      const attempt = this.#eagerly(urgent, nowUs) ?? this.#visit(nowUs) ?? this.#anySpare(urgent, nowUs);
+      const attempt = this.#eagerly(urgent, nowUs) ?? this.#visit(nowUs) ?? this.#whatFits(nowUs);
       if (attempt === 'nothing') continue; // frames were given up instead
       sparesWait = attempt === undefined;
       if (attempt === undefined) break;
@@ -165,7 +132,12 @@ export class Batcher<F> {
    */
   reconfigure(config: BatcherConfig, nowUs: number, force = false): boolean {
     if (this.#running !== undefined || this.#rest !== undefined) return false;
-    const queues = new Map(config.categories.map((each) => [each.name, this.#queueOf(each, nowUs)]));
+    const queues = new Map(
+      config.categories.map((each) => {
+        const { name } = each;
+        return [name, queueOf(each, this.#spareTime.of(name), this.#queues.get(name), nowUs)];
+      }),
+    );
     const lanes = [...queues.values()].filter(({ config: { visit } }) => visit !== undefined);
     const turns = lanes.map(({ config: { visit } }) => visit!);
     const sequence = sequenceOf(
@@ -180,10 +152,10 @@ export class Batcher<F> {
       ([name, { waiting }]) => waiting.length > 0 && queues.get(name)?.config.visit === undefined,
     );
     if ((leaving || (turn === -1 && lanes.length > 0)) && !force) return false;
-    for (const [name, { waiting, spare }] of this.#queues) {
+    for (const [name, { waiting }] of this.#queues) {
       if (queues.has(name)) continue;
       for (const { frame } of waiting) this.#giveUp(frame, 'withdrawn');
-      for (const frame of spare) this.#drop(frame, 'withdrawn');
+      this.#spareTime.withdraw(name);
     }
     this.#config = config;
     this.#queues = queues;
@@ -198,51 +170,14 @@ export class Batcher<F> {
     return true;
   }
 
-  /** A category's queue under a new configuration, with what waits; streams whose terms are the same keep their policers. */
-  #queueOf(config: BatchCategory, nowUs: number): Queue<F> {
-    const before = this.#queues.get(config.name);
-    const streamsOf = new Map(
-      [...config.promised].map(([tenant, terms]) => {
-        const known = before?.streamsOf.get(tenant);
-        const same = known !== undefined && sameTerms(known.terms, terms);
-        const policer = same ? known.policer : new Policer(terms.count, terms.periodUs, terms.jitterUs);
-        return [tenant, { policer, terms, deadlineUs: terms.deadlineUs }];
-      }),
-    );
-    const { visit } = config;
-    const queue: Queue<F> = {
-      config,
-      streamsOf,
-      streams: [...streamsOf.values()],
-      quota: visit?.quota ?? 0,
-      gapUs: visit?.gapUs ?? Infinity,
-      costUs: visit === undefined ? 0 : config.ladder[0]!.at(visit.quota),
-      waiting: before === undefined ? [] : [...before.waiting],
-      spare: before === undefined ? [] : [...before.spare],
-      latestUs: -Infinity,
-      askAgainUs: -Infinity,
-    };
-    if (visit !== undefined)
-      queue.latestUs = queue.waiting.length === 0 ? nowUs + visit.gapUs : latestStartUs(queue, nowUs);
-    return queue;
-  }
-
   /** Gives up what cannot be in time any more, and hands out spare frames whose share has come. */
   #clear(nowUs: number): void {
-    for (const queue of this.#queues.values()) {
-      const promised = this.#adaptation === undefined ? [] : queue.waiting;
-      for (let head = promised[0]; head !== undefined && head.giveUpUs < nowUs; head = promised[0]) {
-        promised.shift();
-        this.#tooLate(queue, head);
-      }
-      for (let head = queue.spare[0]; head !== undefined && head.giveUpUs < nowUs; head = queue.spare[0]) {
-        queue.spare.shift();
-        this.#drop(head, 'late');
-      }
-    }
-    for (const frame of this.#spareTime.hopeless(nowUs)) this.#drop(frame, 'late');
-    for (const frame of this.#spareTime.due(false)) this.#release(frame);
-    if (this.#mostUrgent() === undefined) for (const frame of this.#spareTime.due(true)) this.#release(frame);
+    if (this.#adaptation !== undefined)
+      for (const queue of this.#queues.values())
+        while (queue.waiting.length > 0 && queue.waiting[0]!.giveUpUs < nowUs)
+          this.#tooLate(queue, queue.waiting.shift()!);
+    this.#spareTime.update(nowUs);
+    if (this.#mostUrgent() === undefined) this.#spareTime.advance();
   }
 
   #mostUrgent(): Queue<F> | undefined {
@@ -254,68 +189,72 @@ export class Batcher<F> {
     return first;
   }
 
-  /** The most urgent frames of a category, as many as slack holds and as keep the first in time. */
-  #eagerly(queue: Queue<F>, nowUs: number): Run<F> | 'nothing' | undefined {
+  /**
+   * The most urgent frames of a category, as many as keep the first in time, if slack holds that; with `fewer` as many
+   * of them as it holds.
+   */
+  #eagerly(queue: Queue<F>, nowUs: number, fewer = false): Run<F> | 'nothing' | undefined {
     if (this.#config.eager === false && queue.waiting.length > 0) return undefined;
-    const wcet = queue.config.ladder[0]!;
+    const { wcet } = queue;
     const most = min(wcet.largestBatch, queue.waiting.length + queue.spare.length);
     const pace = this.#paceOf(queue);
     const wanted = max(1, wcet.largestWithin((urgency(queue) - nowUs) / pace, most));
     const count = wcet.largestWithin(this.slackUs(nowUs, wcet.at(wanted) * pace) / pace, wanted);
-    if (count === 0) {
+    if (count === 0 || (count < wanted && !fewer)) {
       if (pace > 1) this.#adaptation!.feared(queue.config.name);
       return undefined;
     }
-    const upcoming = this.#upcoming();
+    const next = this.#upcoming();
     const waited = queue.waiting.length;
     const batch = this.#take(queue, count);
-    if (queue.waiting.length === 0 || waited - queue.waiting.length >= queue.quota) {
+    const promised = waited - queue.waiting.length;
+    if (queue.waiting.length === 0 || promised >= queue.quota) {
       // As good as a visit; where it was the category's own turn, that is over if the others can wait for so long.
       this.#visited(queue, nowUs);
-      if (upcoming?.queue === queue && wcet.at(count) <= this.#roomUs(queue, upcoming.after, nowUs, wcet.at(count)))
-        this.#turn = upcoming.after;
+      if (next?.queue === queue && wcet.at(count) <= this.#roomUs(next, promised, count, nowUs))
+        this.#turn = next.after;
     }
     return this.#shape(queue, batch, 'eager', nowUs);
   }
 
-  /** The visit whose turn it is: promised frames first, spare ones that it keeps in time up to the quota. */
+  /** The visit whose turn it is: promised frames first, then spare ones that it keeps in time. */
   #visit(nowUs: number): Run<F> | 'nothing' | undefined {
     const next = this.#upcoming();
     if (next === undefined) return undefined;
     const { queue, after } = next;
-    const wcet = queue.config.ladder[0]!;
-    const batch = queue.waiting.splice(0, queue.quota);
+    const { wcet, quota, spare } = queue;
+    const batch = queue.waiting.splice(0, quota);
     this.#visited(queue, nowUs);
-    const most = min(batch.length + queue.spare.length, max(queue.quota, wcet.largestBatch));
-    const roomUs = most === batch.length ? 0 : this.#roomUs(queue, after, nowUs, wcet.at(most));
+    const most = min(batch.length + spare.length, max(quota, wcet.largestBatch));
+    const roomUs = this.#roomUs(next, batch.length, most, nowUs);
     let dueUs = batch.reduce((least, { orderUs }) => min(least, orderUs), Infinity);
-    for (let at = 0; at < queue.spare.length && batch.length < most;) {
+    for (let at = 0; at < spare.length && batch.length < most;) {
       const costUs = wcet.at(batch.length + 1);
-      const spare = queue.spare[at]!;
+      const { dueUs: ownUs } = spare[at]!;
       if (costUs > roomUs || nowUs + costUs > dueUs) break;
-      if (nowUs + costUs > spare.dueUs) at++;
+      if (nowUs + costUs > ownUs) at++;
       else {
-        batch.push(this.#serve(queue.spare.splice(at, 1)[0]!));
-        dueUs = min(dueUs, spare.dueUs);
+        batch.push(this.#spareTime.take(queue.config.name, at));
+        dueUs = min(dueUs, ownUs);
       }
     }
     this.#turn = after;
     return this.#shape(queue, batch, 'visit', nowUs);
   }
 
-  /** Spare frames of any other category that slack holds. */
-  #anySpare(tried: Queue<F>, nowUs: number): Run<F> | 'nothing' | undefined {
-    const others = [...this.#queues.values()].filter((queue) => queue !== tried && queue.spare.length > 0);
-    others.sort((a, b) => urgency(a) - urgency(b));
-    for (const queue of others) {
-      const run = this.#eagerly(queue, nowUs);
+  /** Spare frames of any category, as many as slack holds. */
+  #whatFits(nowUs: number): Run<F> | 'nothing' | undefined {
+    const spare = [...this.#queues.values()].filter((queue) => queue.spare.length > 0);
+    spare.sort((a, b) => urgency(a) - urgency(b));
+    for (const queue of spare) {
+      const run = this.#eagerly(queue, nowUs, true);
       if (run !== undefined) return run;
     }
     return undefined;
   }
 
   /** The first visit from the turn on that finds promised frames waiting, and the place after it. */
-  #upcoming(): { readonly queue: Queue<F>; readonly after: number } | undefined {
+  #upcoming(): Upcoming<F> | undefined {
     const { visits } = this.#sequence;
     for (let i = 0; i < visits.length; i++) {
       const at = (this.#turn + i) % visits.length;
@@ -325,10 +264,12 @@ export class Batcher<F> {
     return undefined;
   }
 
-  /** How long a visit of a category may take that the turn is behind then: E(quota) always, more where slack holds that. */
-  #roomUs({ costUs }: Queue<F>, after: number, nowUs: number, wantedUs: number): number {
-    if (wantedUs <= costUs) return costUs;
-    return max(costUs, slackUs(this.#lanes, this.#sequence, after, nowUs, wantedUs));
+  /** How long a visit in its turn may take: what its promised frames were counted with, more where slack behind it holds that. */
+  #roomUs({ queue, after }: Upcoming<F>, promised: number, wanted: number, nowUs: number): number {
+    const { wcet, quota } = queue;
+    const countedUs = wcet.at(min(promised, quota));
+    if (wcet.at(wanted) <= countedUs) return countedUs;
+    return max(countedUs, slackUs(this.#lanes, this.#sequence, after, nowUs, wcet.at(wanted)));
   }
 
   #visited(queue: Queue<F>, nowUs: number): void {
@@ -336,12 +277,12 @@ export class Batcher<F> {
   }
 
   /** Takes a category's most urgent frames, promised or spare. */
-  #take({ waiting, spare }: Queue<F>, count: number): Waiting<F>[] {
+  #take({ waiting, spare, config: { name } }: Queue<F>, count: number): Waiting<F>[] {
     const batch: Waiting<F>[] = [];
     let promised = 0;
     while (batch.length < count) {
       const own = waiting[promised];
-      if (own === undefined || own.orderUs > (spare[0]?.orderUs ?? Infinity)) batch.push(this.#serve(spare.shift()!));
+      if (own === undefined || own.orderUs > (spare[0]?.orderUs ?? Infinity)) batch.push(this.#spareTime.take(name));
       else batch.push(waiting[promised++]!);
     }
     waiting.splice(0, promised);
@@ -374,50 +315,15 @@ export class Batcher<F> {
     return max(1, this.#adaptation?.strain(config.name).pace ?? 1);
   }
 
-  #addSpare(queue: Queue<F>, waiting: Waiting<F>): void {
-    const older = waiting.replaces === undefined ? undefined : this.#replaceable.get(waiting.replaces);
-    if (older !== undefined) {
-      const at = this.#queues.get(older.category)?.spare.indexOf(older) ?? -1;
-      if (at >= 0) this.#queues.get(older.category)!.spare.splice(at, 1);
-      this.#drop(older, 'replaced');
-    }
-    if (this.#spareTime.waiting(waiting.tenant) >= MOST_SPARE) return this.#giveUp(waiting.frame, 'full');
-    const { name: category, ladder } = queue.config;
-    const costUs = ladder[0]!.at(ladder[0]!.largestBatch) / ladder[0]!.largestBatch;
-    const spare: Spare<F> = { ...waiting, promised: false, category, costUs, startUs: 0, state: 'beyond' };
-    if (spare.replaces !== undefined) this.#replaceable.set(spare.replaces, spare);
-    if (this.#spareTime.add(spare)) insert(queue.spare, spare);
-  }
-
-  /** A spare frame whose share has come joins its category's. */
-  #release(spare: Spare<F>): void {
-    const queue = this.#queues.get(spare.category);
-    if (queue === undefined) this.#drop(spare, 'withdrawn');
-    else insert(queue.spare, spare);
-  }
-
-  #serve(spare: Spare<F>): Waiting<F> {
-    this.#spareTime.served(spare);
-    this.#forget(spare);
-    return spare;
-  }
-
-  #drop(spare: Spare<F>, why: GivenUpBecause): void {
-    this.#spareTime.dropped(spare);
-    this.#forget(spare);
-    this.#giveUp(spare.frame, why);
-  }
-
-  #forget(spare: Spare<F>): void {
-    if (spare.replaces !== undefined && this.#replaceable.get(spare.replaces) === spare)
-      this.#replaceable.delete(spare.replaces);
+  #addSpare({ wcet }: Queue<F>, waiting: Waiting<F>): void {
+    this.#spareTime.add(waiting, wcet.at(wcet.largestBatch) / wcet.largestBatch);
   }
 
   /** A frame that cannot be in time any more is answered when nobody else is kept waiting, or not at all. */
-  #tooLate(queue: Queue<F>, { replaces: _, ...waiting }: Waiting<F>): void {
+  #tooLate(queue: Queue<F>, waiting: Waiting<F>): void {
     if (waiting.late === 'drop') return this.#giveUp(waiting.frame, 'late');
     const giveUpUs = waiting.dueUs + LONGEST_LATENESS_US;
-    this.#addSpare(queue, { ...waiting, dueUs: Infinity, orderUs: giveUpUs, giveUpUs });
+    this.#addSpare(queue, { ...waiting, replacesOlder: false, dueUs: Infinity, orderUs: giveUpUs, giveUpUs });
   }
 
   #giveUp(frame: F, why: GivenUpBecause): void {
@@ -433,16 +339,3 @@ export class Batcher<F> {
 }
 
 const NOTHING: readonly never[] = [];
-
-/** How urgent a category's most urgent frame is. */
-function urgency({ waiting, spare }: Queue<unknown>): number {
-  return min(waiting[0]?.orderUs ?? Infinity, spare[0]?.orderUs ?? Infinity);
-}
-
-/** What one frame takes at least, at the smallest shape that it allows. */
-function quickestUs({ ladder }: BatchCategory, deepest: number): number {
-  return HOPEFUL * ladder[min(deepest, ladder.length - 1)]!.at(1);
-}
-
-const sameTerms = (a: Streams, b: Streams): boolean =>
-  a.count === b.count && a.periodUs === b.periodUs && a.jitterUs === b.jitterUs && a.deadlineUs === b.deadlineUs;

@@ -19,8 +19,10 @@ export interface FrameOffer extends FrameTerms {
   readonly atUs: number;
   /** Whether it is one of those that its tenant was promised. */
   readonly promised: boolean;
-  /** The newest waiting spare frame of a stream replaces older ones that carry the same name. */
-  readonly replaces?: string;
+  /** Which of its tenant's streams it belongs to, where that is known: their spare frames take turns. */
+  readonly stream?: string;
+  /** As a spare frame it takes the place of an older one of its stream that waits. */
+  readonly replacesOlder?: boolean;
 }
 
 /** Why a frame gets no answer: it cannot be in time any more, its category is gone, a newer one took its place, or its tenant has too many waiting. */
@@ -48,17 +50,19 @@ export interface Run<F> {
 /** A frame that waits for the device. */
 export interface Waiting<F> extends FrameTerms {
   readonly frame: F;
+  readonly category: string;
   readonly tenant: string;
   readonly promised: boolean;
   /** Who comes first: the deadline, where there is one. */
   readonly orderUs: number;
   /** When it is given up if it has not begun to run, given what one frame takes at least. */
   readonly giveUpUs: number;
-  readonly replaces?: string | undefined;
+  readonly stream: string;
+  readonly replacesOlder: boolean;
 }
 
 /** Puts a frame in its place by urgency; most come in order, so the place is looked for from the end. */
-export function insert<F>(queue: Waiting<F>[], waiting: Waiting<F>): void {
+export function insert<W extends { readonly orderUs: number }>(queue: W[], waiting: W): void {
   let at = queue.length;
   while (at > 0 && queue[at - 1]!.orderUs > waiting.orderUs) at--;
   queue.splice(at, 0, waiting);

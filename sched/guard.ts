@@ -14,11 +14,16 @@ export interface Lane {
   readonly quota: number;
   /** W. */
   readonly gapUs: number;
+  /** E(n); E(0) is 0. */
+  readonly costAt: (frames: number) => number;
   /** E(quota). */
   readonly costUs: number;
   /** Its promised frames that wait, the most urgent first. */
   readonly waiting: readonly { readonly orderUs: number }[];
   readonly streams: Iterable<PromisedStreams>;
+  /** Their shortest and their longest deadline. */
+  readonly shortestUs: number;
+  readonly longestUs: number;
   /**
    * If its next visit starts by then, and further ones at most W apart while frames wait, none of its frames is late
    * (docs/theory.md, Lemmas 3 and 4).
@@ -28,29 +33,37 @@ export interface Lane {
   askAgainUs: number;
 }
 
-/** Frames that are looked at for one answer; with more of them the cheap bound has to do. */
-const MOST_FRAMES = 768;
-/** A lane that needs more is asked again after so many gaps: its visits hardly keep up with its frames, so there is little to find. */
-const PATIENCE_GAPS = 1;
+/** Frames that are looked at for one answer; where it would take more, the cheap bound has to do. */
+const MOST_FRAMES = 4096;
+/** Looking at a frame takes some 10 ns: an answer is not asked for again before a hundred times as long. */
+const REST_US = 1;
 /** Where no frame can come for this long, it need not be known when one does. */
 const FAR_AHEAD_US = 1_000_000;
 
 const dues = new Float64Array(MOST_FRAMES);
+const sorted = new Float64Array(MOST_FRAMES);
+const CELLS = 1024;
+const placeOf = new Uint32Array(CELLS + 1);
+/** By lane, for one question at a time: what it leaves, and how often it is visited before another one. */
+let leftUs = new Float64Array(16);
+let visitsOf = new Uint32Array(16);
 
 /**
  * The latest instant at which a lane's next visit may start, by its frames' own deadlines: those that wait and those
  * that its streams' policers could still let pass. It looks ahead until the lane has surely been empty once, which is as
  * far as the proof asks (docs/theory.md, Lemma 4).
  *
- * @returns -Infinity when that would take more than `mostFrames`
+ * @param effort how many frames may be looked at; what was is taken off
+ * @returns -Infinity when that would take more
  */
-export function latestStartUs(lane: Lane, nowUs: number, mostFrames = MOST_FRAMES): number {
+export function latestStartUs(lane: Lane, nowUs: number, effort = { frames: MOST_FRAMES }): number {
   const { quota, gapUs, costUs } = lane;
-  for (let aheadUs = 2 * gapUs; ; aheadUs *= 2) {
-    const count = collect(lane, nowUs, nowUs + aheadUs, mostFrames);
+  for (let aheadUs = gapUs + min(max(gapUs, lane.shortestUs), FAR_AHEAD_US); ; aheadUs *= 2) {
+    const count = collect(lane, nowUs, nowUs + aheadUs, effort.frames);
+    effort.frames -= count ?? effort.frames;
     if (count === undefined) return -Infinity;
     if (count === 0 && aheadUs >= FAR_AHEAD_US) return nowUs + aheadUs;
-    const sorted = dues.subarray(0, count).sort();
+    sort(count, nowUs, aheadUs + lane.longestUs);
     let leftUs = Infinity;
     for (let i = 0, visits = 0; i < count; i += quota, visits++)
       leftUs = min(leftUs, sorted[i]! - nowUs - costUs - gapUs * visits);
@@ -72,10 +85,52 @@ function collect({ waiting, streams }: Lane, nowUs: number, untilUs: number, mos
   return count;
 }
 
+/** Sorts `dues`, spread over a time, into `sorted`: first by the cell of time, then within each. */
+function sort(count: number, fromUs: number, spreadUs: number): void {
+  const cellOf = (us: number): number => max(0, min(CELLS - 1, floor(((us - fromUs) / spreadUs) * CELLS)));
+  placeOf.fill(0);
+  for (let i = 0; i < count; i++) placeOf[cellOf(dues[i]!) + 1]!++;
+  for (let cell = 0; cell < CELLS; cell++) placeOf[cell + 1]! += placeOf[cell]!;
+  for (let i = 0; i < count; i++) sorted[placeOf[cellOf(dues[i]!)]!++] = dues[i]!;
+  for (let i = 1; i < count; i++) {
+    const due = sorted[i]!;
+    let at = i;
+    for (; at > 0 && sorted[at - 1]! > due; at--) sorted[at] = sorted[at - 1]!;
+    sorted[at] = due;
+  }
+}
+
+/**
+ * The most that the visits from `position` to before a lane's next one can take: E(quota) each, or less where by its
+ * latest start no more frames of theirs can be there (docs/theory.md, Theorem 3).
+ */
+function beforeUs(
+  lanes: readonly Lane[],
+  { visits }: Sequence,
+  position: number,
+  until: number,
+  nowUs: number,
+): number {
+  visitsOf.fill(0, 0, lanes.length);
+  for (let at = position; visits[at] !== until; at = (at + 1) % visits.length) visitsOf[visits[at]!]!++;
+  let sumUs = 0;
+  for (const [c, { quota, costUs, costAt, waiting, streams }] of lanes.entries()) {
+    const most = visitsOf[c]! * quota;
+    let frames = min(waiting.length, most);
+    for (const { policer } of streams) {
+      if (frames >= most) break;
+      frames += policer.mostBy(nowUs, lanes[until]!.latestUs);
+    }
+    if (frames >= most) sumUs += visitsOf[c]! * costUs;
+    else sumUs += min(visitsOf[c]!, frames) * costAt(min(frames, quota));
+  }
+  return sumUs;
+}
+
 /**
  * The guard: how long the device may do something else from now on before the visits, from `position` in the sequence
- * on, go on, such that no promised frame becomes late (docs/theory.md, Theorem 3). The cheap bound of each lane first,
- * the exact one of those that leave less than `wantedUs`.
+ * on, go on, such that no promised frame becomes late (docs/theory.md, Theorem 3). The cheap bounds of each lane first,
+ * the exact ones of those that leave less than `wantedUs`.
  *
  * @returns at least what is left, where that is less than wanted; may be negative after an overrun
  */
@@ -86,18 +141,29 @@ export function slackUs(
   nowUs: number,
   wantedUs: number,
 ): number {
-  let leastUs = Infinity;
-  let frames = MOST_FRAMES;
-  for (const [c, lane] of lanes.entries()) {
-    const beforeUs = nowUs + sequence.untilUs(position, c);
+  if (leftUs.length < lanes.length)
+    [leftUs, visitsOf] = [new Float64Array(2 * lanes.length), new Uint32Array(2 * lanes.length)];
+  const effort = { frames: MOST_FRAMES };
+  for (let c = 0; c < lanes.length; c++) {
+    const lane = lanes[c]!;
+    const onTurnUs = nowUs + sequence.untilUs(position, c);
     if (lane.waiting.length === 0) lane.latestUs = max(lane.latestUs, nowUs + lane.gapUs);
-    if (lane.latestUs - beforeUs < wantedUs && nowUs >= lane.askAgainUs && frames > 0) {
-      const exactUs = latestStartUs(lane, nowUs, frames);
+    if (lane.latestUs - onTurnUs < wantedUs && nowUs >= lane.askAgainUs && effort.frames > 0) {
+      const before = effort.frames;
+      const exactUs = latestStartUs(lane, nowUs, effort);
       lane.latestUs = max(lane.latestUs, exactUs);
-      lane.askAgainUs = exactUs === -Infinity ? nowUs + PATIENCE_GAPS * lane.gapUs : nowUs + 1;
-      frames -= lane.waiting.length + 1;
+      // Where it would take too much, its visits hardly keep up with its frames: there is little to find.
+      const restUs = 1 + REST_US * (before - effort.frames);
+      lane.askAgainUs = nowUs + (exactUs === -Infinity ? max(lane.gapUs, restUs) : restUs);
     }
-    leastUs = min(leastUs, lane.latestUs - beforeUs);
+    leftUs[c] = lane.latestUs - onTurnUs;
   }
-  return leastUs;
+  // Which lane leaves least, until that is one whose visits before it were counted by the frames that there are for them.
+  for (let counted = -1; ;) {
+    let [least, leastUs] = [-1, Infinity];
+    for (let c = 0; c < lanes.length; c++) if (leftUs[c]! < leastUs) [least, leastUs] = [c, leftUs[c]!];
+    if (least === counted || leastUs >= wantedUs) return leastUs;
+    counted = least;
+    leftUs[least] = lanes[least]!.latestUs - nowUs - beforeUs(lanes, sequence, position, least, nowUs);
+  }
 }

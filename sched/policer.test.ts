@@ -59,4 +59,19 @@ describe('policing', () => {
       { numRuns: 50 },
     );
   });
+
+  test('counts as many frames that could come as it names instants for them', () => {
+    fc.assert(
+      fc.property(tenant, fc.nat(200_000), ({ count, periodUs, jitterUs, seed }, aheadUs) => {
+        const random = seededRandom(seed);
+        const policer = new Policer(count, periodUs, jitterUs);
+        const into = new Float64Array(5000);
+        for (let nowUs = 0, i = 0; i < 50; i++) {
+          nowUs += Math.floor((random() * periodUs) / count);
+          policer.offer(nowUs);
+          expect(policer.mostBy(nowUs, nowUs + aheadUs)).toBe(policer.possible(nowUs, nowUs + aheadUs, into));
+        }
+      }),
+    );
+  });
 });

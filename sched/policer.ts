@@ -1,4 +1,4 @@
-const { max } = Math;
+const { floor, max } = Math;
 
 export type Policed = { readonly accepted: true } | { readonly accepted: false; readonly retryAfterUs: number };
 
@@ -29,6 +29,16 @@ export class Policer {
     this.#expectedUs[this.#oldest] = max(nowUs, expectedUs) + this.#periodUs;
     this.#oldest = (this.#oldest + 1) % this.#expectedUs.length;
     return { accepted: true };
+  }
+
+  /** How many frames could be accepted from `nowUs` to `untilUs` at most. */
+  mostBy(nowUs: number, untilUs: number): number {
+    let count = 0;
+    for (const expectedUs of this.#expectedUs) {
+      if (max(nowUs, expectedUs - this.#jitterUs) > untilUs) continue;
+      count += 1 + max(0, floor((untilUs + this.#jitterUs - max(nowUs, expectedUs)) / this.#periodUs));
+    }
+    return count;
   }
 
   /**
