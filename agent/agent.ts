@@ -1,3 +1,5 @@
+import type { Encoding, IngestCosts } from '../api/ingest.js';
+import { ingestUsOf } from '../api/ingest.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { GivenUpBecause } from '../sched/frame.js';
 import type { Step } from '../sched/ladder.js';
@@ -11,6 +13,7 @@ import { frameBytes } from './device/frames.js';
 import type { SupervisorListener } from './device/supervisor.js';
 import { SupervisedDevice } from './device/supervisor.js';
 import { imageInput } from './ingest/image.js';
+import { IngestWatch } from './profile/ingest-watch.js';
 import { AgentMetrics } from './metrics.js';
 import type { ProfileStatus, ScheduleDevice } from './recheck.js';
 import { promisedOf, recheck } from './recheck.js';
@@ -124,7 +127,9 @@ export class Agent {
   #lastId = 0;
   /** Categories whose gaps are exported. */
   #visited: string[] = [];
-  #ingestUs = 0;
+  #costs: IngestCosts = {};
+  /** What live frames take to be made ready. */
+  readonly ingest = new IngestWatch();
   /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
   onChange: (change: Change) => void = () => undefined;
 
@@ -226,7 +231,7 @@ export class Agent {
 
   /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
   async apply(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
-    this.#ingestUs = profile.ingestUs ?? 0;
+    this.#costs = profile;
     const served = new Map<string, TenantTerms>();
     const { visits } = recheck(schedule, profile);
     const categories = categoriesOf(schedule).map((category): ProgramCategory => {
@@ -234,7 +239,7 @@ export class Agent {
       const { ladder, termsOf } = this.#ladderOf(category, profile);
       for (const tenant of tenants) served.set(`${tenant.namespace}.${tenant.name}`, termsOf(tenant));
       this.#growPools(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType));
-      const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, this.#ingestUs)];
+      const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, profile)];
       const overheadUs = profile.dispatchOverheadUs ?? 0;
       return { name, model: category.model, ladder, overheadUs, visit: visits.get(name), promised };
     });
@@ -342,7 +347,7 @@ export class Agent {
   }
 
   /** Submits a frame; its slot is taken care of from here on. */
-  async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, stream = ''): Promise<Answer> {
+  async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, encoding: Encoding, stream = ''): Promise<Answer> {
     const { category, model, deepest, late, deadlineUs, namespace, name, latest } = tenant.terms;
     const { promised } = slot;
     const objection =
@@ -366,10 +371,11 @@ export class Agent {
       this.metrics.queueDepth.inc({ device: `${this.index}`, category });
       const atUs = nowUs();
       const key = `${namespace}/${name}`;
-      const dueUs = arrivedUs + deadlineUs - Math.min(ANSWER_US, this.#ingestUs);
+      const dueUs = arrivedUs + deadlineUs - Math.min(ANSWER_US, ingestUsOf(this.#costs, encoding));
       const offer = { category, tenant: key, stream, replacesOlder: latest, atUs, promised, deepest, late, dueUs };
       this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer });
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
+      if (promised) this.ingest.note(encoding, atUs - arrivedUs);
     });
   }
 

@@ -44,7 +44,9 @@ export class Devices {
       const agent = await Agent.start(device, { index, metrics, adaptation, patient });
       if (agent.gone !== undefined)
         options.log.error({ device: index, error: agent.gone }, 'device does not work; trying goes on');
-      const residents = await Residents.start(agent, meter, options.log, device.memoryBytes);
+      // Devices that are cores share the machine's memory.
+      const share = device.provider === 'cpu' ? Math.floor(meter.freeBytes / devices.length) : undefined;
+      const residents = await Residents.start(agent, meter, options.log, device.memoryBytes ?? share);
       return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device }) };
     });
     return new Devices(await Promise.all(units), metrics);

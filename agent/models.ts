@@ -242,6 +242,7 @@ export class ModelKeeper {
   async #checkDrift(changed: () => void): Promise<void> {
     const profile = this.#profile;
     if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
+    await this.#checkIngest(profile, changed);
     const drifts = await this.#drift.drifts(Date.now());
     this.#tellDrifts(drifts);
     const strays = this.#persistence.look(drifts, Date.now());
@@ -266,6 +267,16 @@ export class ModelKeeper {
       this.#quietMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#quietMs, LONGEST_PATIENCE_MS);
       this.#quietAtMs = Date.now() + this.#quietMs;
     }
+  }
+
+  /** What frames take before the device is learned from those that come. */
+  async #checkIngest(profile: Profile, changed: () => void): Promise<void> {
+    const better = this.#agent.ingest.corrected(profile);
+    if (better === undefined) return;
+    this.#profile = better;
+    await writeProfile(this.#options.stateDir, better);
+    this.#options.log.info({ ingest: better.status?.ingest }, 'live frames correct what ingest was measured to take');
+    changed();
   }
 
   /** Measures categories of the profile again, and corrects it where that is worth it. Returns whether it was. */

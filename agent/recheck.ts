@@ -1,3 +1,5 @@
+import type { IngestCosts } from '../api/ingest.js';
+import { ingestUsOf } from '../api/ingest.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { Streams } from '../sched/category.js';
 import { DueCurve } from '../sched/curve.js';
@@ -20,13 +22,14 @@ export interface Checked {
 }
 
 /** What was promised of a category, by `<namespace>/<name>`, as the device sees it: after ingest, which takes its part of jitter and deadline. */
-export function promisedOf(category: ScheduleCategory, ingestUs: number): Map<string, Streams> {
+export function promisedOf(category: ScheduleCategory, costs: IngestCosts): Map<string, Streams> {
   const tenants = category.class === 'RealTime' ? category.tenants : [];
   return new Map(
-    tenants.map(({ namespace, name, streams, periodUs, jitterUs, deadlineUs = 0 }) => [
-      `${namespace}/${name}`,
-      { count: streams, periodUs, jitterUs: jitterUs + ingestUs, deadlineUs: Math.max(1, deadlineUs - ingestUs) },
-    ]),
+    tenants.map(({ namespace, name, encoding, streams, periodUs, jitterUs, deadlineUs = 0 }) => {
+      const ingestUs = ingestUsOf(costs, encoding);
+      const left = { jitterUs: jitterUs + ingestUs, deadlineUs: Math.max(1, deadlineUs - ingestUs) };
+      return [`${namespace}/${name}`, { count: streams, periodUs, ...left }];
+    }),
   );
 }
 
@@ -54,7 +57,7 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
     demands.push({
       name: category.name,
       wcet: new WcetTable(points, profile.dispatchOverheadUs ?? 0),
-      curve: new DueCurve([...promisedOf(category, profile.ingestUs ?? 0).values()]),
+      curve: new DueCurve([...promisedOf(category, profile).values()]),
     });
   }
   const { visits, refusal } = served.every(({ quota }) => quota !== undefined)

@@ -121,7 +121,7 @@ function guardUs(): { median: number; worst: number } {
 const device = (slow: number): Device => ({
   node: 'bench',
   device: 0,
-  ingestUs: 0,
+  ingest: {},
   failures: new Map(),
   memoryOf: new Map(),
   memoryBytes: undefined,

@@ -14,6 +14,7 @@ import type { DeviceFlags } from './options.js';
 import {
   credentialsFrom,
   deviceMemoryOption,
+  cpuDevicesOption,
   devicesOption,
   deviceOptions,
   durationArgument,
@@ -125,6 +126,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(providerOption())
     .addOption(threadsOption())
     .addOption(devicesOption())
+    .addOption(cpuDevicesOption())
     .addOption(deviceMemoryOption())
     .option('--listen <address>', 'address and port to serve frames on', listenArgument, {
       host: '127.0.0.1',

@@ -17,6 +17,7 @@ import type { DeviceFlags } from './options.js';
 import {
   credentialsFrom,
   deviceMemoryOption,
+  cpuDevicesOption,
   devicesOption,
   deviceOptions,
   durationArgument,
@@ -78,6 +79,7 @@ program
   .addOption(providerOption())
   .addOption(threadsOption())
   .addOption(devicesOption())
+  .addOption(cpuDevicesOption())
   .addOption(deviceMemoryOption())
   .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
   .addOption(tlsOption())
@@ -133,6 +135,7 @@ program
   .addOption(providerOption())
   .addOption(threadsOption())
   .addOption(devicesOption())
+  .addOption(cpuDevicesOption())
   .addOption(deviceMemoryOption())
   .action(async (options: DeviceFlags & { filename: string; output: string; nodeName: string }) => {
     const catalogue = await readCatalogue(options.filename);

@@ -65,11 +65,15 @@ export function faultArgument(text: string, before: readonly Fault[] = []): Faul
   }
 }
 
+/** Of a CPU node's cores, the part that receives and decodes frames. */
+const INGEST_SHARE = 0.25;
+
 /** What the options about devices say. */
 export interface DeviceFlags {
   readonly provider: Provider | 'auto';
   readonly threads?: number;
   readonly devices?: readonly number[];
+  readonly cpuDevices?: number;
   readonly deviceMemory?: number;
 }
 
@@ -79,7 +83,11 @@ export interface DeviceFlags {
  * @throws BadInput saying why the provider that was asked for does not work here
  */
 export async function deviceOptions(asked: DeviceFlags): Promise<DeviceOptions[]> {
-  const threads = asked.threads ?? Math.max(1, Math.floor(availableParallelism() / 2));
+  const cores = availableParallelism();
+  const most = Math.max(1, cores - Math.ceil(cores * INGEST_SHARE));
+  // Several devices of one thread each carry more than one of several threads: a run rarely uses all of its threads throughout.
+  const cpuDevices = asked.cpuDevices ?? Math.max(1, Math.floor(most / (asked.threads ?? 1)));
+  const threads = asked.threads ?? Math.max(1, Math.floor(most / cpuDevices));
   let { provider } = asked;
   if (provider === 'auto') provider = (await chooseProvider({ threads })).provider;
   else if (provider !== 'cpu') {
@@ -90,7 +98,22 @@ export async function deviceOptions(asked: DeviceFlags): Promise<DeviceOptions[]
   const ids = asked.devices ?? (known.length === 0 ? [0] : known);
   if (provider === 'webgpu' && ids.join() !== '0')
     throw new BadInput(`--devices ${ids.join()}: the webgpu provider only has device 0, the system's default adapter`);
+  if (asked.cpuDevices !== undefined && provider !== 'cpu')
+    throw new BadInput(
+      `--cpu-devices ${asked.cpuDevices}: only the cpu provider has them, and this machine serves with ${provider}`,
+    );
+  if (provider === 'cpu' && asked.cpuDevices !== undefined && cpuDevices * threads > cores)
+    throw new BadInput(
+      `--cpu-devices ${cpuDevices} with ${threads} threads each need ${cpuDevices * threads} cores; there are ${cores}`,
+    );
   const memory = asked.deviceMemory === undefined ? {} : { memoryBytes: asked.deviceMemory };
+  if (provider === 'cpu')
+    return Array.from({ length: asked.devices === undefined ? cpuDevices : 1 }, (_, deviceId) => ({
+      provider,
+      threads,
+      deviceId,
+      ...memory,
+    }));
   return ids.map((deviceId) => ({ provider, threads, deviceId, ...memory }));
 }
 
@@ -111,11 +134,11 @@ export function memoryArgument(text: string): number {
   return bytes;
 }
 
-export function threadsArgument(text: string): number {
-  const threads = Number(text);
-  if (!Number.isInteger(threads) || threads < 1 || threads > 256)
-    throw new InvalidArgumentError('give a number of threads from 1 to 256');
-  return threads;
+export function coresArgument(text: string): number {
+  const cores = Number(text);
+  if (!Number.isInteger(cores) || cores < 1 || cores > 256)
+    throw new InvalidArgumentError('give a number from 1 to 256');
+  return cores;
 }
 
 export const providerOption = (): Option =>
@@ -136,9 +159,12 @@ export const deviceMemoryOption = (): Option =>
     'how much of each device’s memory models may take, such as 6Gi; what is free at the start, less a tenth, when not given',
   ).argParser(memoryArgument);
 export const threadsOption = (): Option =>
-  new Option('--threads <n>', 'cores that one run may use (CPU provider); half of them when not given').argParser(
-    threadsArgument,
-  );
+  new Option('--threads <n>', 'cores that one run may use (CPU provider); 1 when not given').argParser(coresArgument);
+export const cpuDevicesOption = (): Option =>
+  new Option(
+    '--cpu-devices <n>',
+    'into how many devices of --threads cores each a CPU node is divided; all cores but a quarter, for ingest, when not given',
+  ).argParser(coresArgument);
 export const stateOption = (): Option =>
   new Option('--state <dir>', 'where measurements and promises are kept across runs').default(
     join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),

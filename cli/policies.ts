@@ -1,3 +1,4 @@
+import { ingestUsOf } from '../api/ingest.js';
 import type { Arrival, Camera } from '../sched/arrivals.js';
 import type { BatcherConfig } from '../sched/batcher.js';
 import type { Streams } from '../sched/category.js';
@@ -59,7 +60,7 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
       const category = promises ? plan.categories.find((each) => each.name === name) : undefined;
       const streams = (category?.placed ?? []).map((placed): [string, Streams] => [
         tenantKey(placed.request),
-        streamsOn(placed.request, placed.streams, plan.device.ingestUs),
+        streamsOn(placed.request, placed.streams, plan.device.ingest),
       ]);
       return { name, ladder, visit: category?.visit, promised: new Map(streams) };
     }),
@@ -78,7 +79,7 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
         tenant: tenantKey(request),
         promised,
         ...allowed(request, ladders.get(category)!),
-        dueUs: atUs + request.deadlineUs - plan.device.ingestUs,
+        dueUs: atUs + request.deadlineUs - ingestUsOf(plan.device.ingest, request.encoding),
       };
     },
     gaveUp: (frames) => frames.forEach(({ frame }) => what.gaveUp(frame)),
@@ -110,7 +111,7 @@ function* byPaper({
   for (const [i, { category, request }] of cameras.entries()) {
     if (request.class === 'BestEffort') continue;
     const more = new Map(streams);
-    more.set(category, [...(more.get(category) ?? []), streamsOn(request, 1, plan.device.ingestUs)]);
+    more.set(category, [...(more.get(category) ?? []), streamsOn(request, 1, plan.device.ingest)]);
     if (!chooseWindows(categoriesOf(more)).verdict.accepted) continue;
     streams.set(category, more.get(category)!);
     taken.add(i);

@@ -1,3 +1,4 @@
+import { ingestUsOf } from '../api/ingest.js';
 import { createHistogram } from 'node:perf_hooks';
 import type { Arrival, Camera } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
@@ -172,7 +173,7 @@ function simulateDevice(
     for (const frame of run.frames) {
       const { request, promised } = cameras[frame.camera]!;
       const book = bookOf(request);
-      const latencyUs = endUs - frame.atUs + plan.device.ingestUs;
+      const latencyUs = endUs - frame.atUs + ingestUsOf(plan.device.ingest, request.encoding);
       book.frames++;
       if (latencyUs <= request.deadlineUs) book.onTime++;
       else if (promised) book.misses++;

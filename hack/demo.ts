@@ -91,7 +91,7 @@ function describeProfile({ status }: ResourceOf<'GPUProfile'>): string {
     return [model, shape.join('x'), ms(first.p50Us!), ms(first.wcetUs), String(last.size), ms(last.wcetUs / last.size)];
   });
   const head = ['MODEL', 'SHAPE', 'ONE FRAME P50 MS', 'WCET MS', 'LARGEST USEFUL BATCH', 'WCET MS PER FRAME'];
-  const overheads = `dispatch overhead ${status?.dispatchOverheadUs ?? 0}us a job, ingest at most ${((status?.ingestUs ?? 0) / 1000).toFixed(1)}ms a frame`;
+  const overheads = `dispatch overhead ${status?.dispatchOverheadUs ?? 0}us a job, ingest at most ${(status?.ingest ?? []).map(({ encoding, ingestUs }) => `${(ingestUs / 1000).toFixed(1)}ms a ${encoding}`).join(', ')} frame`;
   return `${table(head, rows)}\n${overheads}`;
 }
 

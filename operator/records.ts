@@ -173,5 +173,5 @@ const unmeasured = (node: string, device: number): Device => ({
   failures: new Map(),
   memoryOf: new Map(),
   memoryBytes: undefined,
-  ingestUs: 0,
+  ingest: {},
 });

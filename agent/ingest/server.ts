@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
+import type { Encoding } from '../../api/ingest.js';
 import { VERSION } from '../../api/version.js';
 import type { Answer, Slot } from '../agent.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
@@ -156,7 +157,7 @@ export class IngestServer {
     let { agent, tenant } = first;
     let promised: boolean | undefined;
     try {
-      const { image, limit } = bodyOf(req, tenant);
+      const { encoding, limit } = bodyOf(req, tenant);
       const body = await readBody(req, limit);
       const arrivedUs = nowUs();
       const taken = police(servings, arrivedUs);
@@ -168,12 +169,15 @@ export class IngestServer {
         throw new Busy('TooManyWaiting', 'too many frames of this tenant wait already', tenant.terms.periodUs);
       let wanted: WantedOutputs;
       try {
-        wanted = image ? await this.#readImage(tenant, req, body, slot) : readTensor(tenant, req, body, slot);
+        wanted =
+          encoding === 'JPEG' || encoding === 'PNG'
+            ? await this.#readImage(tenant, req, body, slot)
+            : readTensor(tenant, req, body, slot);
       } catch (error) {
         agent.giveSlot(tenant, slot);
         throw error;
       }
-      const answer = await agent.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+      const answer = await agent.submit(tenant, slot, arrivedUs, encoding, streamOf(req, wanted));
       respond(req, res, tenant, answer, wanted, promised);
       const latency = latencyUs(answer);
       agent.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);
@@ -243,17 +247,19 @@ function outcomeOf(error: unknown): Outcome {
   return error instanceof FrameDropped ? 'dropped' : 'failed';
 }
 
-/** Whether the body is an image, and how large it may be. */
-function bodyOf(req: Request, tenant: ServedTenant): { image: boolean; limit: number } {
+/** In which form the frame comes, and how large its body may be. */
+function bodyOf(req: Request, tenant: ServedTenant): { encoding: Encoding; limit: number } {
   const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
-  const image = type.startsWith('image/');
-  if (image && type !== 'image/jpeg' && type !== 'image/png')
+  if (type === 'image/jpeg') return { encoding: 'JPEG', limit: LARGEST_IMAGE_BYTES };
+  if (type === 'image/png') return { encoding: 'PNG', limit: LARGEST_IMAGE_BYTES };
+  if (type.startsWith('image/'))
     throw new BadRequest(
       `content-type ${type} is not known; send image/jpeg, image/png or a tensor`,
       415,
       'UnknownContentType',
     );
-  return { image, limit: image ? LARGEST_IMAGE_BYTES : largestTensorBody(tenant) };
+  const encoding = req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
+  return { encoding, limit: largestTensorBody(tenant) };
 }
 
 /** Numbers connections, the streams of senders that name none. */

@@ -2,10 +2,10 @@ import { API_VERSION } from '../../api/crds.js';
 import type { Agent } from '../agent.js';
 import type { DeviceOptions } from '../device/messages.js';
 import type { ModelFile, Residents } from '../residents.js';
-import type { Overheads, Profile, ProfiledCategory, Progress } from './profiler.js';
+import type { Ingest } from './ingest-load.js';
+import { INGEST_FPS, IngestLoad } from './ingest-load.js';
+import type { Profile, ProfiledCategory, Progress } from './profiler.js';
 import {
-  INGEST_FPS,
-  IngestLoad,
   MARGIN,
   batchGrid,
   categoryKey,
@@ -114,7 +114,8 @@ interface Measurements {
   /** What each model took to load, in bytes. */
   readonly weights: ReadonlyMap<string, number>;
   readonly failures: ReadonlyMap<string, string>;
-  readonly overheads: Overheads;
+  /** Beside running frames. */
+  readonly overheads: { readonly dispatchOverheadUs: number; readonly ingestUs: number; readonly ingest: Ingest[] };
   /** By which part second looks differed at most, and at which category. */
   readonly unsteadiness: number;
   readonly worst: string;
@@ -124,7 +125,7 @@ const NOTHING_MEASURED: Measurements = {
   fresh: [],
   weights: new Map(),
   failures: new Map(),
-  overheads: { dispatchOverheadUs: 0, ingestUs: 0 },
+  overheads: { dispatchOverheadUs: 0, ingestUs: 0, ingest: [] },
   unsteadiness: 0,
   worst: '',
 };
@@ -178,11 +179,12 @@ async function measureAll(
       const slower = Math.max(...ratios);
       steadied.push(slower > 1 + UNSTEADY ? slowed(category, slower) : category);
     }
+    const ingest = load.figures(channelUs);
     return {
       fresh: steadied,
       weights,
       failures,
-      overheads: { dispatchOverheadUs, ingestUs: load.ingestUs(channelUs) },
+      overheads: { dispatchOverheadUs, ingestUs: Math.max(...ingest.map(({ ingestUs }) => ingestUs)), ingest },
       unsteadiness,
       worst,
     };

@@ -1,14 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
-import sharp from 'sharp';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Agent } from '../agent.js';
 import { networkDims } from '../agent.js';
-import { nowUs } from '../clock.js';
 import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { runtimeVersion } from '../device/runtime.js';
-import { decodeImage, imageInput, writePixels } from '../ingest/image.js';
 
 export type Profile = ResourceOf<'GPUProfile'>;
 export type ProfiledCategory = NonNullable<NonNullable<Profile['status']>['categories']>[number];
@@ -36,9 +33,6 @@ const MOST_STEPS = 8;
 /** Runs of a second look. */
 const SECOND_RUNS = 15;
 const RESIZED_BATCH = 4;
-/** Frames per second that ingest takes in while the device is measured. */
-export const INGEST_FPS = 40;
-const INGEST_WARM_UPS = 20;
 const SAMPLES = 200;
 
 /** How a category is named. */
@@ -300,66 +294,6 @@ export async function warmUp(
   const largest = Math.max(...category.batches.map(({ size }) => size));
   for (const size of batchGrid(largest))
     agent.describeOutputs(category.model, category.shape, (await agent.device.measure({ input, batch: size })).outputs);
-}
-
-/** What an agent spends on frames besides running them, in microseconds. */
-export interface Overheads {
-  /** Per run: deciding on it and telling of it. */
-  readonly dispatchOverheadUs: number;
-  /** Per frame: from arrival to window, and from result to answer. */
-  readonly ingestUs: number;
-}
-
-/** Keeps the agent's ingest busy with camera-sized JPEG frames, and measures what it takes. */
-export class IngestLoad {
-  readonly #times = createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
-  readonly #model: ResourceOf<'InferenceModel'>;
-  #running = true;
-  #ended: Promise<void> = Promise.resolve();
-
-  constructor(model: ResourceOf<'InferenceModel'>) {
-    this.#model = model;
-  }
-
-  async start(): Promise<void> {
-    const noise = {
-      create: {
-        width: 640,
-        height: 480,
-        channels: 3 as const,
-        background: '#777',
-        noise: { type: 'gaussian' as const, mean: 128, sigma: 30 },
-      },
-    };
-    const jpeg = await sharp(noise).blur(3).jpeg({ quality: 85 }).toBuffer();
-    const shape = this.#model.spec.shapes.find(([channels]) => channels === 1 || channels === 3);
-    if (shape === undefined) return;
-    const input = imageInput(this.#model, shape);
-    const slot = new Uint8Array(shape.reduce((product, dim) => product * dim, 1) * 4);
-    for (let i = 0; i < INGEST_WARM_UPS; i++) writePixels(await decodeImage(jpeg, input), input, slot);
-    this.#ended = (async () => {
-      while (this.#running) {
-        const startUs = nowUs();
-        writePixels(await decodeImage(jpeg, input), input, slot);
-        this.#times.record(Math.max(1, nowUs() - startUs));
-        await new Promise((resolve) => setTimeout(resolve, 1000 / INGEST_FPS));
-      }
-    })();
-  }
-
-  async stop(): Promise<void> {
-    this.#running = false;
-    await this.#ended;
-  }
-
-  /**
-   * p99 of what was seen, with the same margin as the WCET, and the time to answer.
-   *
-   * @param channelUs a message's way to the device and back
-   */
-  ingestUs(channelUs: number): number {
-    return Math.ceil(((this.#times.count === 0 ? 0 : this.#times.percentile(99)) + channelUs) * MARGIN) + 1000;
-  }
 }
 
 /** p99 of a message's way to the device's thread and back, in microseconds. */

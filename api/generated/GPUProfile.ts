@@ -52,9 +52,26 @@ export interface GPUProfile {
      */
     dispatchOverheadUs?: number;
     /**
-     * Longest time from a frame's arrival to its window and from its result to its answer; taken from every deadline and added to every jitter.
+     * The longest of `ingest`, for operators of version 0.2.
      */
     ingestUs?: number;
+    /**
+     * What frames take outside the device, by the form in which they come; taken from the deadlines and added to the jitter of the tenants that send them.
+     */
+    ingest?: {
+      /**
+       * How the frames come. Measured with the network's own shape, images with 640x480 pixels.
+       */
+      encoding: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+      /**
+       * Longest time from a frame's arrival to the device and from its result to its answer, with the margin of WCETs.
+       */
+      ingestUs: number;
+      /**
+       * Of it, what making the frame ready was measured to take; live frames correct it.
+       */
+      preparedUs?: number;
+    }[];
     /**
      * When it was last measured.
      */

@@ -61,6 +61,15 @@ export interface InferenceTenant {
       minShape: number[];
     };
     /**
+     * What the tenant sends. Absent, binary tensors or images.
+     */
+    frames?: {
+      /**
+       * The form of its frames; the promise covers what they take to be made ready. Tensor is a binary tensor, JSON a tensor in JSON. Absent, the dearest of Tensor, JPEG and PNG.
+       */
+      encoding?: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+    };
+    /**
      * What becomes of frames beyond what was promised, and of all frames while the tenant is not admitted. Serve answers them in time that nobody was promised, Refuse turns them away.
      */
     beyondPromise?: 'Serve' | 'Refuse';

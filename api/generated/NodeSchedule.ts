@@ -124,6 +124,10 @@ export interface NodeSchedule {
            * Which of the frames that wait for spare time are kept.
            */
           spareFrames?: 'All' | 'Latest';
+          /**
+           * The form of its frames; absent
+           */
+          encoding?: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
         }[];
       }[];
       /**
@@ -194,6 +198,10 @@ export interface NodeSchedule {
          * Which of the frames that wait for spare time are kept.
          */
         spareFrames?: 'All' | 'Latest';
+        /**
+         * The form of its frames; absent
+         */
+        encoding?: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
       }[];
     }[];
   };

@@ -1,3 +1,4 @@
+import { ingestUsOf } from '../../api/ingest.js';
 import type { Streams } from '../../sched/category.js';
 import { frameRate } from '../../sched/category.js';
 import { DueCurve } from '../../sched/curve.js';
@@ -101,7 +102,7 @@ function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefin
   if (failure !== undefined) return { reason: 'ModelUnavailable', model: request.model, message: failure };
   if (table === undefined) return { reason: 'ProfilePending', category: name };
   if (request.class === 'RealTime') {
-    const availableUs = request.deadlineUs - device.ingestUs;
+    const availableUs = request.deadlineUs - ingestUsOf(device.ingest, request.encoding);
     if (availableUs <= table.at(1))
       return { reason: 'DeadlineShorterThanWCET', category: name, wcetUs: table.at(1), availableUs };
   }
@@ -172,7 +173,7 @@ const nameOf = ({ request }: Placed): string => categoryName(request.model, requ
 
 /** The curve of a category's members; where they are those of before and one more, at the cost of that one. */
 function curveOf(device: Device, members: readonly Placed[], known: DevicePlan | undefined, name: string): DueCurve {
-  const asStreams = ({ request, streams }: Placed): Streams => streamsOn(request, streams, device.ingestUs);
+  const asStreams = ({ request, streams }: Placed): Streams => streamsOn(request, streams, device.ingest);
   const before = known?.categories.find((each) => each.name === name);
   const same = before?.demand !== undefined && before.placed.every((each, i) => each === members[i]);
   if (same && before.placed.length === members.length) return before.demand.curve;
@@ -222,7 +223,7 @@ export function withoutSpare(plan: DevicePlan, key: string): DevicePlan {
 
 /** The share of the device that a placed tenant was promised: its frames' part of its category's. */
 export function shareOf(category: PlannedCategory, key: string): number {
-  const rate = ({ request, streams }: Placed): number => frameRate([streamsOn(request, streams, 0)]);
+  const rate = ({ request, streams }: Placed): number => frameRate([streamsOn(request, streams, {})]);
   const all = category.placed.reduce((sum, placed) => sum + rate(placed), 0);
   const own = category.placed
     .filter(({ request }) => tenantKey(request) === key)

@@ -1,3 +1,4 @@
+import type { IngestCosts } from '../../api/ingest.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { ModelMemory } from '../../sched/memory.js';
 import { profiledMemory } from '../../sched/memory.js';
@@ -18,8 +19,8 @@ export interface Device {
   readonly memoryBytes: number | undefined;
   /** Per frame, to make the category's shape from a larger one, in microseconds. */
   readonly resizeUsOf?: ReadonlyMap<string, number>;
-  /** Longest ingest and answer, in microseconds (GPUProfile status.ingestUs). */
-  readonly ingestUs: number;
+  /** What frames take outside the device. */
+  readonly ingest: IngestCosts;
 }
 
 export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
@@ -27,7 +28,7 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
   return {
     node: spec.nodeName,
     device: spec.device,
-    ingestUs: status?.ingestUs ?? 0,
+    ingest: status ?? {},
     failures: new Map(
       (status?.models ?? []).flatMap(({ name, ready, message }) => (ready ? [] : [[name, message ?? 'not loaded']])),
     ),

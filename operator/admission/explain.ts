@@ -45,7 +45,7 @@ export function explainRefusal(refusal: Refusal): string {
     case 'InsufficientMemory':
       return `its model needs ${mebibytes(refusal.neededBytes)} of device memory and ${mebibytes(refusal.freeBytes)} are left beside what is promised`;
     case 'DeadlineShorterThanWCET':
-      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(refusal.availableUs)}`;
+      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(refusal.availableUs)} beside what receiving and decoding frames of its form takes (spec.frames.encoding)`;
     case 'UtilizationExceeded':
       return `utilization would be ${refusal.utilization.toFixed(2)}, most of it for ${refusal.bottleneck}`;
     case 'DeadlineInfeasible':

@@ -277,7 +277,7 @@ describe('whatever comes', () => {
     bestEffort: fc.constantFrom(false, false, false, true),
   });
   const profile = (slow: number): object => ({
-    ingestUs: 0,
+    ingest: [],
     categories: [
       {
         model: 'echo',

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parseDurationUs } from '../../api/duration.js';
+import type { Encoding, IngestCosts } from '../../api/ingest.js';
+import { ingestUsOf } from '../../api/ingest.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Streams } from '../../sched/category.js';
 
@@ -21,6 +23,8 @@ export interface TenantRequest {
   readonly beyondPromise: 'Serve' | 'Refuse';
   /** Whether a newer spare frame of a stream replaces older ones that wait. */
   readonly spareFrames: 'All' | 'Latest';
+  /** The form of its frames; undefined: any but JSON. */
+  readonly encoding?: Encoding | undefined;
   /** Whether the jitter was given, and so stays what it is at another rate; a tenth of the period otherwise. */
   readonly jitterGiven: boolean;
   /** What becomes of its frames that are too late. */
@@ -74,6 +78,7 @@ export function requestOf(
     minShape: spec.degradation?.minShape,
     beyondPromise: spec.beyondPromise ?? 'Serve',
     spareFrames: spec.spareFrames ?? 'All',
+    encoding: spec.frames?.encoding,
     jitterGiven: spec.jitter !== undefined,
     lateFrames: spec.lateFrames ?? 'Serve',
     strategy: spec.placement?.strategy ?? 'Pack',
@@ -113,8 +118,9 @@ export function categoryName(model: string, shape: readonly number[]): string {
   return `${model}@${shape.join('x')}`;
 }
 
-/** The tenant's streams as one device's admission test sees them; `ingestUs` is the agent's own share of the time. */
-export function streamsOn(request: TenantRequest, count: number, ingestUs: number): Streams {
+/** The tenant's streams as one device's admission test sees them: what ingest takes is lost to the deadline and makes for jitter. */
+export function streamsOn(request: TenantRequest, count: number, ingest: IngestCosts): Streams {
+  const ingestUs = ingestUsOf(ingest, request.encoding);
   return {
     count,
     periodUs: request.periodUs,

@@ -56,6 +56,7 @@ const entryOf = ({ request, streams }: Placed): Entry => ({
   ...(request.lateFrames === 'Serve' ? {} : { lateFrames: request.lateFrames }),
   ...(request.beyondPromise === 'Serve' ? {} : { beyondPromise: request.beyondPromise }),
   ...(request.spareFrames === 'All' ? {} : { spareFrames: request.spareFrames }),
+  ...(request.encoding === undefined ? {} : { encoding: request.encoding }),
 });
 
 /**
@@ -122,6 +123,7 @@ function recordedRequest(
     lateFrames: entry.lateFrames ?? 'Serve',
     beyondPromise: entry.beyondPromise ?? 'Serve',
     spareFrames: entry.spareFrames ?? 'All',
+    encoding: entry.encoding,
     strategy: 'Pack',
     allowSplit: false,
     nodeSelector: {},
