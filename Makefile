@@ -12,10 +12,10 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack -name 
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test lint format build generate api-server bench gpu e2e pictures clean
+.PHONY: help demo test lint format build generate api-server bench bench-peers gpu e2e pictures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json
 	@echo "installing the pinned dependencies"
@@ -62,6 +62,9 @@ pictures: $(BUILT) ## docs/dashboard-*.svg: the dashboards’ data during the en
 
 bench: $(BUILT) ## measure what docs/performance.md states
 	@node dist/bench/main.js $(ONLY)
+
+bench-peers: $(BUILT) ## side by side with Triton, BentoML and LitServe, which it sets up (Debian's python3.11)
+	@node dist/bench/peers/main.js
 
 clean: ## remove what the other targets built in this tree
 	@rm -rf dist node_modules coverage

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { apart } from '../agent/device/cores.js';
 import { Devices } from '../agent/devices.js';
 import { NodeAgent } from '../agent/cluster/node-agent.js';
 import { IngestServer, addressText } from '../agent/ingest/server.js';
@@ -162,7 +163,7 @@ export function addClusterCommands(program: Command): void {
         await mkdir(options.state, { recursive: true });
         const devices = await Devices.start({
           node: options.nodeName,
-          devices: await deviceOptions(options),
+          devices: apart(await deviceOptions(options)),
           stateDir: options.state,
           log,
           progress: progressBar('profiling'),

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { apart } from '../agent/device/cores.js';
 import { Devices } from '../agent/devices.js';
 import { installCuda } from '../agent/device/install-cuda.js';
 import type { Logger } from '../agent/models.js';
@@ -107,7 +108,7 @@ program
       const standalone = await Standalone.start({
         dir: options.filename,
         stateDir: options.state,
-        devices: await deviceOptions(options),
+        devices: apart(await deviceOptions(options)),
         adaptation: options.adaptation,
         ...options.listen,
         ...(credentials === undefined ? {} : { credentials }),
@@ -143,7 +144,7 @@ program
     const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
     const devices = await Devices.start({
       node: options.nodeName,
-      devices: await deviceOptions(options),
+      devices: apart(await deviceOptions(options)),
       stateDir: downloads,
       log: SILENT,
       progress: progressBar('profiling'),

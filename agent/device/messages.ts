@@ -12,6 +12,8 @@ export type ElementType = 'float32' | 'uint8';
 export interface DeviceOptions extends SessionSettings {
   /** How much of the device's memory may be used, in bytes; what is free at the start when absent. */
   readonly memoryBytes?: number;
+  /** The cores that its runs have to themselves; any when absent. */
+  readonly cores?: readonly number[];
   /** Loaded into the device's process before anything else; tests put faults into devices with it. */
   readonly preload?: string;
 }

@@ -18,6 +18,7 @@ import type { Launch } from './process.js';
 import type { Activity } from './recorder.js';
 import { Recorder } from './recorder.js';
 import { explainFailure } from './providers.js';
+import { pinThread } from './cores.js';
 import { Resizer, halve } from './resizer.js';
 import { Session } from './sessions.js';
 
@@ -200,6 +201,7 @@ function expectedUs(message: Control): number {
   }
 }
 
+if (options.cores !== undefined) pinThread(options.cores);
 try {
   setPriority(THREAD_PRIORITY); // on Linux this thread's alone
 } catch {

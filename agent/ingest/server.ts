@@ -176,6 +176,8 @@ export class IngestServer {
       } catch (error) {
         agent.giveSlot(tenant, slot);
         throw error;
+      } finally {
+        body.forEach(giveBack);
       }
       const answer = await agent.submit(tenant, slot, arrivedUs, encoding, streamOf(req, wanted));
       respond(req, res, tenant, answer, wanted, promised);
@@ -207,7 +209,10 @@ export class IngestServer {
 export const addressText = ({ host, port }: { readonly host: string; readonly port: number }): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
-/** Frees decoded pixels at once instead of leaving them to the garbage collector. */
+/**
+ * Frees memory of a frame at once: left to the garbage collector, megabytes a second of it would make for long pauses. What shares its
+ * memory with something else is left alone.
+ */
 function giveBack({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
