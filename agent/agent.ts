@@ -331,9 +331,14 @@ export class Agent {
       if (visit !== undefined) gap.set({ device, category: name }, visit.gapUs / 1e6);
   }
 
+  /** Whether one more spare frame of this tenant may be on its way. */
+  hasRoomForSpare(tenant: ServedTenant): boolean {
+    return tenant.spareInFlight < SPARE_SLOTS;
+  }
+
   /** A slot for a frame of this tenant; undefined when too many frames wait. */
   takeSlot(tenant: ServedTenant, promised: boolean): Slot | undefined {
-    if (!promised && tenant.spareInFlight >= SPARE_SLOTS) return undefined;
+    if (!promised && !this.hasRoomForSpare(tenant)) return undefined;
     const pool = this.#pools.get(poolName(tenant.terms.category, promised));
     const index = pool?.take();
     if (pool === undefined || index === undefined) return undefined;

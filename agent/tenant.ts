@@ -106,7 +106,7 @@ export class ServedTenant {
   promisedFrames = 0;
   /** Frames beyond what was promised. */
   spareFrames = 0;
-  /** Spare frames that are on their way through this node. */
+  /** Spare frames that are on their way through this node, and frames whose bodies are being read that will hardly be promised ones. */
   spareInFlight = 0;
   #policer: Policer;
 
@@ -121,6 +121,11 @@ export class ServedTenant {
     if (terms.streams !== streams || terms.periodUs !== periodUs || terms.jitterUs !== jitterUs)
       this.#policer = policerFor(terms);
     this.terms = terms;
+  }
+
+  /** In how many microseconds a frame would be one of those that the tenant was promised; 0: now. */
+  promisedInUs(atUs: number): number {
+    return this.terms.promised ? this.#policer.waitUs(atUs) : this.terms.periodUs;
   }
 
   /** Whether a frame that arrives now is one of those that the tenant was promised; when the next one would be where not. */

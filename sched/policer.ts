@@ -21,11 +21,16 @@ export class Policer {
     this.#expectedUs = new Float64Array(streams).fill(-Infinity);
   }
 
+  /** In how many microseconds the next frame would be accepted; 0: now. */
+  waitUs(nowUs: number): number {
+    return max(0, this.#expectedUs[this.#oldest]! - this.#jitterUs - nowUs);
+  }
+
   /** Accepts a frame that arrives now, or tells in how many microseconds one would be accepted. */
   offer(nowUs: number): Policed {
+    const retryAfterUs = this.waitUs(nowUs);
+    if (retryAfterUs > 0) return { accepted: false, retryAfterUs };
     const expectedUs = this.#expectedUs[this.#oldest]!;
-    if (nowUs < expectedUs - this.#jitterUs)
-      return { accepted: false, retryAfterUs: expectedUs - this.#jitterUs - nowUs };
     this.#expectedUs[this.#oldest] = max(nowUs, expectedUs) + this.#periodUs;
     this.#oldest = (this.#oldest + 1) % this.#expectedUs.length;
     return { accepted: true };

@@ -3,7 +3,6 @@
  * and it alone decides what runs, so that nothing stands between a decision and its run.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
 import { hangLimitUs } from '../../sched/faults.js';
@@ -21,8 +20,6 @@ import { explainFailure } from './providers.js';
 import { pinThread } from './cores.js';
 import { Resizer, halve } from './resizer.js';
 import { Session } from './sessions.js';
-
-const THREAD_PRIORITY = -10;
 
 /** Longer than any network should take to load or to run once for a measurement. */
 const LOAD_LIMIT_US = 600_000_000;
@@ -202,11 +199,6 @@ function expectedUs(message: Control): number {
 }
 
 if (options.cores !== undefined) pinThread(options.cores);
-try {
-  setPriority(THREAD_PRIORITY); // on Linux this thread's alone
-} catch {
-  // Not permitted: ordinary priority then, which the profile measures as it is.
-}
 if (options.provider !== 'cpu') {
   // What a GPU's driver sets up with the first session should be there before models are, and counted for none of them.
   try {

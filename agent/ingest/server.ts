@@ -158,15 +158,14 @@ export class IngestServer {
     let promised: boolean | undefined;
     try {
       const { encoding, limit } = bodyOf(req, tenant);
-      const body = await readBody(req, limit);
+      const body = await readHeld(servings, req, limit);
       const arrivedUs = nowUs();
       const taken = police(servings, arrivedUs);
       ({ agent, tenant } = taken.serving);
       promised = taken.promised;
       if (!promised && tenant.terms.beyond === 'refuse') throw beyondRate(servings, taken.retryAfterUs);
       const slot = agent.takeSlot(tenant, promised);
-      if (slot === undefined)
-        throw new Busy('TooManyWaiting', 'too many frames of this tenant wait already', tenant.terms.periodUs);
+      if (slot === undefined) throw tooManyWaiting(tenant);
       let wanted: WantedOutputs;
       try {
         wanted =
@@ -343,6 +342,31 @@ function largestTensorBody({ terms }: ServedTenant): number {
   const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
   return Math.min(LARGEST_TENSOR_BYTES, LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements);
 }
+
+/**
+ * Reads a frame's body, unless its head says enough: a frame that cannot be one of those promised is refused before a byte
+ * of it is read, where its tenant refuses such frames or too many of them are on their way.
+ *
+ * @throws Busy, and what `readBody` throws
+ */
+async function readHeld(servings: readonly Serving[], req: Request, limit: number): Promise<Buffer[]> {
+  const atUs = nowUs();
+  const waitUs = servings.reduce((least, { tenant }) => Math.min(least, tenant.promisedInUs(atUs)), Infinity);
+  if (waitUs === 0) return readBody(req, limit);
+  const { agent, tenant } = servings[0]!;
+  if (tenant.terms.beyond === 'refuse') throw beyondRate(servings, waitUs);
+  if (!servings.some((each) => each.agent.hasRoomForSpare(each.tenant))) throw tooManyWaiting(tenant);
+  if (!agent.hasRoomForSpare(tenant)) return readBody(req, limit);
+  tenant.spareInFlight++;
+  try {
+    return await readBody(req, limit);
+  } finally {
+    tenant.spareInFlight--;
+  }
+}
+
+const tooManyWaiting = ({ terms }: ServedTenant): Busy =>
+  new Busy('TooManyWaiting', 'too many frames of this tenant wait already', terms.periodUs);
 
 /** @throws BadRequest (413) as soon as the body is known to be too large, ClientGone when the sender went away */
 function readBody(req: Request, limit: number): Promise<Buffer[]> {
