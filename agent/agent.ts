@@ -1,32 +1,21 @@
 import type { Encoding, IngestCosts } from '../api/ingest.js';
 import { ingestUsOf } from '../api/ingest.js';
 import type { ResourceOf } from '../api/manifests.js';
+import type { ScheduleDevice } from '../api/schedule.js';
 import type { GivenUpBecause } from '../sched/frame.js';
-import type { Step } from '../sched/ladder.js';
-import { deepestRung, ladderOf } from '../sched/ladder.js';
-import { WcetTable } from '../sched/wcet.js';
 import { nowUs } from './clock.js';
 import type { FramePool } from './device/frame-pool.js';
-import type { BatchDone, DeviceOptions, OutputTensor, Program, ProgramCategory, Ran, Rung } from './device/messages.js';
+import type { BatchDone, DeviceOptions, OutputTensor, ProgramCategory, Ran } from './device/messages.js';
 import type { DeviceLost } from './device/device.js';
-import { frameBytes } from './device/frames.js';
 import type { SupervisorListener } from './device/supervisor.js';
 import { SupervisedDevice } from './device/supervisor.js';
-import { imageInput } from './ingest/image.js';
 import { IngestWatch } from './profile/ingest-watch.js';
 import { AgentMetrics } from './metrics.js';
-import type { ProfileStatus, ScheduleDevice } from './recheck.js';
-import { promisedOf, recheck } from './recheck.js';
+import { SPARE_SLOTS, poolName, programOf } from './program.js';
+import type { ProfileStatus } from './recheck.js';
 import type { Outcome, TenantTerms } from './tenant.js';
 import { OUTCOMES, ServedTenant } from './tenant.js';
 
-/** How long frames of one category may pile up, in frames, before more are turned away. */
-const MOST_WAITING = 4096;
-const LEAST_SLOTS = 32;
-const POOL_BYTES = 1024 ** 3;
-/** Spare frames of each tenant that may be on their way through this node. */
-const SPARE_SLOTS = 16;
-const SPARE_POOL_BYTES = 256 * 1024 ** 2;
 /** Of the time for ingest, the part that comes after the run: handing the answer over. */
 const ANSWER_US = 2000;
 
@@ -122,7 +111,6 @@ export class Agent {
   readonly #pools = new Map<string, FramePool>();
   readonly #models = new Map<string, ResourceOf<'InferenceModel'>>();
   readonly #outputs = new Map<string, TenantTerms['outputs']>();
-  readonly #layouts = new Map<string, 'NCHW' | 'NHWC'>();
   #device!: SupervisedDevice;
   #lastId = 0;
   /** Categories whose gaps are exported. */
@@ -232,28 +220,19 @@ export class Agent {
   /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
   async apply(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
     this.#costs = profile;
-    const served = new Map<string, TenantTerms>();
-    const { visits } = recheck(schedule, profile);
-    const categories = categoriesOf(schedule).map((category): ProgramCategory => {
-      const { name, tenants } = category;
-      const { ladder, termsOf } = this.#ladderOf(category, profile);
-      for (const tenant of tenants) served.set(`${tenant.namespace}.${tenant.name}`, termsOf(tenant));
-      this.#growPools(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType));
-      const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, profile)];
-      const overheadUs = profile.dispatchOverheadUs ?? 0;
-      return { name, model: category.model, ladder, overheadUs, visit: visits.get(name), promised };
-    });
-    const program: Program = { adaptation: this.#adaptation, categories };
+    const { categories, served, pools } = programOf(schedule, profile, this.#models, this.#outputs);
+    for (const { name, slotBytes, slots } of pools) this.#growPool(name, slotBytes, slots);
     // Whoever leaves stops sending before the change, whoever comes starts after it.
     for (const [path, tenant] of this.#tenants)
       if (!served.has(path)) {
         this.#tenants.delete(path);
         this.#former.set(path, tenant);
       }
-    await this.#device.program(program);
-    const programmed = new Set(program.categories.flatMap(({ name }) => [poolName(name, true), poolName(name, false)]));
+    await this.#device.program({ adaptation: this.#adaptation, categories });
+    const needed = new Set(pools.map(({ name }) => name));
+    for (const { name } of categories) for (const promised of [true, false]) needed.add(poolName(name, promised));
     for (const [name, pool] of this.#pools)
-      if (!programmed.has(name)) {
+      if (!needed.has(name)) {
         this.#pools.delete(name);
         this.#device.retirePool(pool);
       }
@@ -263,49 +242,11 @@ export class Agent {
       known?.change(terms);
       this.#tenants.set(path, known ?? new ServedTenant(terms));
     }
-    this.#tellPromises(program);
-  }
-
-  /** The shapes that a category may be computed at on this device, and its tenants' terms. */
-  #ladderOf(
-    category: ServedCategory,
-    profile: ProfileStatus,
-  ): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
-    const model = this.#models.get(category.model);
-    const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
-    if (model === undefined || shapes.length === 0)
-      throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
-    const layout = model.spec.input.layout ?? 'NCHW';
-    const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
-    const { dims } = ladder[0]!;
-    this.#layouts.set(category.name, layout);
-    const common = {
-      category: category.name,
-      model: category.model,
-      shape: category.shape,
-      input: { name: model.spec.input.name, dims, elementType: model.spec.input.elementType ?? ('float32' as const) },
-      image: imageInput(model, category.shape),
-      outputs: this.#outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
-    };
-    const termsOf = (tenant: ServedEntry): TenantTerms => ({
-      ...common,
-      namespace: tenant.namespace,
-      name: tenant.name,
-      promised: tenant.promised,
-      beyond: tenant.beyondPromise === 'Refuse' ? 'refuse' : 'serve',
-      latest: tenant.spareFrames === 'Latest',
-      streams: tenant.streams,
-      periodUs: tenant.periodUs,
-      jitterUs: tenant.jitterUs,
-      deadlineUs: tenant.deadlineUs ?? Infinity,
-      deepest: deepestRung(tenant.minShape, shapes),
-      late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
-    });
-    return { ladder, termsOf };
+    this.#tellPromises(categories);
   }
 
   /** Exports what the device is promised to. */
-  #tellPromises({ categories }: Program): void {
+  #tellPromises(categories: readonly ProgramCategory[]): void {
     const device = `${this.index}`;
     const { tenantStreams, tenantRate, tenantDeadline, gap } = this.metrics;
     for (const gauge of [tenantStreams, tenantRate, tenantDeadline])
@@ -413,19 +354,7 @@ export class Agent {
     return this.#flights.size;
   }
 
-  #growPools({ name, tenants }: ServedCategory, slotBytes: number): void {
-    // Promised frames of the longest time that any of them may spend here, twice over, and some.
-    const promised = tenants.filter((tenant) => tenant.promised);
-    const perUs = promised.reduce((sum, { streams, periodUs }) => sum + streams / periodUs, 0);
-    const streams = promised.reduce((sum, tenant) => sum + tenant.streams, 0);
-    const longestUs = promised.reduce((longest, { deadlineUs = 0 }) => Math.max(longest, deadlineUs), 0);
-    const wanted = Math.max(LEAST_SLOTS, Math.min(MOST_WAITING, Math.ceil(2 * longestUs * perUs) + 4 * streams));
-    if (promised.length > 0) this.#growPool(poolName(name, true), slotBytes, wanted, POOL_BYTES);
-    this.#growPool(poolName(name, false), slotBytes, SPARE_SLOTS * tenants.length, SPARE_POOL_BYTES);
-  }
-
-  #growPool(name: string, slotBytes: number, wanted: number, mostBytes: number): void {
-    const slots = Math.max(1, Math.min(wanted, Math.floor(mostBytes / slotBytes)));
+  #growPool(name: string, slotBytes: number, slots: number): void {
     const known = this.#pools.get(name);
     if (known !== undefined && known.slotBytes === slotBytes && known.slots >= slots) return;
     if (known !== undefined) this.#device.retirePool(known);
@@ -441,8 +370,7 @@ export class Agent {
     return flight;
   }
 
-  #batchDone({ category, ids, outputs, dims, startUs, endUs, error }: BatchDone): void {
-    const shape = this.#layouts.get(category) === 'NHWC' ? [dims[2]!, dims[0]!, dims[1]!] : dims;
+  #batchDone({ ids, outputs, dims, startUs, endUs, error }: BatchDone): void {
     let left = ids.length;
     const releaseOne = (): void => {
       if (--left === 0) for (const { data } of outputs) if (!data.buffer.detached) data.buffer.transfer(0);
@@ -458,6 +386,7 @@ export class Agent {
       else if (error !== undefined)
         flight.reject(new FrameFailure('ModelFailed', `the model failed on this batch: ${error}`));
       else {
+        const shape = flight.tenant.terms.image.layout === 'NHWC' ? [dims[2]!, dims[0]!, dims[1]!] : dims;
         this.#noteShape(flight.tenant, shape);
         const { arrivedUs } = flight;
         flight.resolve({ outputs, index, startUs, endUs, arrivedUs, batch: ids.length, shape, release });
@@ -498,67 +427,6 @@ export class Agent {
       this.#land(id)?.reject(new FrameFailure('DeviceLost', `the device was lost with this frame: ${message}`));
     this.onChange({ kind: 'deviceLost', error: message });
   }
-}
-
-type Entry = ScheduleDevice['categories'][number]['tenants'][number];
-
-/** A tenant's entry in a schedule, and whether its frames were promised to be in time. */
-type ServedEntry = Entry & { readonly promised: boolean };
-
-/** A category as a schedule asks for it: those who were promised something, and those whom it serves in spare time. */
-interface ServedCategory {
-  readonly name: string;
-  readonly model: string;
-  readonly shape: readonly number[];
-  readonly promised?: ScheduleDevice['categories'][number];
-  readonly tenants: ServedEntry[];
-}
-
-function categoriesOf({ categories, spare = [] }: ScheduleDevice): ServedCategory[] {
-  const all = new Map<string, ServedCategory>();
-  const add = (model: string, shape: readonly number[], tenant: ServedEntry): void => {
-    const name = `${model}@${shape.join('x')}`;
-    const known = all.get(name) ?? { name, model, shape, tenants: [] };
-    known.tenants.push(tenant);
-    all.set(name, known);
-  };
-  for (const category of categories) {
-    const { name, model, shape, tenants } = category;
-    if (category.class === 'RealTime')
-      all.set(name, {
-        name,
-        model,
-        shape,
-        promised: category,
-        tenants: tenants.map((each) => ({ ...each, promised: true })),
-      });
-    else for (const tenant of tenants) add(model, shape, { ...tenant, promised: false });
-  }
-  for (const { model, shape, ...tenant } of spare) add(model, shape, { ...tenant, promised: false });
-  return [...all.values()];
-}
-
-const poolName = (category: string, promised: boolean): string => (promised ? category : `${category}/spare`);
-
-/** The shapes that were measured for a model, as rungs; making frames smaller is part of what a smaller one takes. */
-function stepsOf(
-  model: string,
-  asked: readonly number[],
-  { categories = [] }: ProfileStatus,
-): (Step & { points: Rung['points'] })[] {
-  return categories
-    .filter((each) => each.model === model)
-    .map(({ shape, resizeUs = 0, batches }) => {
-      const perFrameUs = shape.join() === asked.join() ? 0 : resizeUs;
-      const points = batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs: wcetUs + size * perFrameUs }));
-      return { shape, points, wcet: new WcetTable(points) };
-    });
-}
-
-/** A frame's axes in the network's own order. */
-export function networkDims(shape: readonly number[], layout: 'NCHW' | 'NHWC'): number[] {
-  const [channels, height, width] = shape as [number, number, number];
-  return layout === 'NCHW' ? [channels, height, width] : [height, width, channels];
 }
 
 /** The frame's latency at this instant, in microseconds. */

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../api/manifests.js';
+import type { Promised } from '../sched/promise.js';
 import { memoryFor, modelBytes, profiledMemory } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import type { DeviceOptions } from './device/messages.js';
@@ -10,9 +11,10 @@ import type { CategoryDrift } from './profile/drift.js';
 import { DriftEstimate, Persistence } from './profile/drift.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
+import { SoftPromise } from './profile/soft.js';
 import { readProfile, writeProfile } from './profile/store.js';
 import { warmUp } from './profile/profiler.js';
-import type { ScheduleDevice } from './recheck.js';
+import type { ScheduleDevice } from '../api/schedule.js';
 import type { ModelFile, Residents } from './residents.js';
 import { InsufficientMemory } from './residents.js';
 
@@ -41,6 +43,8 @@ export interface ModelKeeperOptions {
   readonly stateDir: string;
   readonly log: Logger;
   readonly progress: Progress;
+  /** By which execution times the device is promised. */
+  readonly promise?: Promised;
 }
 
 /** Brings the catalogue's models onto a device and keeps its profile. A model that cannot be had concerns its own tenants only. */
@@ -55,6 +59,7 @@ export class ModelKeeper {
   readonly #backoffMs = new Map<string, number>();
   readonly #drift = new DriftEstimate();
   readonly #persistence = new Persistence();
+  readonly #soft = new SoftPromise();
   #toldDrifts: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
   #patientUntilMs = 0;
@@ -243,6 +248,7 @@ export class ModelKeeper {
     const profile = this.#profile;
     if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
     await this.#checkIngest(profile, changed);
+    this.#checkPromise(changed);
     const drifts = await this.#drift.drifts(Date.now());
     this.#tellDrifts(drifts);
     const strays = this.#persistence.look(drifts, Date.now());
@@ -276,6 +282,20 @@ export class ModelKeeper {
     this.#profile = better;
     await writeProfile(this.#options.stateDir, better);
     this.#options.log.info({ ingest: better.status?.ingest }, 'live frames correct what ingest was measured to take');
+    changed();
+  }
+
+  /** A soft promise ends when more frames are late than it allows; the operator admits anew. */
+  #checkPromise(changed: () => void): void {
+    const served = this.#agent.served();
+    const books = {
+      frames: served.reduce((sum, { promisedFrames }) => sum + promisedFrames, 0),
+      late: served.reduce((sum, { misses }) => sum + misses, 0),
+    };
+    const firm = this.#soft.withdrawn(this.#profile!, books, Date.now());
+    if (firm === undefined) return;
+    this.#profile = firm;
+    this.#options.log.warn({}, firm.status!.conditions!.at(-1)!.message);
     changed();
   }
 
@@ -362,7 +382,8 @@ export class ModelKeeper {
       log.error({ model, error }, 'model cannot be measured');
     }
     await this.#preload(profile);
-    const complete = { ...profile, status: { ...profile.status, models: this.#told(models, profile) } };
+    const { promise = 'Firm' } = this.#options;
+    const complete = { ...profile, status: { ...profile.status, promise, models: this.#told(models, profile) } };
     if (measured) await writeProfile(stateDir, complete);
     log.info({ node, measured, categories: profile.status?.categories?.length ?? 0 }, 'profile ready');
     return complete;

@@ -1,16 +1,16 @@
 import type { IngestCosts } from '../api/ingest.js';
 import { ingestUsOf } from '../api/ingest.js';
 import type { ResourceOf } from '../api/manifests.js';
+import type { ScheduleCategory, ScheduleDevice } from '../api/schedule.js';
 import type { Streams } from '../sched/category.js';
 import { DueCurve } from '../sched/curve.js';
 import { memoryFor, profiledMemory, total } from '../sched/memory.js';
+import { promisedPoints } from '../sched/promise.js';
 import type { Demand, Visit } from '../sched/rounds.js';
 import { chooseRounds, grown, leastQuota } from '../sched/rounds.js';
 import { gapsUs } from '../sched/table.js';
 import { WcetTable } from '../sched/wcet.js';
 
-export type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
-export type ScheduleCategory = ScheduleDevice['categories'][number];
 export type ProfileStatus = NonNullable<ResourceOf<'GPUProfile'>['status']>;
 
 /** How a device is to serve what it was promised to, by its own newest measurement. */
@@ -53,10 +53,9 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
     );
     if (measured === undefined)
       return { visits: new Map(), refusal: `category ${category.name} has not been measured on this device` };
-    const points = measured.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs }));
     demands.push({
       name: category.name,
-      wcet: new WcetTable(points, profile.dispatchOverheadUs ?? 0),
+      wcet: new WcetTable(promisedPoints(measured.batches, profile.promise), profile.dispatchOverheadUs ?? 0),
       curve: new DueCurve([...promisedOf(category, profile).values()]),
     });
   }

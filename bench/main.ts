@@ -12,14 +12,18 @@ import { benchGoodput } from './goodput.js';
 import { benchIngest } from './ingest.js';
 import { benchJudge } from './judge.js';
 import { benchSched } from './sched.js';
+import { benchSession } from './session.js';
+import { benchSoft } from './soft.js';
 
 const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   sched: benchSched,
   capacity: benchCapacity,
   goodput: benchGoodput,
+  soft: benchSoft,
   judge: benchJudge,
   adaptation: benchAdaptation,
   agent: benchAgent,
+  session: benchSession,
   ingest: benchIngest,
   cluster: benchCluster,
 };

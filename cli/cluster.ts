@@ -21,8 +21,11 @@ import {
   durationArgument,
   listenArgument,
   logOption,
+  promiseOption,
+  promisedBy,
   providerOption,
   stateOption,
+  aborted,
   stopSignal,
   threadsOption,
   tlsOption,
@@ -129,6 +132,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(devicesOption())
     .addOption(cpuDevicesOption())
     .addOption(deviceMemoryOption())
+    .addOption(promiseOption())
     .option('--listen <address>', 'address and port to serve frames on', listenArgument, {
       host: '127.0.0.1',
       port: 8080,
@@ -142,7 +146,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(logOption())
     .action(
       async (
-        options: DeviceFlags & {
+        options: DeviceFlags & { promise: 'firm' | 'soft' } & {
           kubeconfig?: string;
           nodeName: string;
           modelDir: string;
@@ -164,31 +168,39 @@ export function addClusterCommands(program: Command): void {
         const devices = await Devices.start({
           node: options.nodeName,
           devices: apart(await deviceOptions(options)),
+          promise: promisedBy(options),
           stateDir: options.state,
           log,
           progress: progressBar('profiling'),
         });
-        const server = new IngestServer(devices, credentials);
-        const { url, address } = await server.listen(options.listen.host, options.listen.port);
-        const endpoint = addressText(options.advertise ?? { host: address.address, port: address.port });
-        log.info({ url, endpoint }, 'listening');
-        const nodeAgent = new NodeAgent(devices, {
-          node: options.nodeName,
-          cluster,
-          stateDir: options.state,
-          modelDir: resolve(options.modelDir),
-          endpoint,
-          log,
-        });
         const stop = stopSignal();
-        await nodeAgent.resume();
-        server.open();
-        await nodeAgent.run(stop);
-        await server.drain();
-        await devices.stop();
-        await cluster.close();
+        const server = new IngestServer(devices, credentials);
+        try {
+          const { url, address } = await server.listen(options.listen.host, options.listen.port);
+          const endpoint = addressText(options.advertise ?? { host: address.address, port: address.port });
+          log.info({ url, endpoint }, 'listening');
+          const nodeAgent = new NodeAgent(devices, {
+            node: options.nodeName,
+            cluster,
+            stateDir: options.state,
+            modelDir: resolve(options.modelDir),
+            endpoint,
+            log,
+          });
+          // Measuring may take minutes: who is asked to end does not wait for it.
+          await Promise.race([nodeAgent.resume(), aborted(stop)]);
+          server.open();
+          await Promise.race([nodeAgent.run(stop), aborted(stop, LONGEST_TASK_MS)]);
+          await server.drain();
+        } finally {
+          await devices.stop();
+          await cluster.close();
+        }
       },
     );
 }
+
+/** How long tasks that are under way may take to end by themselves. */
+const LONGEST_TASK_MS = 5000;
 
 const WILDCARDS = new Set(['0.0.0.0', '::']);

@@ -25,6 +25,8 @@ import {
   faultArgument,
   listenArgument,
   logOption,
+  promiseOption,
+  promisedBy,
   providerOption,
   seedArgument,
   stateOption,
@@ -82,6 +84,7 @@ program
   .addOption(devicesOption())
   .addOption(cpuDevicesOption())
   .addOption(deviceMemoryOption())
+  .addOption(promiseOption())
   .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
   .addOption(tlsOption())
   .option('--no-adaptation', 'without the Adaptation Module, to compare')
@@ -92,7 +95,7 @@ program
   )
   .action(
     async (
-      options: DeviceFlags & {
+      options: DeviceFlags & { promise: 'firm' | 'soft' } & {
         filename: string;
         duration?: number;
         report: 'table' | 'json';
@@ -109,6 +112,7 @@ program
         dir: options.filename,
         stateDir: options.state,
         devices: apart(await deviceOptions(options)),
+        promise: promisedBy(options),
         adaptation: options.adaptation,
         ...options.listen,
         ...(credentials === undefined ? {} : { credentials }),
@@ -138,33 +142,39 @@ program
   .addOption(devicesOption())
   .addOption(cpuDevicesOption())
   .addOption(deviceMemoryOption())
-  .action(async (options: DeviceFlags & { filename: string; output: string; nodeName: string }) => {
-    const catalogue = await readCatalogue(options.filename);
-    if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
-    const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
-    const devices = await Devices.start({
-      node: options.nodeName,
-      devices: apart(await deviceOptions(options)),
-      stateDir: downloads,
-      log: SILENT,
-      progress: progressBar('profiling'),
-    });
-    try {
-      const texts: string[] = [];
-      for (const { keeper } of devices.units) {
-        const models = [...catalogue.models.values()];
-        const profile = await keeper.bring(models, ({ metadata }) => catalogue.baseDirs.get(metadata.name)!);
-        if (keeper.unavailable.size > 0) throw new BadInput([...keeper.unavailable.values()].join('\n'));
-        texts.push(profileText(profile));
+  .addOption(promiseOption())
+  .action(
+    async (
+      options: DeviceFlags & { promise: 'firm' | 'soft' } & { filename: string; output: string; nodeName: string },
+    ) => {
+      const catalogue = await readCatalogue(options.filename);
+      if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
+      const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
+      const devices = await Devices.start({
+        node: options.nodeName,
+        devices: apart(await deviceOptions(options)),
+        promise: promisedBy(options),
+        stateDir: downloads,
+        log: SILENT,
+        progress: progressBar('profiling'),
+      });
+      try {
+        const texts: string[] = [];
+        for (const { keeper } of devices.units) {
+          const models = [...catalogue.models.values()];
+          const profile = await keeper.bring(models, ({ metadata }) => catalogue.baseDirs.get(metadata.name)!);
+          if (keeper.unavailable.size > 0) throw new BadInput([...keeper.unavailable.values()].join('\n'));
+          texts.push(profileText(profile));
+        }
+        const text = texts.join('---\n');
+        if (options.output === '-') print(text);
+        else await writeFile(options.output, text);
+      } finally {
+        await devices.stop();
+        await rm(downloads, { recursive: true, force: true });
       }
-      const text = texts.join('---\n');
-      if (options.output === '-') print(text);
-      else await writeFile(options.output, text);
-    } finally {
-      await devices.stop();
-      await rm(downloads, { recursive: true, force: true });
-    }
-  });
+    },
+  );
 
 program
   .command('plan')

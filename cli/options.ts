@@ -8,6 +8,7 @@ import { BadCredentials, FileCredentials } from '../agent/ingest/tls.js';
 import type { Provider } from '../agent/device/providers.js';
 import { PROVIDERS } from '../agent/device/providers.js';
 import { parseDurationUs } from '../api/duration.js';
+import type { Promised } from '../sched/promise.js';
 import type { Fault } from '../sched/faults.js';
 import { BadInput } from './directory.js';
 import type { Logger } from './log.js';
@@ -165,6 +166,15 @@ export const cpuDevicesOption = (): Option =>
     '--cpu-devices <n>',
     'into how many devices of --threads cores each a CPU node is divided; all cores but a quarter, for ingest, when not given',
   ).argParser(coresArgument);
+export const promiseOption = (): Option =>
+  new Option(
+    '--promise <kind>',
+    'by which execution times devices are promised: firm, with a margin on what was measured; soft, without, so that more is promised and at most 0.1 % of it may be late',
+  )
+    .choices(['firm', 'soft'])
+    .default('firm');
+export const promisedBy = ({ promise }: { promise: 'firm' | 'soft' }): Promised =>
+  promise === 'soft' ? 'Soft' : 'Firm';
 export const stateOption = (): Option =>
   new Option('--state <dir>', 'where measurements and promises are kept across runs').default(
     join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),
@@ -203,6 +213,12 @@ export function untilStopped(durationUs: number | undefined): Promise<void> {
     process.on('SIGINT', finish);
     process.on('SIGTERM', finish);
   });
+}
+
+/** Resolves so long after the signal is aborted. */
+export async function aborted(signal: AbortSignal, afterMs = 0): Promise<void> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  await new Promise((resolve) => setTimeout(resolve, afterMs).unref());
 }
 
 /** Aborted at the first SIGINT or SIGTERM. */

@@ -23,6 +23,7 @@ import { planOf, scheduleOf } from '../operator/admission/schedule.js';
 import type { Profile } from '../agent/profile/profiler.js';
 import type { Catalogue, Files } from './directory.js';
 import { BadInput, catalogueOf, readFiles } from './directory.js';
+import type { Promised } from '../sched/promise.js';
 import type { Logger } from './log.js';
 import { progressBar } from './progress.js';
 
@@ -30,6 +31,8 @@ export interface StandaloneOptions {
   readonly dir: string;
   readonly stateDir: string;
   readonly devices: readonly DeviceOptions[];
+  /** By which execution times they are promised; firmly where absent. */
+  readonly promise?: Promised;
   readonly host: string;
   readonly port: number;
   /** Serve HTTPS with them. */
@@ -100,11 +103,11 @@ export class Standalone {
     const { problems } = catalogueOf(files);
     if (problems.length > 0) throw new BadInput(problems.map(describeProblem).join('\n'));
     await mkdir(options.stateDir, { recursive: true });
-    const { devices, stateDir, log, adaptation = true } = options;
+    const { devices, stateDir, log, adaptation = true, promise = 'Firm' } = options;
     const progress = progressBar('profiling');
     const standalone = new Standalone(
       options,
-      await Devices.start({ node: nodeName(options), devices, stateDir, log, progress, adaptation }),
+      await Devices.start({ node: nodeName(options), devices, stateDir, log, progress, adaptation, promise }),
     );
     try {
       standalone.#files = files;

@@ -1,7 +1,7 @@
 /**
  * `make demo`: the main job on this machine. Measures it, scales the example tenants to what was measured, serves
  * them with `deeprt standalone`, plays their cameras with `deeprt load` from a process of its own, checks answers
- * against what was drawn into the frames, and reports.
+ * against what was drawn into the frames, and reports. NEIGHBOUR_RUNS: how often its last step is repeated, interleaved.
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
@@ -43,6 +43,9 @@ const BEST_EFFORT = 'archive';
 const BURST = 6;
 const MOST_MISSES = 0.001;
 /** A neighbour on the same machine: when it comes, how long it stays, and how soon tenants must be back in time. */
+const NEIGHBOUR_RUNS = Number(process.env['NEIGHBOUR_RUNS'] ?? 1);
+/** By how many misses a run with adaptation may be worse than one without: the neighbour is never the same twice. */
+const TOLERATED_MISSES = 50;
 const HOG = { fromSecond: 4, seconds: 6, recoverySeconds: 2, afterSeconds: 4 };
 
 const started = Date.now();
@@ -233,13 +236,32 @@ async function main(work: string): Promise<boolean> {
   ];
 
   step(`6/6 a neighbour takes half of the cores for ${HOG.seconds}s, without and with the Adaptation Module`);
-  const episodes = [await disturbed(work, false), await disturbed(work, true)] as const;
+  const episodes: Episode[] = [];
+  for (let i = 0; i < NEIGHBOUR_RUNS; i++)
+    for (const adaptation of [false, true]) episodes.push(await disturbed(work, adaptation));
   say(episodeTable(episodes));
-  const after = episodes[1].missesBySecond.slice(HOG.fromSecond + HOG.seconds + HOG.recoverySeconds);
-  checks.push([
-    after.reduce((sum, misses) => sum + misses, 0) <= MOST_MISSES * episodes[1].sent,
-    `with adaptation the tenants were back in time ${HOG.recoverySeconds}s after the neighbour had ended`,
-  ]);
+  const afterSecond = HOG.fromSecond + HOG.seconds + HOG.recoverySeconds;
+  const missesOf = (adaptation: boolean, from = 0): number[] =>
+    episodes
+      .filter((episode) => episode.adaptation === adaptation)
+      .map(({ missesBySecond }) => missesBySecond.slice(from).reduce((all, misses) => all + misses, 0));
+  const [without, adapted] = [missesOf(false), missesOf(true)];
+  if (NEIGHBOUR_RUNS > 1) {
+    const mean = (misses: readonly number[]): string =>
+      Math.exp(misses.reduce((all, each) => all + Math.log(each + 1), 0) / misses.length).toFixed(1);
+    say(`geometric mean of misses + 1: ${mean(without)} without, ${mean(adapted)} with adaptation`);
+  }
+  const total = (misses: readonly number[]): number => misses.reduce((all, each) => all + each, 0);
+  checks.push(
+    [
+      total(missesOf(true, afterSecond)) <= MOST_MISSES * total(episodes.map(({ sent: all }) => all)),
+      `with adaptation the tenants were back in time ${HOG.recoverySeconds}s after the neighbour had ended`,
+    ],
+    [
+      total(adapted) <= total(without) + TOLERATED_MISSES * NEIGHBOUR_RUNS,
+      `the neighbour cost ${total(without)} misses without adaptation, ${total(adapted)} with it`,
+    ],
+  );
 
   say(`\n${checks.map(([good, text]) => `${good ? 'ok  ' : 'FAIL'}  ${text}`).join('\n')}`);
   return checks.every(([good]) => good);
@@ -318,8 +340,7 @@ interface Episode {
 async function disturbed(work: string, adaptation: boolean): Promise<Episode> {
   const { server, url } = await serve(work, adaptation ? [] : ['--no-adaptation']);
   const seconds = HOG.fromSecond + HOG.seconds + HOG.recoverySeconds + HOG.afterSeconds;
-  // With the priority of the device's thread, where that is permitted: a neighbour that does not give way.
-  const spin = `try { require('os').setPriority(-10) } catch {} const until = Date.now() + ${HOG.seconds * 1000}; while (Date.now() < until);`;
+  const spin = `const until = Date.now() + ${HOG.seconds * 1000}; while (Date.now() < until);`;
   const timer = setTimeout(() => {
     for (let i = 0; i < Math.max(1, Math.floor(availableParallelism() / 2)); i++)
       children.push(spawn(process.execPath, ['-e', spin], { stdio: 'ignore' }));

@@ -20,7 +20,7 @@ import type { EndpointSliceObject } from './services.js';
 import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
 import { ClusterView } from './view.js';
 import { tenantKey } from './admission/request.js';
-import { scheduledOn } from './admission/schedule.js';
+import { scheduledOn } from '../api/schedule.js';
 
 export interface OperatorOptions extends ViewOptions {
   readonly cluster: Cluster;

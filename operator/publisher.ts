@@ -3,7 +3,7 @@ import { reasonOf, statusOf } from '../kube/cluster.js';
 import type { EventRecorder, Happening } from '../kube/events.js';
 import { Informer, keyOf } from '../kube/informer.js';
 import { tenantKey } from './admission/request.js';
-import { scheduledOn } from './admission/schedule.js';
+import { scheduledOn } from '../api/schedule.js';
 import type { Term } from '../kube/leader.js';
 import type { KubeObject, Objects, Services } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';

@@ -13,7 +13,8 @@ import type { Devices, Unit } from '../devices.js';
 import type { Logger } from '../models.js';
 import type { Profile } from '../profile/profiler.js';
 import { DEGRADED_FOR_MS } from '../tenant.js';
-import type { ScheduleDevice } from '../recheck.js';
+import type { ScheduleDevice } from '../../api/schedule.js';
+import { scheduledOn } from '../../api/schedule.js';
 import { recheck } from '../recheck.js';
 import type { Applied, Count, ScheduleStatus } from './report.js';
 import { countOf, isUrgent, scheduleStatus } from './report.js';
@@ -197,16 +198,18 @@ export class NodeAgent {
     if (schedule === undefined) return;
     const generation = schedule.metadata.generation ?? 0;
     const { units } = this.#devices;
-    const other = schedule.spec.devices?.find((wish) => units[wish.device] === undefined && scheduled(wish).length > 0);
+    const other = schedule.spec.devices?.find(
+      (wish) => units[wish.device] === undefined && scheduledOn(wish).length > 0,
+    );
     const refusals = other === undefined ? [] : [`this node has no device ${other.device}`];
     const failures: unknown[] = [];
     // Whoever moves leaves one device before coming to another.
     const wanted = units.map((unit) => ({ unit, wish: scheduleFor(unit, schedule.spec) }));
-    wanted.sort((a, b) => scheduled(a.wish).length - scheduled(b.wish).length);
+    wanted.sort((a, b) => scheduledOn(a.wish).length - scheduledOn(b.wish).length);
     for (const { unit, wish } of wanted) {
       const { profile } = unit.keeper;
       if (profile === undefined) {
-        if (scheduled(wish).length > 0) return; // measured first; then this is called again
+        if (scheduledOn(wish).length > 0) return; // measured first; then this is called again
         continue;
       }
       try {
@@ -241,7 +244,7 @@ export class NodeAgent {
   async #serve(unit: Unit, schedule: ScheduleDevice, profile: Profile): Promise<void> {
     await unit.keeper.serve(schedule);
     this.#serving.set(unit, { schedule, profile });
-    const tenants = scheduled(schedule).length;
+    const tenants = scheduledOn(schedule).length;
     this.#options.log.info({ device: unit.agent.index, tenants }, 'schedule applied');
   }
 
@@ -288,12 +291,6 @@ export class NodeAgent {
     this.#count = countOf(tenants, nowMs);
   }
 }
-
-/** Whom a device serves, promised or not. */
-const scheduled = ({ categories, spare = [] }: ScheduleDevice): object[] => [
-  ...categories.flatMap(({ tenants }) => tenants),
-  ...spare,
-];
 
 /** What a schedule asks of a device; nothing where it does not tell. */
 function scheduleFor({ agent: { index } }: Unit, { devices = [] }: Schedule['spec']): ScheduleDevice {

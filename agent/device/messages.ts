@@ -61,17 +61,15 @@ export interface Program {
   readonly adaptation: boolean;
 }
 
+/** What an output's elements come in. */
+export type OutputArray = NodeJS.TypedArray<ArrayBuffer>;
+
 export interface OutputTensor {
   readonly name: string;
   readonly type: string;
   /** Of the batch; the first axis counts frames. */
   readonly dims: readonly number[];
-  readonly data:
-    | Float32Array<ArrayBuffer>
-    | Uint8Array<ArrayBuffer>
-    | Int32Array<ArrayBuffer>
-    | BigInt64Array<ArrayBuffer>
-    | Float64Array<ArrayBuffer>;
+  readonly data: OutputArray;
 }
 
 export type ToDevice =

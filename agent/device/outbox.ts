@@ -1,12 +1,15 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { openShared } from './frame-pool.js';
-import type { OutputTensor } from './messages.js';
+import type { OutputArray, OutputTensor } from './messages.js';
 
 /** Outputs above this many bytes go through shared memory; smaller ones are cheaper in the message itself. */
 const SMALL_BYTES = 16 * 1024;
 const CAPACITY_BYTES = 256 * 1024 * 1024;
 
-const ARRAYS = {
+/** By name, what the elements of outputs may come in. */
+const ARRAYS: Readonly<Record<string, new (memory: ArrayBuffer) => OutputArray>> = {
+  // Runtimes without it have float16 as Uint16Array.
+  ...('Float16Array' in globalThis ? { Float16Array } : {}),
   Float32Array,
   Float64Array,
   Uint8Array,
@@ -22,7 +25,7 @@ const ARRAYS = {
 /** Outputs on their way from the device's process to the agent. */
 export interface PackedOutputs {
   readonly tensors: readonly (Omit<OutputTensor, 'data'> & {
-    readonly array: keyof typeof ARRAYS;
+    readonly array: string;
     readonly bytes: number;
     readonly inline?: Uint8Array;
   })[];
@@ -60,7 +63,10 @@ export class Outbox {
     const offset = this.#next;
     const tensors = outputs.map(({ data, ...tensor }) => {
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      const described = { ...tensor, array: data.constructor.name as keyof typeof ARRAYS, bytes: bytes.byteLength };
+      const array = data.constructor.name;
+      if (ARRAYS[array] === undefined)
+        throw new Error(`output "${tensor.name}" of type ${tensor.type} comes in ${array}, which is not served`);
+      const described = { ...tensor, array, bytes: bytes.byteLength };
       if (!shared) return { ...described, inline: bytes };
       for (let written = 0; written < bytes.byteLength;) {
         const more = writeSync(this.#fd, bytes, written, bytes.byteLength - written, this.#next);
@@ -92,7 +98,7 @@ export class Outbox {
           read += more;
           position += more;
         }
-      return { ...tensor, data: new ARRAYS[array](memory.buffer) as OutputTensor['data'] };
+      return { ...tensor, data: new ARRAYS[array]!(memory.buffer) };
     });
   }
 

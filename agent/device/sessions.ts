@@ -75,11 +75,12 @@ export class Session {
   async run(input: ort.Tensor): Promise<OutputTensor[]> {
     const { inputName } = this.#model;
     const results = await this.#session.run({ [inputName]: input });
-    return Object.entries(results).map(([name, tensor]) => ({
-      name,
-      type: tensor.type,
-      dims: tensor.dims,
-      data: tensor.data as OutputTensor['data'],
-    }));
+    return Object.entries(results).map(([name, { type, dims, data }]) => {
+      if (Array.isArray(data))
+        throw new Error(
+          `model "${this.#model.name}": its output "${name}" holds strings, which are not served; export the network without it`,
+        );
+      return { name, type, dims, data: data as OutputTensor['data'] };
+    });
   }
 }

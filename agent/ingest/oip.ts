@@ -43,13 +43,7 @@ export interface WantedOutputs {
 const DEEPEST_NESTING = 4;
 
 const DATATYPES = { float32: 'FP32', uint8: 'UINT8' } as const;
-const OUTPUT_DATATYPES: Readonly<Record<string, string>> = {
-  float32: 'FP32',
-  float64: 'FP64',
-  uint8: 'UINT8',
-  int32: 'INT32',
-  int64: 'INT64',
-};
+const OUTPUT_DATATYPES: Readonly<Record<string, string>> = { float16: 'FP16', float32: 'FP32', float64: 'FP64' };
 
 /**
  * Reads an inference request's one frame into `slot`.
@@ -85,7 +79,8 @@ export function readRequest(
     throw new BadRequest('inputs: required, a list with one tensor');
   if (request.inputs.length !== 1)
     throw new BadRequest(`inputs: exactly one tensor is expected, not ${request.inputs.length}`);
-  const input = request.inputs[0] as JsonTensor;
+  const input = request.inputs[0] as JsonTensor | null;
+  if (input === null || typeof input !== 'object') throw new BadRequest('inputs[0]: must be a tensor');
   if (input.name !== expected.name) throw new BadRequest(`inputs[0].name: must be "${expected.name}"`);
   const datatype = DATATYPES[expected.elementType];
   if (input.datatype !== datatype)
@@ -190,7 +185,10 @@ export function writeResponse(
       const values = data.subarray(index * length, (index + 1) * length);
       const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape: [1, ...dims.slice(1)] };
       if (!(wanted.outputs?.get(name) ?? wanted.binaryByDefault))
-        return { ...tensor, data: Array.from(values as Float32Array, Number) };
+        return {
+          ...tensor,
+          data: Array.from(values as Float32Array, (value) => (type === 'bool' ? value !== 0 : Number(value))),
+        };
       binary.push(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
       return { ...tensor, parameters: { binary_data_size: values.byteLength } };
     });

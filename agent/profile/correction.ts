@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Agent } from '../agent.js';
-import { networkDims } from '../agent.js';
+import { networkDims } from '../device/frames.js';
 import type { CategoryDrift } from './drift.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { categoryKey, slowed } from './profiler.js';

@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import type { Encoding, IngestCosts } from '../../api/ingest.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import { nowUs } from '../clock.js';
-import { networkDims } from '../agent.js';
+import { networkDims } from '../device/frames.js';
 import { decodeImage, imageInput, writePixels } from '../ingest/image.js';
 import type { ExpectedInput } from '../ingest/oip.js';
 import { readRequest } from '../ingest/oip.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Agent } from '../agent.js';
-import { networkDims } from '../agent.js';
+import { networkDims } from '../device/frames.js';
 import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { runtimeVersion } from '../device/runtime.js';

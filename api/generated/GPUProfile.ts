@@ -81,6 +81,10 @@ export interface GPUProfile {
      */
     profilingSeconds?: number;
     /**
+     * By which execution times the device is promised. Firm, by the WCETs, which have a margin: a promised frame is late only when the device is not what was measured. Soft, by the 99th percentiles, since only sums of runs matter: more is promised, of which at most 0.1 % may be late; becomes Firm when live frames show more.
+     */
+    promise?: 'Firm' | 'Soft';
+    /**
      * By which part a second look at medians differed from the first, at most; 0.1 is a tenth.
      */
     unsteadiness?: number;

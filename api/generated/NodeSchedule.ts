@@ -23,6 +23,10 @@ export interface NodeSchedule {
        */
       device: number;
       /**
+       * By which execution times it was promised; absent, firmly.
+       */
+      promise?: 'Firm' | 'Soft';
+      /**
        * What is batched together.
        *
        * @maxItems 1024

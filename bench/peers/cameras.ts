@@ -16,6 +16,8 @@ export interface Cameras {
   readonly fps: number;
   readonly deadlineMs: number;
   readonly jitterMs: number;
+  /** Every so often nothing comes for a while, and then all of it at once. */
+  readonly stall?: { readonly everyMs: number; readonly forMs: number };
 }
 
 /** What became of a tenant's frames. */
@@ -73,10 +75,12 @@ export async function play(
     }
     if (ok) tally.latenciesMs.push(tookMs);
   };
-  const stream = async ({ fps, jitterMs, deadlineMs }: Cameras, sender: Sender, tally: Tally): Promise<void> => {
+  const stream = async ({ fps, jitterMs, deadlineMs, stall }: Cameras, sender: Sender, tally: Tally): Promise<void> => {
     const periodMs = 1000 / fps;
     for (let atMs = startMs + random() * periodMs; atMs < endMs; atMs += periodMs) {
-      const dueMs = atMs + random() * jitterMs;
+      const intoMs = stall === undefined ? Infinity : (atMs - startMs) % stall.everyMs;
+      const heldMs = stall !== undefined && intoMs < stall.forMs ? stall.forMs - intoMs : 0;
+      const dueMs = atMs + heldMs + random() * jitterMs;
       if (dueMs > performance.now()) await delay(dueMs - performance.now());
       const counts = atMs >= startMs + warmUpMs;
       if (counts) tally.sent++;

@@ -7,16 +7,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import ort from 'onnxruntime-node';
-import { readCatalogue } from '../../cli/directory.js';
+import { fileURLToPath } from 'node:url';
 import { table } from '../../cli/table.js';
-import { EXAMPLES } from '../../hack/example-manifests.js';
-import { median } from '../figure.js';
 import { draw } from '../plot.js';
 import type { Cameras, Tally } from './cameras.js';
 import { play } from './cameras.js';
-import type { Environment, Network, System, Tenant } from './systems.js';
+import { networks } from './networks.js';
+import type { Environment, System, Tenant } from './systems.js';
 import { bentoml, deeprt, litserve, triton } from './systems.js';
 
 const repo = fileURLToPath(new URL('../../../', import.meta.url));
@@ -29,40 +26,6 @@ const TENANTS = [
   { tenant: 'plates', network: 'text-reader', share: 0.35, deadlineMs: 100 },
   { tenant: 'halls', network: 'text-detector', share: 0.5, deadlineMs: 200 },
 ];
-
-/** The examples' networks, each with the time of a single frame on one thread. */
-async function networks(): Promise<Map<string, Network & { readonly singleUs: number }>> {
-  const { models } = await readCatalogue(EXAMPLES);
-  const found = new Map<string, Network & { readonly singleUs: number }>();
-  for (const name of new Set(TENANTS.map(({ network }) => network))) {
-    const { spec } = models.get(name)!;
-    const path = fileURLToPath(new URL(spec.source.slice('file:'.length), pathToFileURL(`${EXAMPLES}/`)));
-    const dims = spec.shapes.at(-1)!;
-    const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
-    const frame = new ort.Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(0.1), [1, ...dims]);
-    const times: number[] = [];
-    let outputAxes = 0;
-    for (let i = 0; i < 60; i++) {
-      const startMs = performance.now();
-      const answer = await session.run({ [spec.input.name]: frame });
-      if (i >= 10) times.push((performance.now() - startMs) * 1000);
-      outputAxes = answer[session.outputNames[0]!]!.dims.length - 1;
-    }
-    await session.release();
-    found.set(name, {
-      name,
-      path,
-      sha256: spec.sha256,
-      input: spec.input.name,
-      output: session.outputNames[0]!,
-      outputAxes,
-      dims,
-      maxBatch: spec.maxBatchSize ?? 8,
-      singleUs: median(times),
-    });
-  }
-  return found;
-}
 
 /** One system at one load. */
 interface Cell {
@@ -134,7 +97,7 @@ try {
   const all = [deeprt(state), triton(env, false), triton(env, true), bentoml(env), litserve(env)];
   const only = process.env['ONLY'];
   const systems = all.filter(({ name }) => only === undefined || only.split(',').includes(name));
-  const known = await networks();
+  const known = await networks(TENANTS.map(({ network }) => network));
   const cameras = (load: number): Tenant[] =>
     TENANTS.map(({ tenant, network: name, share, deadlineMs }) => {
       const network = known.get(name)!;

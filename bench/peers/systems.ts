@@ -27,6 +27,8 @@ export interface Network {
 export interface Tenant {
   readonly cameras: Cameras;
   readonly network: Network;
+  /** Of its manifest, what differs from what its cameras do. */
+  readonly asks?: Readonly<Record<string, unknown>>;
 }
 
 export interface Running {
@@ -152,7 +154,7 @@ export const deeprt = (stateDir: string): System => ({
       metadata: { name },
       spec: { source: `file://${path}`, sha256, input: { name: input }, shapes: [dims], maxBatchSize: maxBatch },
     }));
-    const asked = tenants.map(({ cameras, network }) => ({
+    const asked = tenants.map(({ cameras, network, asks }) => ({
       apiVersion: 'deeprt.dev/v1alpha1',
       kind: 'InferenceTenant',
       metadata: { name: cameras.tenant, namespace: 'default' },
@@ -164,6 +166,7 @@ export const deeprt = (stateDir: string): System => ({
         deadline: `${cameras.deadlineMs}ms`,
         frames: { encoding: 'Tensor' },
         placement: { strategy: 'Spread', allowSplit: true },
+        ...asks,
       },
     }));
     await writeFile(join(dir, 'manifests.yaml'), [...models, ...asked].map((each) => stringify(each)).join('---\n'));

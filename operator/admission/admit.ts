@@ -64,6 +64,8 @@ export interface Placement {
   /** The device turns to the category at least this often while frames wait, for at most so many promised frames. */
   readonly gapUs?: number;
   readonly quota?: number;
+  /** Whether at most 0.1 % of its promised frames may be late, rather than none. */
+  readonly softly?: boolean;
 }
 
 /** The answer to one tenant. */
@@ -521,6 +523,7 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
       category: categoryName(placed.request.model, placed.request.shape),
       promised: promised && category !== undefined,
       ...(category === undefined ? {} : { gapUs: Math.ceil(category.visit.gapUs), quota: category.visit.quota }),
+      ...(plan.device.promise === 'Soft' ? { softly: true } : {}),
     };
   };
   const placements = [
@@ -531,10 +534,10 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
     .flatMap(({ plan }) => plan.categories)
     .reduce((sum, category) => sum + shareOf(category, key), 0);
   const where = placements
-    .map(({ node, streams, gapUs, quota }) =>
+    .map(({ node, streams, gapUs, quota, softly }) =>
       gapUs === undefined
         ? `${streams} on ${node} in spare time`
-        : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames`,
+        : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames${softly ? ', promised softly: at most 0.1% late' : ''}`,
     )
     .join('; ');
   const admitted = held.length > 0 && answer?.reason !== 'NodeLost';

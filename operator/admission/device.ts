@@ -2,6 +2,8 @@ import type { IngestCosts } from '../../api/ingest.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { ModelMemory } from '../../sched/memory.js';
 import { profiledMemory } from '../../sched/memory.js';
+import type { Promised } from '../../sched/promise.js';
+import { promisedPoints } from '../../sched/promise.js';
 import { WcetTable } from '../../sched/wcet.js';
 import { categoryName } from './request.js';
 
@@ -19,6 +21,7 @@ export interface Device {
   readonly memoryBytes: number | undefined;
   /** Per frame, to make the category's shape from a larger one, in microseconds. */
   readonly resizeUsOf?: ReadonlyMap<string, number>;
+  readonly promise?: Promised;
   /** What frames take outside the device. */
   readonly ingest: IngestCosts;
 }
@@ -29,6 +32,7 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
     node: spec.nodeName,
     device: spec.device,
     ingest: status ?? {},
+    promise: status?.promise ?? 'Firm',
     failures: new Map(
       (status?.models ?? []).flatMap(({ name, ready, message }) => (ready ? [] : [[name, message ?? 'not loaded']])),
     ),
@@ -40,10 +44,7 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
     tables: new Map(
       (status?.categories ?? []).map(({ model, shape, batches }) => [
         categoryName(model, shape),
-        new WcetTable(
-          batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })),
-          overheadUs,
-        ),
+        new WcetTable(promisedPoints(batches, status?.promise), overheadUs),
       ]),
     ),
   };

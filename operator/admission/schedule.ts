@@ -1,12 +1,8 @@
-import type { ResourceOf } from '../../api/manifests.js';
+import type { ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
 import type { Device } from './device.js';
 import type { DevicePlan, Placed, PlannedCategory } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import { tenantKey } from './request.js';
-
-export type ScheduleDevice = NonNullable<ResourceOf<'NodeSchedule'>['spec']['devices']>[number];
-
-type Entry = ScheduleDevice['categories'][number]['tenants'][number];
 
 /** What an agent is programmed with: the record of what a device was promised to. */
 export function scheduleOf({ device, categories, bestEffort, spare }: DevicePlan): ScheduleDevice {
@@ -18,6 +14,7 @@ export function scheduleOf({ device, categories, bestEffort, spare }: DevicePlan
   }));
   return {
     device: device.device,
+    ...(device.promise === 'Soft' ? { promise: 'Soft' as const } : {}),
     ...(inSpareTime.length === 0 ? {} : { spare: inSpareTime }),
     categories: categories.map((category) => ({
       name: category.name,
@@ -31,12 +28,6 @@ export function scheduleOf({ device, categories, bestEffort, spare }: DevicePlan
   };
 }
 
-/** Everybody whom a device serves by its schedule, promised or not. */
-export const scheduledOn = ({ categories, spare = [] }: ScheduleDevice): { namespace: string; name: string }[] => [
-  ...categories.flatMap(({ tenants }) => tenants),
-  ...spare,
-];
-
 /** What agents of version 0.2 and before can check, and refuse where their own test does not hold. */
 function windowOf({ visit, placed }: PlannedCategory): { windowUs: number; relativeDeadlineUs: number } {
   const deadlineUs = Math.min(...placed.map(({ request }) => request.deadlineUs));
@@ -44,7 +35,7 @@ function windowOf({ visit, placed }: PlannedCategory): { windowUs: number; relat
   return { windowUs, relativeDeadlineUs: deadlineUs - windowUs };
 }
 
-const entryOf = ({ request, streams }: Placed): Entry => ({
+const entryOf = ({ request, streams }: Placed): ScheduleEntry => ({
   namespace: request.namespace,
   name: request.name,
   generation: request.generation,
@@ -70,7 +61,7 @@ export function planOf(
 ): DevicePlan {
   const placedOf = (
     category: { model: string; shape: readonly number[]; class: TenantRequest['class'] },
-    entry: Entry,
+    entry: ScheduleEntry,
   ): Placed => {
     const recorded = recordedRequest(category, entry);
     const current = requests.get(tenantKey(entry));
@@ -106,7 +97,7 @@ export function planOf(
 
 function recordedRequest(
   category: { model: string; shape: readonly number[]; class: TenantRequest['class'] },
-  entry: Entry,
+  entry: ScheduleEntry,
 ): TenantRequest {
   return {
     namespace: entry.namespace,
