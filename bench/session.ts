@@ -1,6 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { IngestCosts } from '../api/ingest.js';
+import { ingestUsOf } from '../api/ingest.js';
 import type { Figure } from './figure.js';
 import type { Cameras, Tally } from './peers/cameras.js';
 import { play } from './peers/cameras.js';
@@ -14,7 +17,8 @@ const ROOM_MS = 30_000;
 /** Frames that are promised and sent beside a flood. */
 const PROMISED = Number(process.env['FRAMES'] ?? 100_000);
 const [STREAMS, FPS, DEADLINE_MS] = [12, 25, 150];
-const FLOOD = 20;
+/** A tenant that asks for one camera at so many frames a second, and sends so many times as much. */
+const [FLOOD, FLOOD_FPS] = [20, 10];
 
 const cameras = (tenant: string, more: Partial<Cameras> = {}): Cameras => ({
   tenant,
@@ -28,9 +32,17 @@ const cameras = (tenant: string, more: Partial<Cameras> = {}): Cameras => ({
 const inTime = ({ inTime: good, sent }: Tally): number => (100 * good) / sent;
 const medianOf = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 
+/** What the profile that was stored says of binary tensors. */
+async function ingestMs(state: string): Promise<number> {
+  const [file] = await readdir(join(state, 'profiles'));
+  const { status } = parse(await readFile(join(state, 'profiles', file!), 'utf8')) as { status: IngestCosts };
+  return ingestUsOf(status, 'Tensor') / 1000;
+}
+
 /** What is promised and what is left over, on a real session over HTTP: light load, cameras as they are, and a flood. */
 export async function benchSession(): Promise<Figure[]> {
-  const network = (await networks(['text-direction'])).get('text-direction')!;
+  const known = await networks(['text-direction', 'text-reader']);
+  const network = known.get('text-direction')!;
   const state = await mkdtemp(join(tmpdir(), 'deeprt-session-state-'));
   const serve = async (tenants: readonly Tenant[], forMs: number, seed: number): Promise<Map<string, Tally>> => {
     const dir = await mkdtemp(join(tmpdir(), 'deeprt-session-'));
@@ -47,6 +59,7 @@ export async function benchSession(): Promise<Figure[]> {
     const light = await serve([{ cameras: cameras('light', { streams: 4, fps: 10 }), network }], LIGHT_MS, 1);
     const p50Ms = medianOf(light.get('light')!.latenciesMs);
     const aloneMs = network.singleUs / 1000;
+    const most = 1.3 * aloneMs + (await ingestMs(state));
 
     const asDeclared = { framesPerSecond: 30, deadline: `${DEADLINE_MS}ms` };
     const room = await serve(
@@ -67,9 +80,9 @@ export async function benchSession(): Promise<Figure[]> {
       [
         { cameras: cameras('kept', { streams: STREAMS, fps: FPS }), network },
         {
-          cameras: cameras('flood', { streams: FLOOD, fps: FPS }),
-          network,
-          asks: { streams: 1, framesPerSecond: FPS },
+          cameras: cameras('flood', { streams: FLOOD, fps: FLOOD_FPS }),
+          network: known.get('text-reader')!,
+          asks: { streams: 1, framesPerSecond: FLOOD_FPS },
         },
       ],
       (1000 * PROMISED) / (STREAMS * FPS),
@@ -79,9 +92,11 @@ export async function benchSession(): Promise<Figure[]> {
     const lateShare = (100 * kept.promisedLate) / kept.sent;
     return [
       {
-        name: `latency at light load, p50, against a single frame's run (${aloneMs.toFixed(2)} ms)`,
+        name: `latency at light load, p50; a single frame runs ${aloneMs.toFixed(2)} ms`,
         value: p50Ms,
         unit: 'ms',
+        aim: `<= ${most.toFixed(2)} ms (1.3 x that, and ingest)`,
+        met: p50Ms <= most,
       },
       ...['steady', 'jittery', 'fast', 'stalling'].map((tenant): Figure => {
         const value = inTime(room.get(tenant)!);

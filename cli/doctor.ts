@@ -1,9 +1,13 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import type { Division } from '../agent/device/cores.js';
+import { divisionFor } from '../agent/device/cores.js';
 import type { NvidiaGpu } from '../agent/device/machine.js';
 import { nvidiaGpus } from '../agent/device/machine.js';
 import type { Probe } from '../agent/device/probe.js';
 import { chooseProvider } from '../agent/device/probe.js';
 import { runtimeVersion } from '../agent/device/runtime.js';
+import type { DeviceFlags } from './options.js';
+import { cpuDivision } from './options.js';
 import { table } from './table.js';
 
 /** What this machine can run networks on. */
@@ -12,6 +16,8 @@ export interface Health {
   readonly node: string;
   readonly processor: string;
   readonly cores: number;
+  /** Which cores devices' runs have to themselves, and which the rest keeps to; absent where all share all. */
+  readonly division?: Division;
   readonly memoryBytes: number;
   readonly nvidiaGpus: readonly NvidiaGpu[];
   /** What `--provider auto` takes. */
@@ -19,13 +25,18 @@ export interface Health {
   readonly providers: readonly Probe[];
 }
 
-export async function examine(threads: number): Promise<Health> {
+export async function examine(asked: DeviceFlags): Promise<Health> {
+  const { cpuDevices, threads } = cpuDivision(availableParallelism(), asked);
   const { provider, tried } = await chooseProvider({ threads });
+  const division = divisionFor(
+    Array.from({ length: provider === 'cpu' ? cpuDevices : 1 }, () => ({ provider, threads })),
+  );
   return {
     onnxRuntime: runtimeVersion,
     node: process.versions.node,
     processor: cpus()[0]?.model ?? 'unknown processor',
     cores: availableParallelism(),
+    ...(division === undefined ? {} : { division }),
     memoryBytes: totalmem(),
     nvidiaGpus: await nvidiaGpus(),
     provider,
@@ -38,6 +49,7 @@ export function healthTable({
   node,
   processor,
   cores,
+  division,
   memoryBytes,
   provider,
   providers,
@@ -51,6 +63,9 @@ export function healthTable({
   ]);
   return [
     `ONNX Runtime ${onnxRuntime}, Node ${node}; ${cores} cores of ${processor}, ${gibibytes(memoryBytes)} of memory`,
+    division === undefined
+      ? 'devices and ingest share all cores'
+      : `cores ${division.devices.map((own) => own.join('+')).join(', ')} for devices’ runs, ${division.ingest.join(', ')} for everything else`,
     ...health.nvidiaGpus.map(
       ({ name, driverVersion, totalBytes, usedBytes }, i) =>
         `GPU ${i}: ${name}, driver ${driverVersion}, ${gibibytes(totalBytes)} of memory, ${gibibytes(totalBytes - usedBytes)} free`,

@@ -281,8 +281,8 @@ program
   )
   .addOption(threadsOption())
   .addOption(outputOption('-o, --output <form>'))
-  .action(async (options: { threads?: number; output: 'table' | 'json' }) => {
-    const health = await examine(options.threads ?? 1);
+  .action(async (options: { provider: 'auto'; threads?: number; output: 'table' | 'json' }) => {
+    const health = await examine(options);
     print(options.output === 'json' ? JSON.stringify(health, null, 2) : healthTable(health));
   });
 

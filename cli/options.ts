@@ -78,6 +78,13 @@ export interface DeviceFlags {
   readonly deviceMemory?: number;
 }
 
+/** Devices and threads of each on a CPU node. Several devices of one thread carry more than one of several: a run rarely uses all of them throughout. */
+export function cpuDivision(cores: number, asked: DeviceFlags): { cpuDevices: number; threads: number } {
+  const most = Math.max(1, cores - Math.ceil(cores * INGEST_SHARE));
+  const cpuDevices = asked.cpuDevices ?? Math.max(1, Math.floor(most / (asked.threads ?? 1)));
+  return { cpuDevices, threads: asked.threads ?? Math.max(1, Math.floor(most / cpuDevices)) };
+}
+
 /**
  * The devices as asked for; for `auto` with the first provider that works on this machine.
  *
@@ -85,10 +92,7 @@ export interface DeviceFlags {
  */
 export async function deviceOptions(asked: DeviceFlags): Promise<DeviceOptions[]> {
   const cores = availableParallelism();
-  const most = Math.max(1, cores - Math.ceil(cores * INGEST_SHARE));
-  // Several devices of one thread each carry more than one of several threads: a run rarely uses all of its threads throughout.
-  const cpuDevices = asked.cpuDevices ?? Math.max(1, Math.floor(most / (asked.threads ?? 1)));
-  const threads = asked.threads ?? Math.max(1, Math.floor(most / cpuDevices));
+  const { cpuDevices, threads } = cpuDivision(cores, asked);
   let { provider } = asked;
   if (provider === 'auto') provider = (await chooseProvider({ threads })).provider;
   else if (provider !== 'cpu') {

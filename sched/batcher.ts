@@ -198,7 +198,8 @@ export class Batcher<F> {
     const { wcet } = queue;
     const most = min(wcet.largestBatch, queue.waiting.length + queue.spare.length);
     const pace = this.#paceOf(queue);
-    const wanted = max(1, wcet.largestWithin((urgency(queue) - nowUs) / pace, most));
+    const dueUs = min(queue.waiting[0]?.orderUs ?? Infinity, queue.spare[0]?.orderUs ?? Infinity);
+    const wanted = max(1, wcet.largestWithin((dueUs - nowUs) / pace, most));
     const count = wcet.largestWithin(this.slackUs(nowUs, wcet.at(wanted) * pace) / pace, wanted);
     if (count === 0 || (count < wanted && !fewer)) {
       if (pace > 1) this.#adaptation!.feared(queue.config.name);
@@ -282,7 +283,8 @@ export class Batcher<F> {
     let promised = 0;
     while (batch.length < count) {
       const own = waiting[promised];
-      if (own === undefined || own.orderUs > (spare[0]?.orderUs ?? Infinity)) batch.push(this.#spareTime.take(name));
+      if (own === undefined || own.orderUs - own.headStartUs > (spare[0]?.orderUs ?? Infinity))
+        batch.push(this.#spareTime.take(name));
       else batch.push(waiting[promised++]!);
     }
     waiting.splice(0, promised);

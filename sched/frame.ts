@@ -55,6 +55,8 @@ export interface Waiting<F> extends FrameTerms {
   readonly promised: boolean;
   /** Who comes first: the deadline, where there is one. */
   readonly orderUs: number;
+  /** By how much a promised frame goes before spare ones that are as urgent, in microseconds. */
+  readonly headStartUs: number;
   /** When it is given up if it has not begun to run, given what one frame takes at least. */
   readonly giveUpUs: number;
   readonly stream: string;

@@ -20,6 +20,9 @@ export interface BatchCategory {
   readonly promised: ReadonlyMap<string, Streams>;
 }
 
+/** The part of its deadline by which a promised frame goes before spare ones: not everything is foreseen, and slack is what forgives. */
+const HEAD_START = 0.3;
+
 /** A category with its frames. */
 export interface Queue<F> extends Lane {
   readonly config: BatchCategory;
@@ -90,6 +93,7 @@ export function waitingOf<F>(
 ): Waiting<F> {
   const { category, tenant, atUs, dueUs, deepest, late, stream = '', replacesOlder = false } = offer;
   const endless = dueUs === Infinity;
+  const orderUs = max(endless ? atUs + URGENCY_WITHOUT_DEADLINE_US : dueUs, atUs + (promisedUs ?? 0));
   return {
     frame,
     category,
@@ -100,14 +104,15 @@ export function waitingOf<F>(
     deepest,
     dueUs,
     late,
-    orderUs: max(endless ? atUs + URGENCY_WITHOUT_DEADLINE_US : dueUs, atUs + (promisedUs ?? 0)),
+    orderUs,
+    headStartUs: promisedUs === undefined ? 0 : HEAD_START * (orderUs - atUs),
     giveUpUs: endless ? atUs + PATIENCE_WITHOUT_DEADLINE_US : dueUs - quickestUs(config, deepest),
   };
 }
 
 /** How urgent a category's most urgent frame is. */
 export const urgency = ({ waiting, spare }: Queue<unknown>): number =>
-  min(waiting[0]?.orderUs ?? Infinity, spare[0]?.orderUs ?? Infinity);
+  min(waiting[0] === undefined ? Infinity : waiting[0].orderUs - waiting[0].headStartUs, spare[0]?.orderUs ?? Infinity);
 
 /** What one frame takes at least, at the smallest shape that it allows. */
 const quickestUs = ({ ladder }: BatchCategory, deepest: number): number =>

@@ -40,22 +40,22 @@ export function divide(cores: readonly number[], threads: readonly number[]): Di
     : { devices, ingest: left };
 }
 
-/**
- * Gives devices cores of their own and keeps this process to the others, where the platform can and there are enough; all share all
- * cores otherwise.
- */
+/** How this process's cores are divided between devices and ingest; undefined where all share all. */
+export function divisionFor(devices: readonly SessionSettings[]): Division | undefined {
+  const cores = allowedCores() ?? [];
+  // A share of time on more cores than that many is no set of cores.
+  if (cores.length > availableParallelism()) return undefined;
+  return divide(
+    cores,
+    devices.map(({ provider, threads }) => (provider === 'cpu' ? threads : 1)),
+  );
+}
+
+/** Gives devices cores of their own and keeps this process to the others, where the platform can and there are enough. */
 export function apart<D extends SessionSettings>(
   devices: readonly D[],
 ): (D & { readonly cores?: readonly number[] })[] {
-  const cores = allowedCores() ?? [];
-  // A share of time on more cores than that many is no set of cores.
-  const division =
-    cores.length > availableParallelism()
-      ? undefined
-      : divide(
-          cores,
-          devices.map(({ provider, threads }) => (provider === 'cpu' ? threads : 1)),
-        );
+  const division = divisionFor(devices);
   if (division === undefined || !pinProcess(division.ingest)) return [...devices];
   return devices.map((device, i) => ({ ...device, cores: division.devices[i]! }));
 }

@@ -94,6 +94,8 @@ export interface Measure {
   readonly batch: number;
   /** Measure not the run but making its frames from frames of these dimensions. */
   readonly from?: readonly number[] | undefined;
+  /** Measure nothing, but compare what the frames of a batch are answered with what each of them is alone. */
+  readonly compare?: boolean | undefined;
   /** Let the device idle for this long before the run, in microseconds. */
   readonly idleUs?: number | undefined;
   /** Takes at most about this long, in microseconds; refuse rather than take time that somebody was promised. */
@@ -158,4 +160,6 @@ export interface Dropped {
 export interface Measured {
   readonly us: number;
   readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
+  /** Of a comparison: how a frame's answer differs in a batch. */
+  readonly differs?: string;
 }

@@ -1,6 +1,6 @@
 import ort from 'onnxruntime-node';
 import { frameBytes } from './frames.js';
-import type { LoadedModel, OutputTensor } from './messages.js';
+import type { ElementType, LoadedModel, OutputTensor } from './messages.js';
 import type { SessionSettings } from './providers.js';
 import { sessionOptions } from './providers.js';
 
@@ -38,6 +38,10 @@ export class Session {
       throw wrong(`its input is not of type ${model.elementType} (spec.input.elementType)`);
     if (input.shape.length !== 4) throw wrong('its input is not of rank 4 (batch and spec.input.layout)');
     return new Session(session, model);
+  }
+
+  get elementType(): ElementType {
+    return this.#model.elementType;
   }
 
   /** Says what is wrong with frames of these dimensions for the network's declared input; undefined when nothing. */

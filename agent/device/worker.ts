@@ -18,6 +18,8 @@ import type { Activity } from './recorder.js';
 import { Recorder } from './recorder.js';
 import { explainFailure } from './providers.js';
 import { pinThread } from './cores.js';
+import { differenceOf } from './batch-check.js';
+import { fillNoise } from './noise.js';
 import { Resizer, halve } from './resizer.js';
 import { Session } from './sessions.js';
 
@@ -120,15 +122,45 @@ function sweepCaches(): void {
   sweepUs = nowUs() - sinceUs;
 }
 
-/** One run of a batch of zeros from cold caches, along the same path that frames take. */
-async function measure({ input, batch, from, idleUs = 0 }: Measure): Promise<Measured> {
+/** Of frames that are compared: some networks' answers follow the strongest frame of a batch. */
+const AMPLITUDES = [1, 3, 0.2];
+
+/** The answers to different frames, one by one and in a batch, each at every place of it. */
+async function compare({ session }: OpenModel, { input, batch }: Measure): Promise<Measured> {
+  const run = async (frames: readonly number[]): Promise<OutputTensor[]> => {
+    const fill = (into: Uint8Array, i: number): void =>
+      fillNoise(into, frames[i]!, session.elementType, AMPLITUDES[frames[i]! % AMPLITUDES.length]);
+    return session.run(session.pack(frames.length, input.dims, fill));
+  };
+  const all = Array.from({ length: batch }, (_, i) => i);
+  const alone: OutputTensor[][] = [];
+  for (const frame of all) alone.push(await run([frame]));
+  let differs: string | undefined;
+  try {
+    for (let shift = 0; shift < batch && differs === undefined; shift++) {
+      const frames = all.map((i) => (i + shift) % batch);
+      differs = differenceOf(
+        frames.map((frame) => alone[frame]!),
+        await run(frames),
+      );
+    }
+  } catch (error) {
+    differs = `it fails on a batch of ${batch}: ${(error as Error).message.split('\n')[0]!}`;
+  }
+  return { us: 0, outputs: [], ...(differs === undefined ? {} : { differs }) };
+}
+
+/** One run of a batch of noise from cold caches, along the same path that frames take. */
+async function measure(message: Measure): Promise<Measured> {
+  const { input, batch, from, idleUs = 0 } = message;
   const { session, resizer } = openModel(input.model);
   const objection = session.objection(input.dims);
   if (objection !== undefined) throw new Error(objection);
+  if (message.compare === true) return compare(openModel(input.model), message);
   sweepCaches();
   if (idleUs > 0) await new Promise((resolve) => setTimeout(resolve, idleUs / 1000));
   const startUs = nowUs();
-  const full = session.pack(batch, from ?? input.dims, (into) => into.fill(0));
+  const full = session.pack(batch, from ?? input.dims, (into, i) => fillNoise(into, i, session.elementType));
   let us: number;
   let shapes: Measured['outputs'] = [];
   if (from !== undefined) {

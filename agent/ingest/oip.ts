@@ -165,11 +165,14 @@ function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uin
     throw new BadRequest(`inputs[0].data: must have ${out.length} elements, not ${position}`);
 }
 
-/** Frame `index` of a batch's outputs, as the body of an answer: JSON, then views of the binary tensors if any were wanted. */
+/**
+ * Frame `index` of a batch's outputs, as the body of an answer: JSON, then views of the binary tensors if any were wanted. A frame that
+ * ran alone gets all of them, whatever their first axis is.
+ */
 export function writeResponse(
   model: string,
   outputs: readonly OutputTensor[],
-  index: number,
+  { index, batch }: { readonly index: number; readonly batch: number },
   wanted: WantedOutputs,
   parameters: Readonly<Record<string, number | boolean | string>>,
 ): { json: Buffer; binary: readonly Uint8Array[] } {
@@ -181,9 +184,10 @@ export function writeResponse(
   const described = outputs
     .filter(({ name }) => wanted.outputs === undefined || wanted.outputs.has(name))
     .map(({ name, type, dims, data }) => {
-      const length = dims.slice(1).reduce((product, dim) => product * dim, 1);
+      const length = data.length / batch;
       const values = data.subarray(index * length, (index + 1) * length);
-      const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape: [1, ...dims.slice(1)] };
+      const shape = batch === 1 ? dims : [1, ...dims.slice(1)];
+      const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape };
       if (!(wanted.outputs?.get(name) ?? wanted.binaryByDefault))
         return {
           ...tensor,

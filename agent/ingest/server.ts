@@ -294,7 +294,7 @@ function respond(
     throw new ClientGone();
   }
   const { deadlineUs } = terms;
-  const { json, binary } = writeResponse(req.params.model, answer.outputs, answer.index, wanted, {
+  const { json, binary } = writeResponse(req.params.model, answer.outputs, answer, wanted, {
     promised,
     queued_us: answer.startUs - answer.arrivedUs,
     executed_us: answer.endUs - answer.startUs,

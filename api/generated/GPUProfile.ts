@@ -145,6 +145,10 @@ export interface GPUProfile {
        */
       shape: number[];
       /**
+       * Why its frames run one by one; absent where frames in a batch are answered as they would be alone.
+       */
+      alone?: string;
+      /**
        * Per frame, to make it from a frame of the model's largest shape.
        */
       resizeUs?: number;

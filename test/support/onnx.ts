@@ -4,7 +4,7 @@ import proto from 'onnx-proto';
 /** Small networks written on the spot, for what the real ones cannot show. */
 
 const { FLOAT, UINT8, INT64 } = proto.onnx.TensorProto.DataType;
-const INT_ATTRIBUTE = proto.onnx.AttributeProto.AttributeType.INT;
+const { INT: INT_ATTRIBUTE, INTS: INTS_ATTRIBUTE } = proto.onnx.AttributeProto.AttributeType;
 
 export type Axis = number | string;
 
@@ -32,6 +32,47 @@ export function identityNetwork(elementType: 'float32' | 'uint8', shape: readonl
     input: [valueInfo(input, type, shape)],
     output: [valueInfo('out', type, shape)],
     node: [{ opType: 'Identity', input: [input], output: ['out'] }],
+  });
+}
+
+/** out = in less what the frames of the batch have in common: alone nothing, in a batch a mixture. */
+export function mixingNetwork(shape: readonly Axis[]): Uint8Array {
+  return model({
+    name: 'mixing',
+    input: [valueInfo('in', FLOAT, shape)],
+    output: [valueInfo('out', FLOAT, shape)],
+    node: [
+      {
+        opType: 'ReduceMean',
+        input: ['in'],
+        output: ['common'],
+        attribute: [{ name: 'axes', type: INTS_ATTRIBUTE, ints: [0] }],
+      },
+      { opType: 'Sub', input: ['in', 'common'], output: ['out'] },
+    ],
+  });
+}
+
+/** out = one row of indices for each value of a frame that is not zero, as detectors give out what they found. */
+export function rowsNetwork(shape: readonly Axis[]): Uint8Array {
+  return model({
+    name: 'rows',
+    input: [valueInfo('in', FLOAT, shape)],
+    output: [valueInfo('out', INT64, ['found', 4])],
+    node: [
+      { opType: 'NonZero', input: ['in'], output: ['places'] },
+      { opType: 'Transpose', input: ['places'], output: ['out'] },
+    ],
+  });
+}
+
+/** out = in as another element type. */
+export function castingNetwork(to: number, shape: readonly Axis[]): Uint8Array {
+  return model({
+    name: 'casting',
+    input: [valueInfo('in', FLOAT, shape)],
+    output: [valueInfo('out', to, shape)],
+    node: [{ opType: 'Cast', input: ['in'], output: ['out'], attribute: [{ name: 'to', type: INT_ATTRIBUTE, i: to }] }],
   });
 }
 
