@@ -113,7 +113,7 @@ export async function deviceOptions(asked: DeviceFlags): Promise<DeviceOptions[]
     );
   const memory = asked.deviceMemory === undefined ? {} : { memoryBytes: asked.deviceMemory };
   if (provider === 'cpu')
-    return Array.from({ length: asked.devices === undefined ? cpuDevices : 1 }, (_, deviceId) => ({
+    return Array.from({ length: asked.devices?.length ?? cpuDevices }, (_, deviceId) => ({
       provider,
       threads,
       deviceId,

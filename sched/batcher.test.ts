@@ -328,6 +328,35 @@ describe('spare time', () => {
     expect(answered[1]!).toBeGreaterThan(0.8 * answered[0]!);
   });
 
+  test('is used at once on an idle device, however many cameras might send', () => {
+    const table = (us: number): WcetTable => new WcetTable([1, 2, 4].map((batch) => ({ batch, wcetUs: us })));
+    const cameras = [
+      { name: 'few', table: table(1500), count: 4, periodUs: 10_000 },
+      { name: 'many', table: table(900), count: 50, periodUs: 50_000 },
+    ].map((each) => ({ ...each, streams: { ...each, jitterUs: each.periodUs, deadlineUs: 2_000_000 } }));
+    const demands = cameras.map((each) => ({ name: each.name, wcet: each.table, curve: new DueCurve([each.streams]) }));
+    const rounds = chooseRounds(demands);
+    if ('misfit' in rounds) throw new Error('admitted');
+    const batcher = new Batcher<number>({
+      categories: cameras.map((each, i) => ({
+        name: each.name,
+        ladder: [each.table],
+        visit: rounds.visits[i]!,
+        promised: new Map([[each.name, each.streams]]),
+      })),
+    });
+    batcher.arrive(1, {
+      category: 'few',
+      tenant: 'anybody',
+      promised: false,
+      atUs: 5,
+      dueUs: Infinity,
+      deepest: 0,
+      late: 'serve',
+    });
+    expect(batcher.next(5).run?.frames).toEqual([1]);
+  });
+
   test('the newest spare frame of a stream replaces those that wait, where its tenant wants that', () => {
     const batcher = new Batcher<number>(config);
     const offer = {

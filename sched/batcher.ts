@@ -80,7 +80,7 @@ export class Batcher<F> {
     const { atUs } = offer;
     if (streams?.policer.offer(atUs).accepted !== true)
       return this.#addSpare(queue, waitingOf(frame, offer, queue, undefined));
-    if (queue.waiting.length === 0) queue.latestUs = max(queue.latestUs, atUs + queue.gapUs);
+    if (queue.waiting.length === 0) queue.latestUs = max(queue.latestUs, atUs + queue.idleUs);
     insert(queue.waiting, waitingOf(frame, offer, queue, streams.deadlineUs));
   }
 

@@ -1,7 +1,8 @@
+import type { DueCurve } from './curve.js';
 import type { Policer } from './policer.js';
 import type { Sequence } from './table.js';
 
-const { floor, max, min } = Math;
+const { ceil, floor, max, min } = Math;
 
 /** Streams of one tenant as a device polices them. */
 export interface PromisedStreams {
@@ -14,6 +15,8 @@ export interface Lane {
   readonly quota: number;
   /** W. */
   readonly gapUs: number;
+  /** How late its next visit may start after an instant at which none of its frames waits; at least W. */
+  readonly idleUs: number;
   /** E(n); E(0) is 0. */
   readonly costAt: (frames: number) => number;
   /** E(quota). */
@@ -47,6 +50,22 @@ const placeOf = new Uint32Array(CELLS + 1);
 /** By lane, for one question at a time: what it leaves, and how often it is visited before another one. */
 let leftUs = new Float64Array(16);
 let visitsOf = new Uint32Array(16);
+
+/**
+ * How late a lane's next visit may start after an instant at which none of its frames waits, whatever comes from then on
+ * (docs/theory.md, Lemma 3).
+ */
+export function idleUs(
+  { steps, rate, burst, horizonUs }: DueCurve,
+  quota: number,
+  gapUs: number,
+  costUs: number,
+): number {
+  let leastUs = horizonUs - costUs - (gapUs * (rate * horizonUs + burst)) / quota;
+  for (let i = 0; i < steps.us.length; i++)
+    leastUs = min(leastUs, steps.us[i]! - costUs - gapUs * (ceil(steps.frames[i]! / quota) - 1));
+  return max(gapUs, leastUs);
+}
 
 /**
  * The latest instant at which a lane's next visit may start, by its frames' own deadlines: those that wait and those
@@ -147,7 +166,7 @@ export function slackUs(
   for (let c = 0; c < lanes.length; c++) {
     const lane = lanes[c]!;
     const onTurnUs = nowUs + sequence.untilUs(position, c);
-    if (lane.waiting.length === 0) lane.latestUs = max(lane.latestUs, nowUs + lane.gapUs);
+    if (lane.waiting.length === 0) lane.latestUs = max(lane.latestUs, nowUs + lane.idleUs);
     if (lane.latestUs - onTurnUs < wantedUs && nowUs >= lane.askAgainUs && effort.frames > 0) {
       const before = effort.frames;
       const exactUs = latestStartUs(lane, nowUs, effort);

@@ -1,7 +1,8 @@
 import type { Streams } from './category.js';
+import { DueCurve } from './curve.js';
 import type { FrameOffer, Waiting } from './frame.js';
 import type { Lane, PromisedStreams } from './guard.js';
-import { latestStartUs } from './guard.js';
+import { idleUs, latestStartUs } from './guard.js';
 import { Policer } from './policer.js';
 import type { Visit } from './rounds.js';
 import type { Spare } from './spare.js';
@@ -72,6 +73,7 @@ export function queueOf<F>(
     longestUs: max(0, ...deadlinesUs),
     quota: visit?.quota ?? 0,
     gapUs: visit?.gapUs ?? Infinity,
+    idleUs: visit === undefined ? Infinity : idleAfter(config, visit),
     costUs: wcet.at(visit?.quota ?? 0),
     costAt: (frames) => wcet.at(frames),
     waiting: [...(before?.waiting ?? [])],
@@ -80,8 +82,12 @@ export function queueOf<F>(
     askAgainUs: -Infinity,
   };
   if (visit !== undefined)
-    queue.latestUs = queue.waiting.length === 0 ? nowUs + visit.gapUs : latestStartUs(queue, nowUs);
+    queue.latestUs = queue.waiting.length === 0 ? nowUs + queue.idleUs : latestStartUs(queue, nowUs);
   return queue;
+}
+
+function idleAfter({ ladder, promised }: BatchCategory, { quota, gapUs }: Visit): number {
+  return promised.size === 0 ? gapUs : idleUs(new DueCurve([...promised.values()]), quota, gapUs, ladder[0]!.at(quota));
 }
 
 /** A frame as it waits; the guard counts with the admitted deadline, which no frame's own may be shorter than. */

@@ -1,9 +1,10 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { API_VERSION } from '../../api/crds.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
+import { writeWhole } from '../whole-file.js';
 
 /** What an agent needs to go on serving without its control plane, also across a restart. */
 export interface NodeState {
@@ -38,13 +39,5 @@ export async function writeState(stateDir: string, node: string, { models, sched
     metadata: { name: metadata.name },
     spec,
   }));
-  await mkdir(dirname(file), { recursive: true });
-  const handle = await open(`${file}.part`, 'w');
-  try {
-    await handle.writeFile(objects.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'));
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(`${file}.part`, file);
+  await writeWhole(file, objects.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'));
 }

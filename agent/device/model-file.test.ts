@@ -45,6 +45,20 @@ describe('a model’s file', () => {
     expect(requests).toBe(1);
   });
 
+  test('is fetched once for all devices that want it at the same time, and failures name no secrets', async () => {
+    const paths = await Promise.all([1, 2, 3].map(() => modelFile(model(`${origin}/m.onnx`), dir, dir)));
+    expect(new Set(paths).size).toBe(1);
+    expect(await readFile(paths[0]!)).toEqual(bytes);
+    expect(requests).toBe(1);
+    const secret = origin.replace('http://', 'http://user:password@');
+    await expect(modelFile(model(`${secret}/gone.onnx?signature=abc`, 'b'.repeat(64)), dir, dir)).rejects.toThrow(
+      new RegExp(`cannot fetch ${origin}/gone\\.onnx \\(spec\\.source\\)`),
+    );
+    await expect(modelFile(model('http://127.0.0.1:1/m.onnx', 'b'.repeat(64)), dir, dir)).rejects.toThrow(
+      /ECONNREFUSED|bad port/,
+    );
+  });
+
   test('that is not what was meant, or not there, is refused and leaves nothing behind', async () => {
     await expect(modelFile(model(`${origin}/m.onnx`, 'a'.repeat(64)), dir, dir)).rejects.toThrow(
       /model "m": cannot fetch .*sha256 is [0-9a-f]{64}, but spec\.sha256 says aaaa/,

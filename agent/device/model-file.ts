@@ -8,7 +8,11 @@ import { fileURLToPath } from 'node:url';
 import type { ResourceOf } from '../../api/manifests.js';
 
 const LARGEST_DOWNLOAD_BYTES = 16 * 1024 ** 3;
-const DOWNLOAD_TIMEOUT_MS = 600_000;
+/** A server that sends nothing for so long is given up. */
+const SILENCE_MS = 30_000;
+
+/** Downloads that are under way, by the file they make: devices that want the same model wait for one. */
+const downloading = new Map<string, Promise<void>>();
 
 /**
  * The ONNX file of a model on this machine, its digest checked. Files from http(s) are kept under `stateDir/models`
@@ -60,14 +64,43 @@ async function download(
     )
   )
     return path;
-  await mkdir(dirname(path), { recursive: true });
-  const partial = `${path}.${process.pid}.part`;
+  const known = downloading.get(path);
+  const mine = known ?? fetchTo(path, source, sha256).finally(() => downloading.delete(path));
+  if (known === undefined) downloading.set(path, mine);
   try {
-    const response = await fetch(source, { signal: AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS) });
+    await mine;
+  } catch (error) {
+    const { message, cause } = error as Error & { readonly cause?: { readonly message?: string } };
+    const why = cause?.message === undefined ? message : `${message}: ${cause.message}`;
+    throw wrong(`cannot fetch ${withoutSecrets(source)} (spec.source): ${why}`, error);
+  }
+  return path;
+}
+
+/** A URL as it may be shown: without a user's name and password, and without a query, which may be a signature. */
+function withoutSecrets(source: string): string {
+  const url = new URL(source);
+  url.username = url.password = url.search = '';
+  return url.href;
+}
+
+async function fetchTo(path: string, source: string, sha256: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const partial = `${path}.part`;
+  const silent = new AbortController();
+  const heard = setTimeout(() => silent.abort(new Error(`nothing came for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
+  try {
+    const url = new URL(source);
+    const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+    url.username = url.password = '';
+    const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+    const headers = user === '' && password === '' ? {} : { authorization };
+    const response = await fetch(url, { headers, signal: silent.signal });
     if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}`);
     let received = 0;
     const bounded = new Transform({
       transform(chunk: Buffer, _encoding, next) {
+        heard.refresh();
         received += chunk.length;
         next(
           received > LARGEST_DOWNLOAD_BYTES ? new Error(`larger than ${LARGEST_DOWNLOAD_BYTES} bytes`) : null,
@@ -81,9 +114,10 @@ async function download(
     await rename(partial, path);
   } catch (error) {
     await rm(partial, { force: true });
-    throw wrong(`cannot fetch ${source} (spec.source): ${(error as Error).message}`, error);
+    throw error;
+  } finally {
+    clearTimeout(heard);
   }
-  return path;
 }
 
 async function digest(path: string): Promise<string> {

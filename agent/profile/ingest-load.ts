@@ -13,7 +13,7 @@ export const INGEST_FPS = 40;
 const OTHER_EVERY = 4;
 const WARM_UPS = 5;
 /** Of each form, frames that are waited for at the end. */
-const LEAST_FRAMES = 100;
+const LEAST_FRAMES = 50;
 /** What handing over an answer takes. */
 const ANSWER_US = 1000;
 const BLOCK = 25;

@@ -1,10 +1,14 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
+import { writeWhole } from '../whole-file.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { fingerprint } from './profiler.js';
+
+/** A larger batch may have been measured to take less, but not that much less. */
+const LEAST_RISE = 0.5;
 
 const fileOf = (stateDir: string, name: string): string => join(stateDir, 'profiles', `${name}.yaml`);
 
@@ -23,10 +27,7 @@ export async function readProfile(stateDir: string, name: string): Promise<Profi
 
 /** Stores a profile; a crash leaves the old one or the new one. */
 export async function writeProfile(stateDir: string, profile: Profile): Promise<void> {
-  const file = fileOf(stateDir, profile.metadata.name);
-  await mkdir(join(stateDir, 'profiles'), { recursive: true });
-  await writeFile(`${file}.part`, profileText(profile));
-  await rename(`${file}.part`, file);
+  await writeWhole(fileOf(stateDir, profile.metadata.name), profileText(profile));
 }
 
 /** A profile as a manifest. */
@@ -56,7 +57,20 @@ export function reusable(
     (category) =>
       category.model === model.metadata.name &&
       category.shape.join() === shape.join() &&
-      category.fingerprint === wanted,
+      category.fingerprint === wanted &&
+      isPlausible(category),
+  );
+}
+
+/** Whether figures can be a measurement: a file that was cut or altered may still be read. */
+function isPlausible({ batches }: ProfiledCategory): boolean {
+  return (
+    batches.length > 0 &&
+    batches.every(({ size, p50Us = 1, p99Us = p50Us, wcetUs }, i) => {
+      const before = batches[i - 1];
+      const rises = before === undefined || (size > before.size && wcetUs >= LEAST_RISE * before.wcetUs);
+      return rises && p50Us > 0 && p99Us >= p50Us && wcetUs >= p99Us;
+    })
   );
 }
 
