@@ -7,9 +7,6 @@ import { writeWhole } from '../whole-file.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { fingerprint } from './profiler.js';
 
-/** A larger batch may have been measured to take less, but not that much less. */
-const LEAST_RISE = 0.5;
-
 const fileOf = (stateDir: string, name: string): string => join(stateDir, 'profiles', `${name}.yaml`);
 
 /** The profile stored for a device; undefined when there is none that can be read. */
@@ -66,11 +63,10 @@ export function reusable(
 function isPlausible({ batches }: ProfiledCategory): boolean {
   return (
     batches.length > 0 &&
-    batches.every(({ size, p50Us = 1, p99Us = p50Us, wcetUs }, i) => {
-      const before = batches[i - 1];
-      const rises = before === undefined || (size > before.size && wcetUs >= LEAST_RISE * before.wcetUs);
-      return rises && p50Us > 0 && p99Us >= p50Us && wcetUs >= p99Us;
-    })
+    batches.every(
+      ({ size, p50Us = 1, p99Us = p50Us, wcetUs }, i) =>
+        size > (batches[i - 1]?.size ?? 0) && p50Us > 0 && p99Us >= p50Us && wcetUs >= p99Us,
+    )
   );
 }
 
