@@ -321,7 +321,7 @@ export class Agent {
       const offer = { category, tenant: key, stream, replacesOlder: latest, atUs, promised, deepest, late, dueUs };
       this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer });
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
-      if (promised) this.ingest.note(encoding, atUs - arrivedUs);
+      if (promised) this.ingest.note(encoding, atUs - arrivedUs, atUs);
     });
   }
 

@@ -4,6 +4,7 @@ import type { ResourceOf } from '../api/manifests.js';
 import type { Promised } from '../sched/promise.js';
 import { memoryFor, modelBytes, profiledMemory } from '../sched/memory.js';
 import type { Agent } from './agent.js';
+import { nowUs } from './clock.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
@@ -277,7 +278,7 @@ export class ModelKeeper {
 
   /** What frames take before the device is learned from those that come. */
   async #checkIngest(profile: Profile, changed: () => void): Promise<void> {
-    const better = this.#agent.ingest.corrected(profile);
+    const better = this.#agent.ingest.corrected(profile, nowUs());
     if (better === undefined) return;
     this.#profile = better;
     await writeProfile(this.#options.stateDir, better);

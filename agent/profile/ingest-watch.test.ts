@@ -35,22 +35,22 @@ describe('what frames take outside the device', () => {
 
   test('follows live frames both ways, upwards sooner, each form by itself', () => {
     const watch = new IngestWatch();
-    const note = (frames: number, us: number): void => {
-      for (let i = 0; i < frames; i++) watch.note('JPEG', us);
+    let nowUs = 0;
+    const note = (frames: number, us: number, seconds: number): void => {
+      for (let i = 0; i < frames; i++) watch.note('JPEG', us, (nowUs += (seconds * 1e6) / frames));
     };
-    note(90, 20_000);
-    expect(watch.corrected(profile)).toBeUndefined();
-    note(10, 20_000);
-    const slower = watch.corrected(profile)!;
+    note(400, 20_000, 10);
+    expect(watch.corrected(profile, nowUs)).toBeUndefined();
+    note(200, 20_000, 6);
+    const slower = watch.corrected(profile, nowUs)!;
     expect(slower.status!.ingest).toEqual([profile.status!.ingest![0], ingestFigure('JPEG', 20_000, 500)]);
     expect(slower.status!.ingestUs).toBe(25_600);
-    expect(watch.corrected(slower)).toBeUndefined();
-    note(400, 5000);
-    expect(watch.corrected(slower)).toBeUndefined();
-    note(100, 5000);
-    expect(watch.corrected(slower)!.status!.ingest![1]).toEqual(ingestFigure('JPEG', 5000, 500));
-    const steady = new IngestWatch();
-    for (let i = 0; i < 1000; i++) steady.note('JPEG', 9000);
-    expect(steady.corrected(profile)).toBeUndefined();
+    expect(watch.corrected(slower, nowUs)).toBeUndefined();
+    note(600, 5000, 20);
+    expect(watch.corrected(slower, nowUs)).toBeUndefined();
+    note(600, 5000, 11);
+    expect(watch.corrected(slower, nowUs)!.status!.ingest![1]).toEqual(ingestFigure('JPEG', 5000, 500));
+    note(1000, 9000, 60);
+    expect(watch.corrected(profile, nowUs)).toBeUndefined();
   });
 });
