@@ -90,17 +90,22 @@ export function corrected(profile: Profile, factors: ReadonlyMap<string, number>
   };
 }
 
+type Conditions = NonNullable<NonNullable<Profile['status']>['conditions']>;
+
+/** The profile's conditions, one of them said anew. */
+export function withCondition(profile: Profile, condition: Conditions[number]): Conditions {
+  const others = (profile.status?.conditions ?? []).filter(({ type }) => type !== condition.type);
+  return [...others, condition];
+}
+
 /** The profile's conditions with another Stale. */
-export function withStale(
+export const withStale = (
   profile: Profile,
   status: 'True' | 'False',
   reason: string,
   message: string,
   now: string,
-): NonNullable<NonNullable<Profile['status']>['conditions']> {
-  const others = (profile.status?.conditions ?? []).filter(({ type }) => type !== 'Stale');
-  return [...others, { type: 'Stale', status, reason, message, lastTransitionTime: now }];
-}
+): Conditions => withCondition(profile, { type: 'Stale', status, reason, message, lastTransitionTime: now });
 
 const staleness = ({ status }: Profile): { status: string } | undefined =>
   status?.conditions?.find(({ type }) => type === 'Stale');

@@ -1,8 +1,9 @@
+import { withCondition } from './correction.js';
 import type { Profile } from './profiler.js';
 
 /** What live frames may show of a soft promise: at most this part late, over this time, from so many late frames on. */
 const MOST_LATE = 0.001;
-const WINDOW_MS = 300_000;
+const WINDOW_US = 300_000_000;
 const LEAST_LATE = 5;
 
 /** What a device's promised frames came to since the start. */
@@ -13,29 +14,31 @@ export interface PromisedBooks {
 
 /** Holds a soft promise against live frames. */
 export class SoftPromise {
-  readonly #looks: (PromisedBooks & { readonly atMs: number })[] = [];
+  readonly #looks: (PromisedBooks & { readonly atUs: number })[] = [];
 
-  /** The profile with a firm promise, where more of the softly promised frames are late than may be; undefined otherwise. */
-  withdrawn(profile: Profile, books: PromisedBooks, atMs: number): Profile | undefined {
+  /**
+   * The profile with a firm promise, where more of the softly promised frames are late than may be; undefined otherwise.
+   *
+   * @param atUs on the monotonic clock
+   */
+  withdrawn(profile: Profile, books: PromisedBooks, atUs: number): Profile | undefined {
     const { status } = profile;
     if (status?.promise !== 'Soft') return undefined;
-    this.#looks.push({ ...books, atMs });
-    while (this.#looks[0]!.atMs < atMs - WINDOW_MS) this.#looks.shift();
+    this.#looks.push({ ...books, atUs });
+    while (this.#looks[0]!.atUs < atUs - WINDOW_US) this.#looks.shift();
     const [oldest] = this.#looks;
     const late = books.late - oldest!.late;
     const frames = books.frames - oldest!.frames;
     if (late < LEAST_LATE || late <= MOST_LATE * frames) return undefined;
     this.#looks.length = 0;
     const message = `${late} of ${frames} softly promised frames were late, more than 0.1 %; the device is promised by WCETs with their margin again`;
-    const others = (status.conditions ?? []).filter(({ type }) => type !== 'SoftlyPromised');
-    const lastTransitionTime = new Date(atMs).toISOString();
-    const condition = {
+    const conditions = withCondition(profile, {
       type: 'SoftlyPromised',
-      status: 'False' as const,
+      status: 'False',
       reason: 'TooManyLate',
       message,
-      lastTransitionTime,
-    };
-    return { ...profile, status: { ...status, promise: 'Firm', conditions: [...others, condition] } };
+      lastTransitionTime: new Date().toISOString(),
+    });
+    return { ...profile, status: { ...status, promise: 'Firm', conditions } };
   }
 }
