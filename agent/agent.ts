@@ -229,8 +229,7 @@ export class Agent {
         this.#former.set(path, tenant);
       }
     await this.#device.program({ adaptation: this.#adaptation, categories });
-    const needed = new Set(pools.map(({ name }) => name));
-    for (const { name } of categories) for (const promised of [true, false]) needed.add(poolName(name, promised));
+    const needed = new Set(categories.flatMap(({ name }) => [poolName(name, true), poolName(name, false)]));
     for (const [name, pool] of this.#pools)
       if (!needed.has(name)) {
         this.#pools.delete(name);

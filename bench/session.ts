@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import type { IngestCosts } from '../api/ingest.js';
 import { ingestUsOf } from '../api/ingest.js';
 import type { Figure } from './figure.js';
+import { median } from './figure.js';
 import type { Cameras, Tally } from './peers/cameras.js';
 import { play } from './peers/cameras.js';
 import { networks } from './peers/networks.js';
@@ -30,7 +31,6 @@ const cameras = (tenant: string, more: Partial<Cameras> = {}): Cameras => ({
 });
 
 const inTime = ({ inTime: good, sent }: Tally): number => (100 * good) / sent;
-const medianOf = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 /** What the profile that was stored says of binary tensors. */
 async function ingestMs(state: string): Promise<number> {
@@ -57,7 +57,7 @@ export async function benchSession(): Promise<Figure[]> {
   };
   try {
     const light = await serve([{ cameras: cameras('light', { streams: 4, fps: 10 }), network }], LIGHT_MS, 1);
-    const p50Ms = medianOf(light.get('light')!.latenciesMs);
+    const p50Ms = median(light.get('light')!.latenciesMs);
     const aloneMs = network.singleUs / 1000;
     const most = 1.3 * aloneMs + (await ingestMs(state));
 

@@ -146,7 +146,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(logOption())
     .action(
       async (
-        options: DeviceFlags & { promise: 'firm' | 'soft' } & {
+        options: DeviceFlags & {
           kubeconfig?: string;
           nodeName: string;
           modelDir: string;

@@ -95,7 +95,7 @@ program
   )
   .action(
     async (
-      options: DeviceFlags & { promise: 'firm' | 'soft' } & {
+      options: DeviceFlags & {
         filename: string;
         duration?: number;
         report: 'table' | 'json';
@@ -143,38 +143,34 @@ program
   .addOption(cpuDevicesOption())
   .addOption(deviceMemoryOption())
   .addOption(promiseOption())
-  .action(
-    async (
-      options: DeviceFlags & { promise: 'firm' | 'soft' } & { filename: string; output: string; nodeName: string },
-    ) => {
-      const catalogue = await readCatalogue(options.filename);
-      if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
-      const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
-      const devices = await Devices.start({
-        node: options.nodeName,
-        devices: apart(await deviceOptions(options)),
-        promise: promisedBy(options),
-        stateDir: downloads,
-        log: SILENT,
-        progress: progressBar('profiling'),
-      });
-      try {
-        const texts: string[] = [];
-        for (const { keeper } of devices.units) {
-          const models = [...catalogue.models.values()];
-          const profile = await keeper.bring(models, ({ metadata }) => catalogue.baseDirs.get(metadata.name)!);
-          if (keeper.unavailable.size > 0) throw new BadInput([...keeper.unavailable.values()].join('\n'));
-          texts.push(profileText(profile));
-        }
-        const text = texts.join('---\n');
-        if (options.output === '-') print(text);
-        else await writeFile(options.output, text);
-      } finally {
-        await devices.stop();
-        await rm(downloads, { recursive: true, force: true });
+  .action(async (options: DeviceFlags & { filename: string; output: string; nodeName: string }) => {
+    const catalogue = await readCatalogue(options.filename);
+    if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);
+    const downloads = await mkdtemp(join(tmpdir(), 'deeprt-'));
+    const devices = await Devices.start({
+      node: options.nodeName,
+      devices: apart(await deviceOptions(options)),
+      promise: promisedBy(options),
+      stateDir: downloads,
+      log: SILENT,
+      progress: progressBar('profiling'),
+    });
+    try {
+      const texts: string[] = [];
+      for (const { keeper } of devices.units) {
+        const models = [...catalogue.models.values()];
+        const profile = await keeper.bring(models, ({ metadata }) => catalogue.baseDirs.get(metadata.name)!);
+        if (keeper.unavailable.size > 0) throw new BadInput([...keeper.unavailable.values()].join('\n'));
+        texts.push(profileText(profile));
       }
-    },
-  );
+      const text = texts.join('---\n');
+      if (options.output === '-') print(text);
+      else await writeFile(options.output, text);
+    } finally {
+      await devices.stop();
+      await rm(downloads, { recursive: true, force: true });
+    }
+  });
 
 program
   .command('plan')

@@ -76,6 +76,7 @@ export interface DeviceFlags {
   readonly devices?: readonly number[];
   readonly cpuDevices?: number;
   readonly deviceMemory?: number;
+  readonly promise?: 'firm' | 'soft';
 }
 
 /** Devices and threads of each on a CPU node. Several devices of one thread carry more than one of several: a run rarely uses all of them throughout. */
@@ -177,8 +178,7 @@ export const promiseOption = (): Option =>
   )
     .choices(['firm', 'soft'])
     .default('firm');
-export const promisedBy = ({ promise }: { promise: 'firm' | 'soft' }): Promised =>
-  promise === 'soft' ? 'Soft' : 'Firm';
+export const promisedBy = ({ promise }: DeviceFlags): Promised => (promise === 'soft' ? 'Soft' : 'Firm');
 export const stateOption = (): Option =>
   new Option('--state <dir>', 'where measurements and promises are kept across runs').default(
     join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),

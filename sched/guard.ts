@@ -1,6 +1,7 @@
 import type { DueCurve } from './curve.js';
 import type { Policer } from './policer.js';
 import type { Sequence } from './table.js';
+import type { WcetTable } from './wcet.js';
 
 const { ceil, floor, max, min } = Math;
 
@@ -17,8 +18,8 @@ export interface Lane {
   readonly gapUs: number;
   /** How late its next visit may start after an instant at which none of its frames waits; at least W. */
   readonly idleUs: number;
-  /** E(n); E(0) is 0. */
-  readonly costAt: (frames: number) => number;
+  /** E at the full shape. */
+  readonly wcet: WcetTable;
   /** E(quota). */
   readonly costUs: number;
   /** Its promised frames that wait, the most urgent first. */
@@ -133,7 +134,7 @@ function beforeUs(
   visitsOf.fill(0, 0, lanes.length);
   for (let at = position; visits[at] !== until; at = (at + 1) % visits.length) visitsOf[visits[at]!]!++;
   let sumUs = 0;
-  for (const [c, { quota, costUs, costAt, waiting, streams }] of lanes.entries()) {
+  for (const [c, { quota, costUs, wcet, waiting, streams }] of lanes.entries()) {
     const most = visitsOf[c]! * quota;
     let frames = min(waiting.length, most);
     for (const { policer } of streams) {
@@ -141,7 +142,7 @@ function beforeUs(
       frames += policer.mostBy(nowUs, lanes[until]!.latestUs);
     }
     if (frames >= most) sumUs += visitsOf[c]! * costUs;
-    else sumUs += min(visitsOf[c]!, frames) * costAt(min(frames, quota));
+    else sumUs += min(visitsOf[c]!, frames) * wcet.at(min(frames, quota));
   }
   return sumUs;
 }

@@ -27,8 +27,6 @@ const HEAD_START = 0.3;
 /** A category with its frames. */
 export interface Queue<F> extends Lane {
   readonly config: BatchCategory;
-  /** E at the full shape. */
-  readonly wcet: WcetTable;
   readonly streamsOf: ReadonlyMap<string, PromisedStreams & { readonly terms: Streams }>;
   /** Promised frames, the most urgent first. */
   readonly waiting: Waiting<F>[];
@@ -75,7 +73,6 @@ export function queueOf<F>(
     gapUs: visit?.gapUs ?? Infinity,
     idleUs: visit === undefined ? Infinity : idleAfter(config, visit),
     costUs: wcet.at(visit?.quota ?? 0),
-    costAt: (frames) => wcet.at(frames),
     waiting: [...(before?.waiting ?? [])],
     spare,
     latestUs: -Infinity,

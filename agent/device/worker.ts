@@ -126,7 +126,7 @@ function sweepCaches(): void {
 const AMPLITUDES = [1, 3, 0.2];
 
 /** The answers to different frames, one by one and in a batch, each at every place of it. */
-async function compare({ session }: OpenModel, { input, batch }: Measure): Promise<Measured> {
+async function compare(session: Session, { input, batch }: Measure): Promise<Measured> {
   const run = async (frames: readonly number[]): Promise<OutputTensor[]> => {
     const fill = (into: Uint8Array, i: number): void =>
       fillNoise(into, frames[i]!, session.elementType, AMPLITUDES[frames[i]! % AMPLITUDES.length]);
@@ -156,7 +156,7 @@ async function measure(message: Measure): Promise<Measured> {
   const { session, resizer } = openModel(input.model);
   const objection = session.objection(input.dims);
   if (objection !== undefined) throw new Error(objection);
-  if (message.compare === true) return compare(openModel(input.model), message);
+  if (message.compare === true) return compare(session, message);
   sweepCaches();
   if (idleUs > 0) await new Promise((resolve) => setTimeout(resolve, idleUs / 1000));
   const startUs = nowUs();

@@ -2,12 +2,12 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { DEEPRT } from '../../hack/example-manifests.js';
 import type { Cameras, Sender } from './cameras.js';
+import { freePort } from '../../hack/free-port.js';
 
 /** A network that all systems serve. */
 export interface Network {
@@ -91,14 +91,6 @@ function tensorSender(path: string, network: Network): Sender {
     },
     body: Buffer.concat([head, frame]),
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Starts a command with its children in a process group of its own, and waits until a path is answered. */

@@ -1,20 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
-import { recheck } from '../../agent/recheck.js';
-import type { ResourceOf } from '../../api/manifests.js';
-import { device, models, tenant } from '../../test/support/admission.js';
+import { device, one, snapshot, tenant, two } from '../../test/support/admission.js';
 import type { Decision, Snapshot } from './admit.js';
 import { decide } from './admit.js';
 import type { DevicePlan } from './device-plan.js';
 import { placedOn } from './device-plan.js';
 import type { NodeInfo } from './node.js';
 import { evicts, objection } from './node.js';
-import { requestOf, tenantKey } from './request.js';
-import { scheduleOf } from './schedule.js';
+import { requestOf } from './request.js';
 
 const MI = 1024 ** 2;
-
-type Tenant = ResourceOf<'InferenceTenant'>;
 
 const ready = (name: string, more: Partial<NodeInfo> = {}): NodeInfo => ({
   name,
@@ -24,19 +18,6 @@ const ready = (name: string, more: Partial<NodeInfo> = {}): NodeInfo => ({
   ...more,
 });
 const nodes = (...all: NodeInfo[]): Map<string, NodeInfo> => new Map(all.map((node) => [node.name, node]));
-const [one, two] = [device('edge-1'), device('edge-2')];
-const snapshot = (
-  tenants: readonly Tenant[],
-  more: Partial<Snapshot> = {},
-  priorities: readonly number[] = [],
-): Snapshot => ({
-  models,
-  devices: [one, two],
-  requests: tenants
-    .map((each, i) => requestOf(each, { priority: priorities[i] ?? 0, preempts: true }))
-    .sort((a, b) => b.priority - a.priority),
-  ...more,
-});
 const placedAt = ({ plans }: Pick<Decision, 'plans'>, node: string): string[] =>
   plans
     .filter((plan) => plan.device.node === node)
@@ -263,60 +244,5 @@ describe('preemption', () => {
     );
     expect([placedAt(after, 'edge-1'), placedAt(after, 'edge-2')]).toEqual([['urgent'], ['a']]);
     expect(reasonOf(after, 'a')).toBe('Admitted');
-  });
-});
-
-describe('whatever comes', () => {
-  const anything = fc.record({
-    streams: fc.integer({ min: 1, max: 10 }),
-    framesPerSecond: fc.constantFrom(5, 15, 30),
-    deadlineMs: fc.constantFrom(60, 100, 300),
-    priority: fc.constantFrom(0, 0, 10, 100),
-    strategy: fc.constantFrom('Pack' as const, 'Spread' as const),
-    allowSplit: fc.boolean(),
-    bestEffort: fc.constantFrom(false, false, false, true),
-  });
-  const profile = (slow: number): object => ({
-    ingest: [],
-    categories: [
-      {
-        model: 'echo',
-        shape: [3, 8, 8],
-        batches: [1, 2, 4, 8].map((size) => ({ size, wcetUs: slow * (2000 + 1000 * size) })),
-      },
-    ],
-  });
-
-  test('no device is over-promised, nobody is half placed, and only more important tenants push others out', () => {
-    fc.assert(
-      fc.property(fc.array(anything, { minLength: 1, maxLength: 14 }), fc.nat(14), (list, cut) => {
-        const all = list.map(({ priority: _p, deadlineMs, strategy, allowSplit, bestEffort, ...spec }, i) =>
-          tenant(`t${i}`, {
-            ...spec,
-            deadline: `${deadlineMs}ms`,
-            ...(bestEffort ? { class: 'BestEffort' } : {}),
-            placement: { strategy, allowSplit },
-          }),
-        );
-        const priorities = list.map(({ priority }) => priority);
-        const early = decide(snapshot(all.slice(0, cut), {}, priorities.slice(0, cut)));
-        const late = decide(snapshot(all, { promised: early.plans }, priorities));
-        for (const plan of late.plans) expect(recheck(scheduleOf(plan), profile(1)).refusal).toBeUndefined();
-        const streams = new Map<string, number>();
-        for (const { request, streams: count } of late.plans.flatMap(placedOn))
-          streams.set(tenantKey(request), (streams.get(tenantKey(request)) ?? 0) + count);
-        for (const [i, each] of all.entries()) {
-          const placed = streams.get(tenantKey(each.metadata));
-          if (placed !== undefined) expect(placed).toBe(list[i]!.streams);
-        }
-        const had = new Set(early.plans.flatMap(placedOn).map(({ request }) => request.name));
-        const newcomers = Math.max(-1, ...priorities.slice(cut));
-        for (const name of had) {
-          const i = Number(name.slice(1));
-          if (!streams.has(`default/${name}`)) expect(priorities[i]!).toBeLessThan(newcomers);
-        }
-      }),
-      { numRuns: 150 },
-    );
   });
 });

@@ -1,8 +1,10 @@
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
+import type { Snapshot } from '../../operator/admission/admit.js';
 import type { Device } from '../../operator/admission/device.js';
 import { deviceOf } from '../../operator/admission/device.js';
+import { requestOf } from '../../operator/admission/request.js';
 import { modelManifest, tenantManifest } from './workspace.js';
 
 /** Tenants, models and devices to decide on. */
@@ -41,3 +43,18 @@ export const device = (node: string, slow = 1, shapes = [[3, 8, 8]]): Device =>
       },
     }),
   );
+
+export const [one, two] = [device('edge-1'), device('edge-2')];
+/** Tenants to be decided on, by their priorities, on two devices. */
+export const snapshot = (
+  tenants: readonly ResourceOf<'InferenceTenant'>[],
+  more: Partial<Snapshot> = {},
+  priorities: readonly number[] = [],
+): Snapshot => ({
+  models,
+  devices: [one, two],
+  requests: tenants
+    .map((each, i) => requestOf(each, { priority: priorities[i] ?? 0, preempts: true }))
+    .sort((a, b) => b.priority - a.priority),
+  ...more,
+});
