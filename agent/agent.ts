@@ -1,5 +1,4 @@
-import type { Encoding, IngestCosts } from '../api/ingest.js';
-import { ingestUsOf } from '../api/ingest.js';
+import type { Stages } from '../api/frames.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { GivenUpBecause } from '../sched/frame.js';
@@ -9,15 +8,11 @@ import type { BatchDone, DeviceOptions, OutputTensor, ProgramCategory, Ran } fro
 import type { DeviceLost } from './device/device.js';
 import type { SupervisorListener } from './device/supervisor.js';
 import { SupervisedDevice } from './device/supervisor.js';
-import { IngestWatch } from './profile/ingest-watch.js';
 import { AgentMetrics } from './metrics.js';
 import { SPARE_SLOTS, poolName, programOf } from './program.js';
 import type { ProfileStatus } from './recheck.js';
 import type { Outcome, TenantTerms } from './tenant.js';
 import { OUTCOMES, ServedTenant } from './tenant.js';
-
-/** Of the time for ingest, the part that comes after the run: handing the answer over. */
-const ANSWER_US = 2000;
 
 /** A frame's answer: its part of a batch's outputs, and its times in microseconds. */
 export interface Answer {
@@ -75,7 +70,6 @@ interface Flight {
 
 /** A slot of shared memory that a frame is written into before it is submitted or given back. */
 export interface Slot {
-  readonly bytes: Uint8Array;
   readonly pool: FramePool;
   readonly index: number;
   /** Whether its frame is one of those that its tenant was promised. */
@@ -115,11 +109,13 @@ export class Agent {
   #lastId = 0;
   /** Categories whose gaps are exported. */
   #visited: string[] = [];
-  #costs: IngestCosts = {};
-  /** What live frames take to be made ready. */
-  readonly ingest = new IngestWatch();
+  #stages: Stages | undefined;
+  #receiveShare = 0;
   /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
   onChange: (change: Change) => void = () => undefined;
+
+  /** Told of memory that no frames come from any more. */
+  onPoolGone: (pool: FramePool) => void = () => undefined;
 
   /** Told of each batch that has run. */
   onRan: ((ran: Ran) => void) | undefined;
@@ -173,6 +169,16 @@ export class Agent {
     return this.#device.gone ? `the device is gone: ${this.#device.failure ?? ''}` : undefined;
   }
 
+  /** The share of the event loop that the applied schedule promises to frames. */
+  get receiveShare(): number {
+    return this.#receiveShare;
+  }
+
+  /** What the stages before and after the device take, by the profile that the schedule is applied with. */
+  get stages(): Stages | undefined {
+    return this.#stages;
+  }
+
   /** Why frames cannot be served; undefined when they can. */
   get failure(): string | undefined {
     return this.#device.failure;
@@ -219,8 +225,8 @@ export class Agent {
 
   /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
   async apply(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
-    this.#costs = profile;
-    const { categories, served, pools } = programOf(schedule, profile, this.#models, this.#outputs);
+    this.#stages = profile.stages;
+    const { categories, served, pools, receiveShare } = programOf(schedule, profile, this.#models, this.#outputs);
     for (const { name, slotBytes, slots } of pools) this.#growPool(name, slotBytes, slots);
     // Whoever leaves stops sending before the change, whoever comes starts after it.
     for (const [path, tenant] of this.#tenants)
@@ -233,7 +239,7 @@ export class Agent {
     for (const [name, pool] of this.#pools)
       if (!needed.has(name)) {
         this.#pools.delete(name);
-        this.#device.retirePool(pool);
+        this.#retire(pool);
       }
     for (const [path, terms] of served) {
       const known = this.#tenants.get(path) ?? this.#former.get(path);
@@ -241,6 +247,7 @@ export class Agent {
       known?.change(terms);
       this.#tenants.set(path, known ?? new ServedTenant(terms));
     }
+    this.#receiveShare = receiveShare;
     this.#tellPromises(categories);
   }
 
@@ -283,17 +290,17 @@ export class Agent {
     const index = pool?.take();
     if (pool === undefined || index === undefined) return undefined;
     if (!promised) tenant.spareInFlight++;
-    return { pool, index, promised, bytes: pool.stage(index) };
+    return { pool, index, promised };
   }
 
-  giveSlot(tenant: ServedTenant, { pool, index, promised }: Omit<Slot, 'bytes'>): void {
+  giveSlot(tenant: ServedTenant, { pool, index, promised }: Slot): void {
     if (!promised) tenant.spareInFlight--;
     pool.give(index);
   }
 
   /** Submits a frame; its slot is taken care of from here on. */
-  async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, encoding: Encoding, stream = ''): Promise<Answer> {
-    const { category, model, deepest, late, deadlineUs, namespace, name, latest } = tenant.terms;
+  async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, stream = ''): Promise<Answer> {
+    const { category, model, deepest, late, deadlineUs, answerDueUs, namespace, name, latest } = tenant.terms;
     const { promised } = slot;
     const objection =
       this.failure === undefined ? this.#device.objection(model) : `the device is being replaced: ${this.failure}`;
@@ -301,26 +308,16 @@ export class Agent {
       this.giveSlot(tenant, slot);
       throw new FrameFailure('DeviceUnavailable', objection);
     }
-    try {
-      slot.pool.publish(slot.index);
-    } catch (error) {
-      this.giveSlot(tenant, slot);
-      throw new FrameFailure(
-        'OutOfMemory',
-        `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`,
-      );
-    }
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#flights.set(id, { tenant, promised, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
       this.metrics.queueDepth.inc({ device: `${this.index}`, category });
       const atUs = nowUs();
       const key = `${namespace}/${name}`;
-      const dueUs = arrivedUs + deadlineUs - Math.min(ANSWER_US, ingestUsOf(this.#costs, encoding));
+      const dueUs = arrivedUs + deadlineUs - answerDueUs;
       const offer = { category, tenant: key, stream, replacesOlder: latest, atUs, promised, deepest, late, dueUs };
       this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer });
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
-      if (promised) this.ingest.note(encoding, atUs - arrivedUs, atUs);
     });
   }
 
@@ -356,8 +353,13 @@ export class Agent {
   #growPool(name: string, slotBytes: number, slots: number): void {
     const known = this.#pools.get(name);
     if (known !== undefined && known.slotBytes === slotBytes && known.slots >= slots) return;
-    if (known !== undefined) this.#device.retirePool(known);
+    if (known !== undefined) this.#retire(known);
     this.#pools.set(name, this.#device.newPool(slotBytes, slots));
+  }
+
+  #retire(pool: FramePool): void {
+    this.#device.retirePool(pool);
+    this.onPoolGone(pool);
   }
 
   #land(id: number): Flight | undefined {

@@ -1,9 +1,16 @@
+import { availableParallelism } from 'node:os';
+import type { FrameHead } from '../api/frames.js';
+import { frameCost } from '../api/frames.js';
 import { Agent } from './agent.js';
+import { nowUs } from './clock.js';
+import { DecodeStage } from './decode/stage.js';
+import { divisionFor } from './device/cores.js';
 import { memoryMeter } from './device/memory.js';
 import type { DeviceOptions } from './device/messages.js';
 import { AgentMetrics } from './metrics.js';
 import type { ModelKeeperOptions } from './models.js';
 import { ModelKeeper } from './models.js';
+import { NodeStages } from './profile/node-stages.js';
 import { Residents } from './residents.js';
 import type { ServedTenant, TenantBooks } from './tenant.js';
 import { booksOf } from './tenant.js';
@@ -20,7 +27,7 @@ export interface Serving {
   readonly tenant: ServedTenant;
 }
 
-export interface DevicesOptions extends Omit<ModelKeeperOptions, 'device'> {
+export interface DevicesOptions extends Omit<ModelKeeperOptions, 'device' | 'stages' | 'decode'> {
   readonly devices: readonly DeviceOptions[];
   readonly adaptation?: boolean;
 }
@@ -29,16 +36,24 @@ export interface DevicesOptions extends Omit<ModelKeeperOptions, 'device'> {
 export class Devices {
   readonly units: readonly Unit[];
   readonly metrics: AgentMetrics;
+  readonly decode: DecodeStage;
+  readonly #stages: NodeStages;
 
-  private constructor(units: readonly Unit[], metrics: AgentMetrics) {
+  private constructor(units: readonly Unit[], metrics: AgentMetrics, decode: DecodeStage, stages: NodeStages) {
     this.units = units;
     this.metrics = metrics;
+    this.decode = decode;
+    this.#stages = stages;
+    for (const { agent } of units) agent.onPoolGone = (pool) => decode.poolGone(pool);
   }
 
   /** @throws DeviceLost when the node's only device does not work */
   static async start({ devices, adaptation = true, ...options }: DevicesOptions): Promise<Devices> {
     const metrics = new AgentMetrics();
     const patient = devices.length > 1;
+    const setup = stagesSetup(devices);
+    const decode = new DecodeStage(setup.workers);
+    const stages = new NodeStages({ ...setup, decode });
     const units = devices.map(async (device, index) => {
       const meter = await memoryMeter(device);
       const agent = await Agent.start(device, { index, metrics, adaptation, patient });
@@ -47,10 +62,22 @@ export class Devices {
       // Devices that are cores share the machine's memory.
       const share = device.provider === 'cpu' ? Math.floor(meter.freeBytes / devices.length) : undefined;
       const residents = await Residents.start(agent, meter, options.log, device.memoryBytes ?? share);
-      return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device }) };
+      return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device, stages, decode }) };
     });
-    return new Devices(await Promise.all(units), metrics);
+    return new Devices(await Promise.all(units), metrics, decode, stages);
   }
+
+  /** The share of the event loop that was promised to frames. */
+  get receiveShare(): number {
+    return this.units.reduce((sum, { agent }) => sum + agent.receiveShare, 0);
+  }
+
+  /** Compares what frames take of the stages with what they were expected to. */
+  readonly stageWatch = {
+    decoded: (head: FrameHead, us: number): void =>
+      this.#stages.watch.decoded(head, us, frameCost(this.#stages.value, head).decodeUs, nowUs()),
+    handled: (expectedUs: number): void => this.#stages.watch.handled(expectedUs),
+  };
 
   /** Whether any frames can be served. */
   get ready(): boolean {
@@ -86,6 +113,19 @@ export class Devices {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.units.map(({ agent }) => agent.stop()));
+    await Promise.all([...this.units.map(({ agent }) => agent.stop()), this.decode.stop()]);
   }
+}
+
+/** How many images are decoded at once, and where: on the cores that devices leave, one of which is the event loop's. */
+function stagesSetup(devices: readonly DeviceOptions[]): {
+  workers: number;
+  sharedCore: boolean;
+  cores?: readonly number[];
+} {
+  const division = divisionFor(devices);
+  const threads = devices.reduce((sum, { provider, threads: own }) => sum + (provider === 'cpu' ? own : 1), 0);
+  const left = division?.ingest.length ?? Math.max(1, availableParallelism() - threads);
+  const cores = division?.devices.flat();
+  return { workers: Math.max(1, left - 1), sharedCore: left < 2, ...(cores === undefined ? {} : { cores }) };
 }

@@ -10,6 +10,7 @@ import { modelFile } from './device/model-file.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
 import type { CategoryDrift } from './profile/drift.js';
 import { DriftEstimate, Persistence } from './profile/drift.js';
+import type { NodeOf } from './profile/profile-node.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { SoftPromise } from './profile/soft.js';
@@ -38,7 +39,7 @@ const MEMORY_CHECK_MS = 30_000;
 const FIRST_PATIENCE_MS = 10_000;
 const LONGEST_PATIENCE_MS = 600_000;
 
-export interface ModelKeeperOptions {
+export interface ModelKeeperOptions extends NodeOf {
   readonly node: string;
   readonly device: DeviceOptions;
   readonly stateDir: string;
@@ -248,7 +249,7 @@ export class ModelKeeper {
   async #checkDrift(changed: () => void): Promise<void> {
     const profile = this.#profile;
     if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
-    await this.#checkIngest(profile, changed);
+    await this.#checkStages(profile, changed);
     this.#checkPromise(changed);
     const drifts = await this.#drift.drifts(Date.now());
     this.#tellDrifts(drifts);
@@ -276,13 +277,13 @@ export class ModelKeeper {
     }
   }
 
-  /** What frames take before the device is learned from those that come. */
-  async #checkIngest(profile: Profile, changed: () => void): Promise<void> {
-    const better = this.#agent.ingest.corrected(profile, nowUs());
-    if (better === undefined) return;
-    this.#profile = better;
-    await writeProfile(this.#options.stateDir, better);
-    this.#options.log.info({ ingest: better.status?.ingest }, 'live frames correct what ingest was measured to take');
+  /** What frames take of the stages is learned from those that come. */
+  async #checkStages(profile: Profile, changed: () => void): Promise<void> {
+    const { stages } = this.#options;
+    if (stages.correct()) this.#options.log.info({ stages: stages.value }, 'live frames correct what stages take');
+    if (stages.value === undefined || profile.status?.stages === stages.value) return;
+    this.#profile = { ...profile, status: { ...profile.status, stages: stages.value } };
+    await writeProfile(this.#options.stateDir, this.#profile);
     changed();
   }
 
@@ -378,6 +379,7 @@ export class ModelKeeper {
       files,
       stored,
       progress,
+      this.#options,
     );
     for (const [model, error] of failures) {
       this.#fail(model, error);

@@ -1,3 +1,4 @@
+import { coveredBytes, coveredCost } from '../api/frames.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { ScheduleCategory, ScheduleDevice, ScheduleEntry } from '../api/schedule.js';
 import type { Step } from '../sched/ladder.js';
@@ -6,7 +7,7 @@ import { promisedPoints } from '../sched/promise.js';
 import { WcetTable } from '../sched/wcet.js';
 import { frameBytes, networkDims } from './device/frames.js';
 import type { ProgramCategory, Rung } from './device/messages.js';
-import { imageInput } from './ingest/image.js';
+import { imageInput } from './decode/input.js';
 import type { ProfileStatus } from './recheck.js';
 import { promisedOf, recheck } from './recheck.js';
 import type { TenantTerms } from './tenant.js';
@@ -34,6 +35,8 @@ export interface DeviceProgram {
   /** By `<namespace>.<name>`. */
   readonly served: ReadonlyMap<string, TenantTerms>;
   readonly pools: readonly PoolSize[];
+  /** Of the event loop, to promised frames. */
+  readonly receiveShare: number;
 }
 
 /**
@@ -53,13 +56,16 @@ export function programOf(
   const { visits } = recheck(schedule, profile);
   const categories = categoriesOf(schedule).map((category): ProgramCategory => {
     const { name, model, tenants } = category;
-    const { ladder, termsOf } = ladderOn(category, profile, models, outputs);
+    const { ladder, termsOf } = ladderOn(category, schedule.receiveUs ?? 0, profile, models, outputs);
     for (const tenant of tenants) served.set(`${tenant.namespace}.${tenant.name}`, termsOf(tenant));
     pools.push(...poolsOf(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType)));
-    const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, profile)];
+    const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
     return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
   });
-  return { categories, served, pools };
+  let receiveShare = 0;
+  for (const { promised, streams, periodUs, covered } of served.values())
+    if (promised) receiveShare += (streams * covered.receiveUs) / periodUs;
+  return { categories, served, pools, receiveShare };
 }
 
 /** A tenant's entry in a schedule, and whether its frames were promised to be in time. */
@@ -121,6 +127,7 @@ function stepsOf(
 /** The shapes that a category may be computed at on this device, and its tenants' terms. */
 function ladderOn(
   category: ServedCategory,
+  receiveUs: number,
   profile: ProfileStatus,
   models: ReadonlyMap<string, Model>,
   outputs: ReadonlyMap<string, TenantTerms['outputs']>,
@@ -132,11 +139,13 @@ function ladderOn(
   const layout = model.spec.input.layout ?? 'NCHW';
   const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
   const { dims } = ladder[0]!;
+  const elementType = model.spec.input.elementType ?? 'float32';
+  const tensorBytes = frameBytes(dims, elementType);
   const common = {
     category: category.name,
     model: category.model,
     shape: category.shape,
-    input: { name: model.spec.input.name, dims, elementType: model.spec.input.elementType ?? ('float32' as const) },
+    input: { name: model.spec.input.name, dims, elementType },
     image: imageInput(model, category.shape),
     outputs: outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
   };
@@ -151,6 +160,9 @@ function ladderOn(
     periodUs: tenant.periodUs,
     jitterUs: tenant.jitterUs,
     deadlineUs: tenant.deadlineUs ?? Infinity,
+    covered: { ...coveredCost(profile.stages, tenant, tensorBytes), bytes: coveredBytes(tenant, tensorBytes) },
+    decodeDueUs: receiveUs + (tenant.decodeUs ?? 0),
+    answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0),
     deepest: deepestRung(tenant.minShape, shapes),
     late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
   });

@@ -1,5 +1,3 @@
-import type { IngestCosts } from '../api/ingest.js';
-import { ingestUsOf } from '../api/ingest.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { ScheduleCategory, ScheduleDevice } from '../api/schedule.js';
 import type { Streams } from '../sched/category.js';
@@ -21,13 +19,20 @@ export interface Checked {
   readonly refusal?: string;
 }
 
-/** What was promised of a category, by `<namespace>/<name>`, as the device sees it: after ingest, which takes its part of jitter and deadline. */
-export function promisedOf(category: ScheduleCategory, costs: IngestCosts): Map<string, Streams> {
+/**
+ * What was promised of a category, by `<namespace>/<name>`, as the device sees it: what receiving and decoding may delay
+ * takes its part of jitter and deadline.
+ */
+export function promisedOf(
+  category: ScheduleCategory,
+  { receiveUs = 0 }: Pick<ScheduleDevice, 'receiveUs'>,
+  { stages }: ProfileStatus,
+): Map<string, Streams> {
   const tenants = category.class === 'RealTime' ? category.tenants : [];
   return new Map(
-    tenants.map(({ namespace, name, encoding, streams, periodUs, jitterUs, deadlineUs = 0 }) => {
-      const ingestUs = ingestUsOf(costs, encoding);
-      const left = { jitterUs: jitterUs + ingestUs, deadlineUs: Math.max(1, deadlineUs - ingestUs) };
+    tenants.map(({ namespace, name, streams, periodUs, jitterUs, deadlineUs = 0, decodeUs = 0 }) => {
+      const beforeUs = receiveUs + decodeUs + (stages?.channelUs ?? 0);
+      const left = { jitterUs: jitterUs + beforeUs, deadlineUs: Math.max(1, deadlineUs - beforeUs - receiveUs) };
       return [`${namespace}/${name}`, { count: streams, periodUs, ...left }];
     }),
   );
@@ -56,7 +61,7 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
     demands.push({
       name: category.name,
       wcet: new WcetTable(promisedPoints(measured.batches, profile.promise), profile.dispatchOverheadUs ?? 0),
-      curve: new DueCurve([...promisedOf(category, profile).values()]),
+      curve: new DueCurve([...promisedOf(category, schedule, profile).values()]),
     });
   }
   const { visits, refusal } = served.every(({ quota }) => quota !== undefined)

@@ -2,7 +2,8 @@ import type { RecordableHistogram } from 'node:perf_hooks';
 import { createHistogram } from 'node:perf_hooks';
 import type { Policed } from '../sched/policer.js';
 import { Policer } from '../sched/policer.js';
-import type { ImageInput } from './ingest/image.js';
+import type { FrameCost } from '../api/frames.js';
+import type { ImageInput } from './decode/input.js';
 import type { ExpectedInput } from './ingest/oip.js';
 
 export const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
@@ -32,6 +33,11 @@ export interface TenantTerms {
   readonly jitterUs: number;
   /** Infinity: none. */
   readonly deadlineUs: number;
+  /** The most that one of its promised frames takes of the stages before the device. */
+  readonly covered: FrameCost & { readonly bytes: number };
+  /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
+  readonly decodeDueUs: number;
+  readonly answerDueUs: number;
   readonly input: ExpectedInput;
   readonly image: ImageInput;
   readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
@@ -108,6 +114,8 @@ export class ServedTenant {
   spareFrames = 0;
   /** Spare frames that are on their way through this node, and frames whose bodies are being read that will hardly be promised ones. */
   spareInFlight = 0;
+  /** Bodies being read of frames that may be promised ones. */
+  reading = 0;
   #policer: Policer;
 
   constructor(terms: TenantTerms) {
@@ -121,6 +129,11 @@ export class ServedTenant {
     if (terms.streams !== streams || terms.periodUs !== periodUs || terms.jitterUs !== jitterUs)
       this.#policer = policerFor(terms);
     this.terms = terms;
+  }
+
+  /** Whether a frame whose head is here now may be one of those that the tenant was promised, with those before it. */
+  mayBePromised(atUs: number): boolean {
+    return this.terms.promised && this.reading < this.#policer.mostBy(atUs, atUs);
   }
 
   /** In how many microseconds a frame would be one of those that the tenant was promised; 0: now. */

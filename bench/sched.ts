@@ -9,6 +9,7 @@ import { mergeStreams } from '../sched/paper/arrivals-bound.js';
 import { chooseRounds, grown } from '../sched/rounds.js';
 import { WcetTable } from '../sched/wcet.js';
 import type { Device } from '../operator/admission/device.js';
+import { bytesUnknown } from '../operator/admission/device.js';
 import type { DevicePlan, Fit } from '../operator/admission/device-plan.js';
 import { placedOn, planFor } from '../operator/admission/device-plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
@@ -121,7 +122,8 @@ function guardUs(): { median: number; worst: number } {
 const device = (slow: number): Device => ({
   node: 'bench',
   device: 0,
-  ingest: {},
+  stages: undefined,
+  bytesOf: bytesUnknown,
   failures: new Map(),
   memoryOf: new Map(),
   memoryBytes: undefined,
@@ -166,11 +168,11 @@ function tenants(count: number): TenantRequest[] {
 
 /** As placement does it, but for its memory of earlier refusals. */
 const withOneMore = (plan: DevicePlan, request: TenantRequest, streams: number): Fit =>
-  planFor(plan.device, [...placedOn(plan), { request, streams }], plan);
+  planFor(plan.device, [...placedOn(plan), { request, streams, covered: {}, decodeUs: 0 }], plan);
 
 /** The slowest device that still takes all of these tenants: the hardest state to decide in. */
 function fullPlan(requests: readonly TenantRequest[]): DevicePlan {
-  const placed = requests.map((request) => ({ request, streams: 1 }));
+  const placed = requests.map((request) => ({ request, streams: 1, covered: {}, decodeUs: 0 }));
   let best: DevicePlan | undefined;
   for (let [low, high] = [0, 4], i = 0; i < 14; i++) {
     const middle = (low + high) / 2;

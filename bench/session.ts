@@ -2,8 +2,8 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import type { IngestCosts } from '../api/ingest.js';
-import { ingestUsOf } from '../api/ingest.js';
+import type { Stages } from '../api/frames.js';
+import { answerUs, frameCost } from '../api/frames.js';
 import type { Figure } from './figure.js';
 import { median } from './figure.js';
 import type { Cameras, Tally } from './peers/cameras.js';
@@ -18,6 +18,8 @@ const ROOM_MS = 30_000;
 /** Frames that are promised and sent beside a flood. */
 const PROMISED = Number(process.env['FRAMES'] ?? 100_000);
 const [STREAMS, FPS, DEADLINE_MS] = [12, 25, 150];
+/** Of a frame as a tensor, about. */
+const FRAME_BYTES = 100 * 1024;
 /** A tenant that asks for one camera at so many frames a second, and sends so many times as much. */
 const [FLOOD, FLOOD_FPS] = [20, 10];
 
@@ -35,8 +37,10 @@ const inTime = ({ inTime: good, sent }: Tally): number => (100 * good) / sent;
 /** What the profile that was stored says of binary tensors. */
 async function ingestMs(state: string): Promise<number> {
   const [file] = await readdir(join(state, 'profiles'));
-  const { status } = parse(await readFile(join(state, 'profiles', file!), 'utf8')) as { status: IngestCosts };
-  return ingestUsOf(status, 'Tensor') / 1000;
+  const { status } = parse(await readFile(join(state, 'profiles', file!), 'utf8')) as { status: { stages: Stages } };
+  const { stages } = status;
+  const bytes = FRAME_BYTES;
+  return (frameCost(stages, { form: 'Tensor', bytes }).receiveUs + answerUs(stages, 0) + stages.channelUs) / 1000;
 }
 
 /** What is promised and what is left over, on a real session over HTTP: light load, cameras as they are, and a flood. */

@@ -1,4 +1,3 @@
-import { ingestUsOf } from '../api/ingest.js';
 import type { Arrival, Camera } from '../sched/arrivals.js';
 import type { BatcherConfig } from '../sched/batcher.js';
 import type { Streams } from '../sched/category.js';
@@ -13,7 +12,8 @@ import { chooseWindows } from '../sched/paper/windows.js';
 import { simulate } from '../sched/simulate.js';
 import type { DevicePlan } from '../operator/admission/device-plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
-import { streamsOn, tenantKey } from '../operator/admission/request.js';
+import { tenantKey } from '../operator/admission/request.js';
+import { streamsOn } from '../operator/admission/stages.js';
 
 /**
  * By which rule a device serves: ours; ours without spare time; the most urgent first without any promise; a dynamic batcher as serving
@@ -25,9 +25,11 @@ export type Policy = (typeof POLICIES)[number];
 /** As Triton's documentation recommends to begin with. */
 const DYNAMIC_BATCHER = { preferredBatch: 8, delayUs: 5000 };
 
-interface Served extends Camera {
+export interface Served extends Camera {
   readonly request: TenantRequest;
   readonly promised: boolean;
+  /** The most that its frames may be held up outside the device. */
+  readonly outsideUs: number;
 }
 
 export interface PolicyRun {
@@ -60,7 +62,7 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
       const category = promises ? plan.categories.find((each) => each.name === name) : undefined;
       const streams = (category?.placed ?? []).map((placed): [string, Streams] => [
         tenantKey(placed.request),
-        streamsOn(placed.request, placed.streams, plan.device.ingest),
+        streamsOn(placed, plan.device, plan.receiveUs),
       ]);
       return { name, ladder, visit: category?.visit, promised: new Map(streams) };
     }),
@@ -74,12 +76,12 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
       ? { decider: () => new DynamicBatcher<Arrival>({ categories, ...DYNAMIC_BATCHER }) }
       : {}),
     offerOf: ({ camera, category, atUs }): Omit<FrameOffer, 'category' | 'atUs'> => {
-      const { request, promised } = cameras[camera]!;
+      const { request, promised, outsideUs } = cameras[camera]!;
       return {
         tenant: tenantKey(request),
         promised,
         ...allowed(request, ladders.get(category)!),
-        dueUs: atUs + request.deadlineUs - ingestUsOf(plan.device.ingest, request.encoding),
+        dueUs: atUs + request.deadlineUs - outsideUs,
       };
     },
     gaveUp: (frames) => frames.forEach(({ frame }) => what.gaveUp(frame)),
@@ -111,7 +113,10 @@ function* byPaper({
   for (const [i, { category, request }] of cameras.entries()) {
     if (request.class === 'BestEffort') continue;
     const more = new Map(streams);
-    more.set(category, [...(more.get(category) ?? []), streamsOn(request, 1, plan.device.ingest)]);
+    more.set(category, [
+      ...(more.get(category) ?? []),
+      streamsOn({ request, streams: 1, decodeUs: 0 }, plan.device, plan.receiveUs),
+    ]);
     if (!chooseWindows(categoriesOf(more)).verdict.accepted) continue;
     streams.set(category, more.get(category)!);
     taken.add(i);

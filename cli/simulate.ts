@@ -1,6 +1,5 @@
-import { ingestUsOf } from '../api/ingest.js';
 import { createHistogram } from 'node:perf_hooks';
-import type { Arrival, Camera } from '../sched/arrivals.js';
+import type { Arrival } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
 import type { Fault } from '../sched/faults.js';
 import { ladderOf } from '../sched/ladder.js';
@@ -8,8 +7,9 @@ import { WcetTable } from '../sched/wcet.js';
 import type { DevicePlan, Placed } from '../operator/admission/device-plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { categoryName, tenantKey } from '../operator/admission/request.js';
+import { outsideUs } from '../operator/admission/stages.js';
 import { planFiles } from './plan.js';
-import type { Policy } from './policies.js';
+import type { Policy, Served } from './policies.js';
 import { simulateBy } from './policies.js';
 import { table } from './table.js';
 
@@ -111,20 +111,16 @@ export async function simulateFiles(
   };
 }
 
-interface SimulatedCamera extends Camera {
-  readonly request: TenantRequest;
-  readonly promised: boolean;
-}
-
-function camerasOn(plan: DevicePlan, random: () => number): SimulatedCamera[] {
-  const of = ({ request, streams }: Placed, promised: boolean): SimulatedCamera[] =>
-    Array.from({ length: streams }, () => ({
-      category: categoryName(request.model, request.shape),
-      periodUs: request.periodUs,
-      jitterUs: request.jitterUs,
-      phaseUs: Math.floor(random() * request.periodUs),
-      request,
+function camerasOn(plan: DevicePlan, random: () => number): Served[] {
+  const of = (placed: Placed, promised: boolean): Served[] =>
+    Array.from({ length: placed.streams }, () => ({
+      category: categoryName(placed.request.model, placed.request.shape),
+      periodUs: placed.request.periodUs,
+      jitterUs: placed.request.jitterUs,
+      phaseUs: Math.floor(random() * placed.request.periodUs),
+      request: placed.request,
       promised,
+      outsideUs: outsideUs(plan, placed),
     }));
   return [
     ...plan.categories.flatMap(({ placed }) => placed.flatMap((each) => of(each, true))),
@@ -171,9 +167,9 @@ function simulateDevice(
     runs++;
     frames += run.frames.length;
     for (const frame of run.frames) {
-      const { request, promised } = cameras[frame.camera]!;
+      const { request, promised, outsideUs: heldUs } = cameras[frame.camera]!;
       const book = bookOf(request);
-      const latencyUs = endUs - frame.atUs + ingestUsOf(plan.device.ingest, request.encoding);
+      const latencyUs = endUs - frame.atUs + heldUs;
       book.frames++;
       if (latencyUs <= request.deadlineUs) book.onTime++;
       else if (promised) book.misses++;

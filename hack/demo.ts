@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from './free-port.js';
 import { formatDurationUs, parseDurationUs } from '../api/duration.js';
+import { frameCost } from '../api/frames.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { Catalogue } from '../cli/directory.js';
 import { readCatalogue } from '../cli/directory.js';
@@ -95,7 +96,13 @@ function describeProfile({ status }: ResourceOf<'GPUProfile'>): string {
     return [model, shape.join('x'), ms(first.p50Us!), ms(first.wcetUs), String(last.size), ms(last.wcetUs / last.size)];
   });
   const head = ['MODEL', 'SHAPE', 'ONE FRAME P50 MS', 'WCET MS', 'LARGEST USEFUL BATCH', 'WCET MS PER FRAME'];
-  const overheads = `dispatch overhead ${status?.dispatchOverheadUs ?? 0}us a job, ingest at most ${(status?.ingest ?? []).map(({ encoding, ingestUs }) => `${(ingestUs / 1000).toFixed(1)}ms a ${encoding}`).join(', ')} frame`;
+  const { stages } = status ?? {};
+  const costs = (['Tensor', 'JSON', 'JPEG'] as const).map((form) => {
+    const pixels = form === 'JPEG' ? 640 * 480 : 0;
+    const { receiveUs, decodeUs } = frameCost(stages, { form, bytes: 48 * 1024, pixels });
+    return `${((receiveUs + decodeUs) / 1000).toFixed(1)}ms a ${form}`;
+  });
+  const overheads = `dispatch overhead ${status?.dispatchOverheadUs ?? 0}us a job; receiving and decoding ${costs.join(', ')} of 48 KiB`;
   return `${table(head, rows)}\n${overheads}`;
 }
 

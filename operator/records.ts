@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { statusOf } from '../kube/cluster.js';
 import type { Objects } from '../kube/objects.js';
 import type { Device } from './admission/device.js';
+import { bytesUnknown } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
 import type { DevicePlan } from './admission/device-plan.js';
 import { placedOn } from './admission/device-plan.js';
@@ -174,5 +175,6 @@ const unmeasured = (node: string, device: number): Device => ({
   failures: new Map(),
   memoryOf: new Map(),
   memoryBytes: undefined,
-  ingest: {},
+  stages: undefined,
+  bytesOf: bytesUnknown,
 });

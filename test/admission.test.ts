@@ -20,7 +20,6 @@ describe('whatever comes', () => {
     bestEffort: fc.constantFrom(false, false, false, true),
   });
   const profile = (slow: number): object => ({
-    ingest: [],
     categories: [
       {
         model: 'echo',

@@ -65,9 +65,9 @@ export function pinThread(cores: readonly number[]): boolean {
   return taskset('-pc', cores, readlinkSync('/proc/thread-self').split('/').at(-1)!);
 }
 
-/** Keeps all threads of this process, and whatever they start from now on, to some cores. Returns whether the platform can. */
-export function pinProcess(cores: readonly number[]): boolean {
-  return taskset('-apc', cores, `${process.pid}`);
+/** Keeps all threads of a process, and whatever they start from now on, to some cores. Returns whether the platform can. */
+export function pinProcess(cores: readonly number[], pid = process.pid): boolean {
+  return taskset('-apc', cores, `${pid}`);
 }
 
 function taskset(flags: string, cores: readonly number[], id: string): boolean {

@@ -2,6 +2,10 @@ import { closeSync, existsSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+
+/** Written at once. */
+const PIECE_BYTES = 1024 * 1024;
 
 const SHARED_MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
@@ -21,13 +25,12 @@ export class FramePool {
   readonly id: number;
   readonly slotBytes: number;
   readonly slots: number;
-  /** Where the device's process finds the memory. */
+  /** Where other processes of this node find the memory. */
   readonly path: string;
+  /** Never that of another pool, whereas paths are used again. */
+  readonly key = randomUUID();
   readonly #fd: number;
   readonly #free: number[];
-  /** Frames that are being put together, by their slot. */
-  readonly #staged = new Map<number, Uint8Array>();
-  readonly #spare: Uint8Array[] = [];
   #retired: (() => void) | undefined;
 
   constructor(id: number, slotBytes: number, slots: number) {
@@ -43,24 +46,24 @@ export class FramePool {
     return this.#free.pop();
   }
 
-  /** Where a slot's frame is put together; the device sees it once it is published. */
-  stage(slot: number): Uint8Array {
-    const bytes = this.#staged.get(slot) ?? this.#spare.pop() ?? new Uint8Array(this.slotBytes);
-    this.#staged.set(slot, bytes);
-    return bytes;
-  }
-
-  /** @throws Error when the shared memory is full */
-  publish(slot: number): void {
-    const bytes = this.#staged.get(slot);
-    if (bytes === undefined) throw new Error(`nothing was put into slot ${slot}`);
-    for (let written = 0; written < bytes.byteLength;)
-      written += writeSync(this.#fd, bytes, written, bytes.byteLength - written, slot * this.slotBytes + written);
-    this.#unstage(slot);
+  /**
+   * Writes a frame's parts into a slot; large frames piece by piece, so that others are not held up.
+   *
+   * @throws Error when the shared memory is full
+   */
+  async write(slot: number, parts: readonly Uint8Array[]): Promise<void> {
+    let at = 0;
+    for (const part of parts)
+      for (let from = 0; from < part.byteLength;) {
+        const length = Math.min(PIECE_BYTES, part.byteLength - from);
+        const written = writeSync(this.#fd, part, from, length, slot * this.slotBytes + at);
+        from += written;
+        at += written;
+        if (length === PIECE_BYTES) await setImmediate();
+      }
   }
 
   give(slot: number): void {
-    this.#unstage(slot);
     this.#free.push(slot);
     this.#closeIfDone();
   }
@@ -69,12 +72,6 @@ export class FramePool {
   retire(gone: () => void): void {
     this.#retired = gone;
     this.#closeIfDone();
-  }
-
-  #unstage(slot: number): void {
-    const bytes = this.#staged.get(slot);
-    if (bytes !== undefined) this.#spare.push(bytes);
-    this.#staged.delete(slot);
   }
 
   #closeIfDone(): void {

@@ -45,8 +45,14 @@ const DEEPEST_NESTING = 4;
 const DATATYPES = { float32: 'FP32', uint8: 'UINT8' } as const;
 const OUTPUT_DATATYPES: Readonly<Record<string, string>> = { float16: 'FP16', float32: 'FP32', float64: 'FP64' };
 
+/** An inference request's one frame: its tensor, in parts, and what is wanted of the answer. */
+export interface FrameRequest {
+  readonly tensor: readonly Uint8Array[];
+  readonly wanted: WantedOutputs;
+}
+
 /**
- * Reads an inference request's one frame into `slot`.
+ * Reads an inference request's one frame. The tensor is made of views of the body where it came in binary form.
  *
  * @param body as chunks, in order
  * @param headerLength length of the JSON part when binary tensors follow (`Inference-Header-Content-Length`)
@@ -56,8 +62,7 @@ export function readRequest(
   body: readonly Buffer[],
   headerLength: number | undefined,
   expected: ExpectedInput,
-  slot: Uint8Array,
-): WantedOutputs {
+): FrameRequest {
   const total = body.reduce((sum, chunk) => sum + chunk.length, 0);
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength > 0 && headerLength <= total))
     throw new BadRequest(`Inference-Header-Content-Length must be between 1 and the body's ${total} bytes`);
@@ -91,15 +96,16 @@ export function readRequest(
       `inputs[0].shape: must be ${JSON.stringify(shape)} (one frame a request), not ${JSON.stringify(input.shape)}`,
     );
 
-  if (headerLength !== undefined) {
-    const size = total - headerLength;
-    if (input.parameters?.binary_data_size !== size || size !== slot.byteLength)
-      throw new BadRequest(
-        `inputs[0].parameters.binary_data_size: must be ${slot.byteLength}, the length of what follows the header (${size})`,
-      );
-    copy(body, headerLength, slot);
-  } else writeNumbers(input.data, expected.elementType, slot);
-  return wantedOutputs(request);
+  const wanted = wantedOutputs(request);
+  const elements = expected.dims.reduce((product, dim) => product * dim, 1);
+  if (headerLength === undefined) return { wanted, tensor: [numbers(input.data, expected.elementType, elements)] };
+  const bytes = elements * (expected.elementType === 'float32' ? 4 : 1);
+  const size = total - headerLength;
+  if (input.parameters?.binary_data_size !== size || size !== bytes)
+    throw new BadRequest(
+      `inputs[0].parameters.binary_data_size: must be ${bytes}, the length of what follows the header (${size})`,
+    );
+  return { wanted, tensor: skip(body, headerLength) };
 }
 
 function wantedOutputs(request: {
@@ -134,18 +140,18 @@ function take(body: readonly Buffer[], length: number): Buffer {
   return first.length >= length ? first.subarray(0, length) : Buffer.concat(body, length);
 }
 
-/** Copies what follows `skip` bytes of a chunked body, each byte once. */
-function copy(body: readonly Buffer[], skip: number, to: Uint8Array): void {
-  let position = -skip;
-  for (const chunk of body) {
-    const from = Math.max(0, -position);
-    if (from < chunk.length) to.set(from === 0 ? chunk : chunk.subarray(from), position + from);
+/** What follows `count` bytes of a chunked body. */
+function skip(body: readonly Buffer[], count: number): Uint8Array[] {
+  let position = 0;
+  return body.flatMap((chunk) => {
+    const from = Math.max(0, count - position);
     position += chunk.length;
-  }
+    return from < chunk.length ? [chunk.subarray(from)] : [];
+  });
 }
 
-function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uint8Array): void {
-  const out = elementType === 'float32' ? new Float32Array(slot.buffer, slot.byteOffset, slot.byteLength / 4) : slot;
+function numbers(data: unknown, elementType: 'float32' | 'uint8', elements: number): Uint8Array {
+  const out = elementType === 'float32' ? new Float32Array(elements) : new Uint8Array(elements);
   let position = 0;
   const write = (value: unknown, depth: number): void => {
     if (Array.isArray(value)) {
@@ -163,11 +169,15 @@ function writeNumbers(data: unknown, elementType: 'float32' | 'uint8', slot: Uin
   write(data, 1);
   if (position !== out.length)
     throw new BadRequest(`inputs[0].data: must have ${out.length} elements, not ${position}`);
+  return new Uint8Array(out.buffer);
 }
 
 /**
  * Frame `index` of a batch's outputs, as the body of an answer: JSON, then views of the binary tensors if any were wanted. A frame that
  * ran alone gets all of them, whatever their first axis is.
+ *
+ * @param largestJsonBytes outputs of more bytes are written in binary form only
+ * @throws BadRequest when an output is not there, or too large for JSON
  */
 export function writeResponse(
   model: string,
@@ -175,6 +185,7 @@ export function writeResponse(
   { index, batch }: { readonly index: number; readonly batch: number },
   wanted: WantedOutputs,
   parameters: Readonly<Record<string, number | boolean | string>>,
+  largestJsonBytes = Infinity,
 ): { json: Buffer; binary: readonly Uint8Array[] } {
   const binary: Uint8Array[] = [];
   const known = new Set(outputs.map(({ name }) => name));
@@ -188,7 +199,14 @@ export function writeResponse(
       const values = data.subarray(index * length, (index + 1) * length);
       const shape = batch === 1 ? dims : [1, ...dims.slice(1)];
       const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape };
-      if (!(wanted.outputs?.get(name) ?? wanted.binaryByDefault))
+      const asBinary = wanted.outputs?.get(name) ?? wanted.binaryByDefault;
+      if (!asBinary && values.byteLength > largestJsonBytes)
+        throw new BadRequest(
+          `outputs: "${name}" takes ${values.byteLength} bytes, too many for JSON; ask for it in binary form (parameters.binary_data of the output, parameters.binary_data_output of the request, or Accept: application/octet-stream with an image)`,
+          400,
+          'OutputTooLargeForJSON',
+        );
+      if (!asBinary)
         return {
           ...tensor,
           data: Array.from(values as Float32Array, (value) => (type === 'bool' ? value !== 0 : Number(value))),

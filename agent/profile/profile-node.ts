@@ -2,8 +2,11 @@ import { API_VERSION } from '../../api/crds.js';
 import type { Agent } from '../agent.js';
 import type { DeviceOptions } from '../device/messages.js';
 import type { ModelFile, Residents } from '../residents.js';
-import type { Ingest } from './ingest-load.js';
+import type { Stages } from '../../api/frames.js';
+import type { DecodeStage } from '../decode/stage.js';
+import { SPARE_BURST_US } from '../ingest/spare-gate.js';
 import { INGEST_FPS, IngestLoad } from './ingest-load.js';
+import type { NodeStages } from './node-stages.js';
 import type { Profile, ProfiledCategory, Progress } from './profiler.js';
 import {
   MARGIN,
@@ -12,7 +15,6 @@ import {
   deviceDescription,
   lookAgain,
   measureCategory,
-  measureChannel,
   measureDispatchOverhead,
   msPerSize,
   slowed,
@@ -25,6 +27,12 @@ export interface ProfileOutcome {
   readonly failures: ReadonlyMap<string, string>;
   /** Whether anything was measured anew. */
   readonly measured: boolean;
+}
+
+/** What a device shares with the others of its node. */
+export interface NodeOf {
+  readonly stages: NodeStages;
+  readonly decode: DecodeStage;
 }
 
 /** The batch sizes of all categories share this time, besides what loading and a few runs of each take. */
@@ -40,10 +48,11 @@ export async function profileNode(
   agent: Agent,
   residents: Residents,
   options: DeviceOptions,
-  node: string,
+  name: string,
   files: readonly ModelFile[],
   stored: Profile | undefined,
   progress: Progress,
+  node: NodeOf,
 ): Promise<ProfileOutcome> {
   const device = await deviceDescription(options, residents.limitBytes);
   const categories: ProfiledCategory[] = [];
@@ -58,9 +67,10 @@ export async function profileNode(
   const head = {
     apiVersion: API_VERSION,
     kind: 'GPUProfile' as const,
-    metadata: { name: `${node}-${agent.index}`, namespace: '' },
-    spec: { nodeName: node, device: agent.index },
+    metadata: { name: `${name}-${agent.index}`, namespace: '' },
+    spec: { nodeName: name, device: agent.index },
   };
+  node.stages.adopt(stored?.status?.stages);
   const told = stored?.status?.models ?? [];
   const models = (weights: ReadonlyMap<string, number>): NonNullable<NonNullable<Profile['status']>['models']> =>
     files.map(({ model: { metadata, spec } }) => ({
@@ -70,13 +80,14 @@ export async function profileNode(
       memoryBytes: weights.get(metadata.name) ?? told.find(({ name }) => name === metadata.name)?.memoryBytes ?? 0,
     }));
   if (pending.length === 0 && stored?.status !== undefined) {
-    const status = { ...stored.status, device, categories, models: models(new Map()) };
+    const stages = await node.stages.ensure(agent);
+    const status = { ...stored.status, stages, device, categories, models: models(new Map()) };
     return { profile: { ...head, status }, failures: new Map(), measured: false };
   }
 
   const sinceMs = Date.now();
   const { fresh, weights, failures, overheads, unsteadiness, worst } =
-    pending.length === 0 ? NOTHING_MEASURED : await measureAll(agent, residents, pending, progress);
+    pending.length === 0 ? NOTHING_MEASURED : await measureAll(agent, residents, pending, progress, node);
   const measuredAt = new Date().toISOString();
   const problems = [...failures.values()];
   const unsteady = `a second look at ${worst} took ${(1 + unsteadiness).toFixed(2)} times as long or as short as the first; WCETs hold for the slower`;
@@ -94,7 +105,7 @@ export async function profileNode(
       measuredAt,
       profilingSeconds: Math.round((Date.now() - sinceMs) / 100) / 10,
       unsteadiness: Math.round(1000 * unsteadiness) / 1000,
-      load: `WCET is ${MARGIN} times p99, measured beside ${INGEST_FPS} JPEG frames of 640x480 a second in the agent's own ingest`,
+      load: `WCET is ${MARGIN} times p99, measured beside ${INGEST_FPS} JPEG frames of 640x480 a second in the agent's own decoding`,
       models: models(weights),
       categories: [...categories, ...fresh],
       conditions: [{ type: 'Profiled', status, reason, message, lastTransitionTime: measuredAt }],
@@ -115,7 +126,7 @@ interface Measurements {
   readonly weights: ReadonlyMap<string, number>;
   readonly failures: ReadonlyMap<string, string>;
   /** Beside running frames. */
-  readonly overheads: { readonly dispatchOverheadUs: number; readonly ingestUs: number; readonly ingest: Ingest[] };
+  readonly overheads: { readonly dispatchOverheadUs: number; readonly stages?: Stages };
   /** By which part second looks differed at most, and at which category. */
   readonly unsteadiness: number;
   readonly worst: string;
@@ -125,7 +136,7 @@ const NOTHING_MEASURED: Measurements = {
   fresh: [],
   weights: new Map(),
   failures: new Map(),
-  overheads: { dispatchOverheadUs: 0, ingestUs: 0, ingest: [] },
+  overheads: { dispatchOverheadUs: 0 },
   unsteadiness: 0,
   worst: '',
 };
@@ -135,17 +146,18 @@ async function measureAll(
   residents: Residents,
   pending: readonly Pending[],
   progress: Progress,
+  { stages, decode }: NodeOf,
 ): Promise<Measurements> {
   const weights = new Map<string, number>();
   const failures = new Map<string, string>();
   const fresh: { file: ModelFile; category: ProfiledCategory }[] = [];
   const sizes = pending.reduce((sum, { file }) => sum + batchGrid(file.model.spec.maxBatchSize ?? 8).length, 0);
-  const load = new IngestLoad(pending[0]!.file.model);
+  progress('stages', 0);
+  await stages.ensure(agent);
+  const load = new IngestLoad(decode);
   await load.start();
   try {
-    progress('dispatcher', 0);
     const dispatchOverheadUs = await measureDispatchOverhead(agent);
-    const channelUs = await measureChannel(agent);
     let loadedBytes = 0;
     for (const [index, { file, shape }] of pending.entries()) {
       const { name } = file.model.metadata;
@@ -179,12 +191,12 @@ async function measureAll(
       const slower = Math.max(...ratios);
       steadied.push(slower > 1 + UNSTEADY ? slowed(category, slower) : category);
     }
-    const ingest = load.figures(channelUs);
+    stages.heldUp(load.heldUpUs + SPARE_BURST_US);
     return {
       fresh: steadied,
       weights,
       failures,
-      overheads: { dispatchOverheadUs, ingestUs: Math.max(...ingest.map(({ ingestUs }) => ingestUs)), ingest },
+      overheads: { dispatchOverheadUs, stages: stages.value! },
       unsteadiness,
       worst,
     };

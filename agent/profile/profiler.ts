@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Agent } from '../agent.js';
-import { networkDims } from '../device/frames.js';
+import { frameBytes, networkDims } from '../device/frames.js';
 import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { runtimeVersion } from '../device/runtime.js';
@@ -139,6 +139,8 @@ export interface Allowance {
 export const msPerSize = (sizes: number, totalMs: number): number =>
   Math.min(MOST_MS_PER_SIZE, Math.floor(totalMs / Math.max(1, sizes)));
 
+const bytesOfFloats = (dims: readonly number[]): number => 4 * dims.reduce((product, dim) => product * dim, 1);
+
 /** Measures E(n) of one category, alone on the device but beside a running ingest (`IngestLoad`). */
 export async function measureCategory(
   agent: Agent,
@@ -151,10 +153,12 @@ export async function measureCategory(
   const input = { model: name, dims: networkDims(shape, model.spec.input.layout ?? 'NCHW') };
   const resizeUs = await measureResize(agent, model, shape);
   const batches: ProfiledCategory['batches'] = [];
+  let answerBytes = 0;
   const measure = async (size: number): Promise<boolean> => {
     for (let i = 0; i < WARM_UPS; i++) {
       const { outputs } = await agent.device.measure({ input, batch: size });
       agent.describeOutputs(name, shape, outputs);
+      if (size === 1) answerBytes = outputs.reduce((sum, { dims }) => sum + bytesOfFloats(dims), 0);
     }
     const memoryBytes = Math.max(await allowance.workspaceBytes(), batches.at(-1)?.memoryBytes ?? 0);
     if (!(await allowance.hasRoom(memoryBytes))) return false;
@@ -202,6 +206,8 @@ export async function measureCategory(
     sha256: model.spec.sha256,
     fingerprint: fingerprint(model),
     shape: [...shape],
+    frameBytes: frameBytes(input.dims, model.spec.input.elementType ?? 'float32'),
+    answerBytes,
     resizeUs,
     ...(alone === undefined ? {} : { alone }),
     batches: worthwhile(batches.sort((a, b) => a.size - b.size)),

@@ -52,26 +52,81 @@ export interface GPUProfile {
      */
     dispatchOverheadUs?: number;
     /**
-     * The longest of `ingest`, for operators of version 0.2.
+     * Of agents of version 0.2; `stages` takes its place.
      */
     ingestUs?: number;
     /**
-     * What frames take outside the device, by the form in which they come; taken from the deadlines and added to the jitter of the tenants that send them.
+     * What frames take on their way to the device and back, on the node's other cores. Live frames correct it.
      */
-    ingest?: {
+    stages?: {
       /**
-       * How the frames come. Measured with the network's own shape, images with 640x480 pixels.
+       * The longest that receiving is usually held up by something else than frames, in microseconds.
        */
-      encoding: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+      blockingUs: number;
       /**
-       * Longest time from a frame's arrival to the device and from its result to its answer, with the margin of WCETs.
+       * A message's way to the device's thread and back, in microseconds.
        */
-      ingestUs: number;
+      channelUs: number;
       /**
-       * Of it, what making the frame ready was measured to take; live frames correct it.
+       * How many images are decoded at once.
        */
-      preparedUs?: number;
-    }[];
+      workers: number;
+      /**
+       * Whether the one decode worker shares its core with receiving.
+       */
+      sharedCore: boolean;
+      /**
+       * What receiving a frame and handing it over takes of the event loop.
+       */
+      receive: {
+        /**
+         * How the frame comes.
+         */
+        form: 'Tensor' | 'JSON' | 'Image';
+        /**
+         * Of each frame.
+         */
+        perFrameUs: number;
+        /**
+         * Of each KiB of its body.
+         */
+        perKiBUs: number;
+      }[];
+      /**
+       * What writing an answer takes of the event loop.
+       */
+      answer: {
+        /**
+         * How outputs are written.
+         */
+        form: 'Binary' | 'JSON';
+        /**
+         * Of each answer.
+         */
+        perFrameUs: number;
+        /**
+         * Of each KiB of outputs.
+         */
+        perKiBUs: number;
+      }[];
+      /**
+       * What making a tensor of a frame takes of a decode worker, where that is not done while it is received.
+       */
+      decode: {
+        /**
+         * What kind of image; JSON is a tensor in JSON.
+         */
+        form: 'JPEG' | 'ProgressiveJPEG' | 'PNG' | 'InterlacedPNG' | 'PNG16' | 'JSON';
+        /**
+         * Of each frame.
+         */
+        perFrameUs: number;
+        /**
+         * Of each million of its pixels, or of bytes of JSON.
+         */
+        perMillionUs: number;
+      }[];
+    };
     /**
      * When it was last measured.
      */
@@ -148,6 +203,14 @@ export interface GPUProfile {
        * Why its frames run one by one; absent where frames in a batch are answered as they would be alone.
        */
       alone?: string;
+      /**
+       * One frame as a tensor, in bytes.
+       */
+      frameBytes?: number;
+      /**
+       * Outputs of one frame, in bytes.
+       */
+      answerBytes?: number;
       /**
        * Per frame, to make it from a frame of the model's largest shape.
        */

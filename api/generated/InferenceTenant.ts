@@ -61,13 +61,25 @@ export interface InferenceTenant {
       minShape: number[];
     };
     /**
-     * What the tenant sends. Absent, binary tensors or images.
+     * What the tenant sends; the promise covers frames up to that, and larger ones are answered in spare time. Absent, tensors, and images of up to 1920x1080 pixels as far as the node has decoding left when the tenant is admitted (status.placements says).
      */
     frames?: {
       /**
-       * The form of its frames; the promise covers what they take to be made ready. Tensor is a binary tensor, JSON a tensor in JSON. Absent, the dearest of Tensor, JPEG and PNG.
+       * The form of its frames. Tensor is a binary tensor, JSON a tensor in JSON.
        */
       encoding?: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+      /**
+       * Pixels across of its largest images; 1920 when absent.
+       */
+      width?: number;
+      /**
+       * Pixels down of its largest images; 1080 when absent.
+       */
+      height?: number;
+      /**
+       * Its largest bodies; when absent what a tensor of the model's shape takes, and for images one byte a pixel of JPEG, four of PNG.
+       */
+      maxBytes?: number;
     };
     /**
      * What becomes of frames beyond what was promised, and of all frames while the tenant is not admitted. Serve answers them in time that nobody was promised, Refuse turns them away.
@@ -203,6 +215,10 @@ export interface InferenceTenant {
        */
       quota?: number;
       /**
+       * What the promise covers: the largest images, or Tensor or JSON.
+       */
+      covers?: string;
+      /**
        * Where the node's agent takes frames, address and port.
        */
       endpoint?: string;
@@ -247,6 +263,10 @@ export interface InferenceTenant {
        * Largest number of streams.
        */
       streams?: number;
+      /**
+       * Largest images, for instance 1280x720, or Tensor where none fit but tensors do.
+       */
+      frames?: string;
     };
   };
 }

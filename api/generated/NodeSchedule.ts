@@ -27,6 +27,10 @@ export interface NodeSchedule {
        */
       promise?: 'Firm' | 'Soft';
       /**
+       * How long the node's event loop may hold a frame up, and later its answer, in microseconds.
+       */
+      receiveUs?: number;
+      /**
        * What is batched together.
        *
        * @maxItems 1024
@@ -132,6 +136,22 @@ export interface NodeSchedule {
            * The form of its frames; absent
            */
           encoding?: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+          /**
+           * Images of up to so many pixels across, and `height` down, are covered by the promise; absent, none.
+           */
+          width?: number;
+          /**
+           * See `width`.
+           */
+          height?: number;
+          /**
+           * Bodies of up to so many bytes are covered; absent
+           */
+          maxBytes?: number;
+          /**
+           * How long decoding its images may take, waiting included, in microseconds.
+           */
+          decodeUs?: number;
         }[];
       }[];
       /**
@@ -206,6 +226,22 @@ export interface NodeSchedule {
          * The form of its frames; absent
          */
         encoding?: 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+        /**
+         * Images of up to so many pixels across, and `height` down, are covered by the promise; absent, none.
+         */
+        width?: number;
+        /**
+         * See `width`.
+         */
+        height?: number;
+        /**
+         * Bodies of up to so many bytes are covered; absent
+         */
+        maxBytes?: number;
+        /**
+         * How long decoding its images may take, waiting included, in microseconds.
+         */
+        decodeUs?: number;
       }[];
     }[];
   };

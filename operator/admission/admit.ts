@@ -1,5 +1,5 @@
 import type { ResourceOf } from '../../api/manifests.js';
-import type { Offer } from '../../sched/offer.js';
+import { coverageText, smallerFrames } from '../../api/frames.js';
 import { findOffer } from '../../sched/offer.js';
 import type { Device } from './device.js';
 import { deviceKey } from './device.js';
@@ -15,11 +15,12 @@ import {
   withoutSpare,
   withoutTenant,
 } from './device-plan.js';
-import type { NodeAnswer } from './explain.js';
+import type { FullOffer, NodeAnswer } from './explain.js';
 import { byCloseness, explainOffer, explainRefusal, isNodeRefusal, summarizeRefusals } from './explain.js';
 import type { NodeInfo } from './node.js';
 import { evicts, objection } from './node.js';
 import type { Preemption } from './preempt.js';
+import { stagesFor } from './stages.js';
 import { makeRoom } from './preempt.js';
 import type { TenantRequest } from './request.js';
 import { categoryName, defaultJitterUs, sameRequest, tenantKey } from './request.js';
@@ -51,6 +52,8 @@ export type Reason =
   | 'DeadlineInfeasible'
   | 'UtilizationExceeded'
   | 'InsufficientMemory'
+  | 'ReceiveExceeded'
+  | 'DecodeExceeded'
   | 'Preempted'
   | 'NodeLost';
 
@@ -66,6 +69,8 @@ export interface Placement {
   readonly quota?: number;
   /** Whether at most 0.1 % of its promised frames may be late, rather than none. */
   readonly softly?: boolean;
+  /** Which frames the promise covers, in a few words. */
+  readonly covers?: string;
 }
 
 /** The answer to one tenant. */
@@ -78,7 +83,7 @@ export interface Verdict {
   /** Share of a device that was promised to the tenant. */
   readonly utilization: number;
   readonly placements: readonly Placement[];
-  readonly offer?: Offer;
+  readonly offer?: FullOffer;
 }
 
 export interface Decision {
@@ -90,8 +95,17 @@ export interface Decision {
 interface Answer {
   readonly reason: Reason;
   readonly message: string;
-  readonly offer?: Offer;
+  readonly offer?: FullOffer;
 }
+
+/** What others that leave make room for. */
+const PREEMPTABLE: readonly string[] = [
+  'UtilizationExceeded',
+  'DeadlineInfeasible',
+  'InsufficientMemory',
+  'ReceiveExceeded',
+  'DecodeExceeded',
+];
 
 /** Offers are searched on the emptiest devices only: what fits nowhere there hardly fits elsewhere. */
 const OFFER_DEVICES = 3;
@@ -158,7 +172,8 @@ class Placing {
       const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
       const stays = (placed: Placed): boolean =>
         rank.has(tenantKey(placed.request)) && !surplus.has(placed) && !this.#evicted(device, placed);
-      const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!);
+      const beside = [...this.#plans.values()].filter((plan) => plan.device.node === device.node);
+      const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!, beside);
       this.#set(
         plan.spare.every(({ request }) => rank.has(tenantKey(request)))
           ? plan
@@ -212,7 +227,7 @@ class Placing {
     for (const { plan } of this.spareOf(key)) this.#set(withoutSpare(plan, key));
     if (!wanted) return;
     for (const plan of plans) {
-      const served = withSpare(plan, { request, streams: request.streams });
+      const served = withSpare(plan, { request, streams: request.streams, covered: request.frames ?? {}, decodeUs: 0 });
       if (served === undefined) continue;
       this.#set(served);
       return;
@@ -275,6 +290,11 @@ class Placing {
       this.#where.set(key, where.add(device));
     }
     this.#plans.set(device, plan);
+  }
+
+  /** Plans of the other devices of its node. */
+  #beside({ device }: DevicePlan): DevicePlan[] {
+    return this.plans().filter((other) => other.device.node === device.node && other.device.device !== device.device);
   }
 
   #withdraw(key: string): void {
@@ -364,7 +384,7 @@ class Placing {
     const { plans, refusals } = this.#eligible(request, homes);
     if (request.allowSplit) return this.#placeSplit(request, streams, plans, refusals);
     for (const plan of plans) {
-      const fit = withTenant(plan, request, streams);
+      const fit = withTenant(plan, request, streams, this.#beside(plan));
       if ('plan' in fit) {
         this.#set(fit.plan);
         return undefined;
@@ -388,7 +408,7 @@ class Placing {
       let low = 0;
       for (let above = left + 1; above - low > 1;) {
         const middle = low === 0 && above === left + 1 ? left : Math.floor((low + above) / 2);
-        const fit = withTenant(plan, request, middle);
+        const fit = withTenant(plan, request, middle, this.#beside(plan));
         if ('plan' in fit) [low, fitting] = [middle, fit.plan];
         else {
           above = middle;
@@ -408,13 +428,11 @@ class Placing {
 
   /** Makes room at the cost of less important tenants, where that truly makes it fit. They are decided again, later. */
   #preempt(request: TenantRequest, refusals: readonly NodeAnswer[]): boolean {
-    const helps = refusals.some(({ refusal: { reason } }) =>
-      ['UtilizationExceeded', 'DeadlineInfeasible', 'InsufficientMemory'].includes(reason),
-    );
+    const helps = refusals.some(({ refusal: { reason } }) => PREEMPTABLE.includes(reason));
     if (!helps || !request.preempts || request.class !== 'RealTime') return false;
     let best: Preemption | undefined;
     for (const plan of this.#eligible(request, new Set()).plans) {
-      const room = makeRoom(plan, request, this.#requests);
+      const room = makeRoom(plan, request, this.#requests, this.#beside(plan));
       if (room === undefined) continue;
       if (
         best === undefined ||
@@ -457,13 +475,20 @@ class Placing {
       },
       (periodUs) => (request.jitterGiven ? Math.min(request.jitterUs, periodUs) : defaultJitterUs(periodUs)),
       ({ count, periodUs, jitterUs, deadlineUs }) =>
-        emptiest.some((plan) => 'plan' in withTenant(plan, { ...request, periodUs, jitterUs, deadlineUs }, count)),
+        emptiest.some(
+          (plan) =>
+            'plan' in withTenant(plan, { ...request, periodUs, jitterUs, deadlineUs }, count, this.#beside(plan)),
+        ),
+    );
+    const smaller = smallerFrames(request.frames ?? {}).find((frames) =>
+      emptiest.some((plan) => 'plan' in withTenant(plan, { ...request, frames }, request.streams, this.#beside(plan))),
     );
     const alone = plans.some((plan) => 'plan' in withTenant(emptied(plan.device), request, request.streams));
     const outlook = alone
       ? 'it may fit when other tenants leave'
       : `it would not fit on ${nodes.length === 1 ? 'this node' : 'any of these nodes'} even alone`;
-    return { reason, message: `${summary}; ${outlook}; ${explainOffer(offer)}`, offer };
+    const all = smaller === undefined ? offer : { ...offer, frames: smaller };
+    return { reason, message: `${summary}; ${outlook}; ${explainOffer(all)}`, offer: all };
   }
 }
 
@@ -488,6 +513,7 @@ function keptPlan(
   before: DevicePlan,
   stays: (placed: Placed) => boolean,
   rank: (placed: Placed) => number,
+  beside: readonly DevicePlan[],
 ): DevicePlan {
   const placed = placedOn(before);
   const kept = placed.filter(stays);
@@ -496,11 +522,12 @@ function keptPlan(
   if (before.device === device && kept.length === placed.length && (known || !measured)) return before;
   // Without a measurement nothing can be checked: what was promised stands until there is one.
   if (!measured && kept.length > 0) return standing(before, device, stays);
-  const all = planFor(device, kept, before);
-  if ('plan' in all) return all.plan;
+  const receiveUs = stagesFor(device, kept, before.receiveUs, beside);
+  const all = receiveUs === undefined ? undefined : planFor(device, kept, { ...before, receiveUs });
+  if (all !== undefined && 'plan' in all) return all.plan;
   let plan = emptyPlan(device);
   for (const { request, streams } of [...kept].sort((a, b) => rank(a) - rank(b))) {
-    const fit = withTenant(plan, request, streams);
+    const fit = withTenant(plan, request, streams, beside);
     if ('plan' in fit) plan = fit.plan;
   }
   return plan;
@@ -524,6 +551,7 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
       promised: promised && category !== undefined,
       ...(category === undefined ? {} : { gapUs: Math.ceil(category.visit.gapUs), quota: category.visit.quota }),
       ...(plan.device.promise === 'Soft' ? { softly: true } : {}),
+      ...(category === undefined ? {} : { covers: coverageText(placed.covered) }),
     };
   };
   const placements = [
@@ -534,10 +562,10 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
     .flatMap(({ plan }) => plan.categories)
     .reduce((sum, category) => sum + shareOf(category, key), 0);
   const where = placements
-    .map(({ node, streams, gapUs, quota, softly }) =>
+    .map(({ node, streams, gapUs, quota, softly, covers }) =>
       gapUs === undefined
         ? `${streams} on ${node} in spare time`
-        : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames${softly ? ', promised softly: at most 0.1% late' : ''}`,
+        : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames (${covers ?? ''})${softly ? ', promised softly: at most 0.1% late' : ''}`,
     )
     .join('; ');
   const admitted = held.length > 0 && answer?.reason !== 'NodeLost';

@@ -1,6 +1,5 @@
-import { ingestUsOf } from '../../api/ingest.js';
-import type { Streams } from '../../sched/category.js';
-import { frameRate } from '../../sched/category.js';
+import { isDeepStrictEqual } from 'node:util';
+import type { Covered } from '../../api/frames.js';
 import { DueCurve } from '../../sched/curve.js';
 import { memoryFor, total } from '../../sched/memory.js';
 import type { Demand, Misfit, Visit } from '../../sched/rounds.js';
@@ -8,12 +7,18 @@ import { chooseRounds, grown, leastUtilization, utilizationOf } from '../../sche
 import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
 import type { NodeRefusal } from './node.js';
-import { categoryName, streamsOn, tenantKey } from './request.js';
+import { categoryName, tenantKey } from './request.js';
+import type { StageRefusal, Way } from './stages.js';
+import { receiveRefusal, streamsOn, waysFor } from './stages.js';
 
 /** Streams of a tenant that a device serves; possibly not all of them. */
 export interface Placed {
   readonly request: TenantRequest;
   readonly streams: number;
+  /** Which of its frames are promised to be in time. */
+  readonly covered: Covered;
+  /** How long decoding one of them may take, waiting included. */
+  readonly decodeUs: number;
 }
 
 export interface PlannedCategory {
@@ -39,11 +44,14 @@ export interface DevicePlan {
   readonly spare: readonly Placed[];
   /** Admitted utilization: the long-run share of all promised frames. */
   readonly utilization: number;
+  /** How long the node's event loop may hold a frame up, and later its answer. */
+  readonly receiveUs: number;
 }
 
 /** Why a device cannot take a tenant, as data. */
 export type Refusal =
   | NodeRefusal
+  | StageRefusal
   | { readonly reason: 'ProfilePending'; readonly category: string }
   | { readonly reason: 'ModelUnavailable'; readonly model: string; readonly message: string }
   | { readonly reason: 'InsufficientMemory'; readonly neededBytes: number; readonly freeBytes: number }
@@ -64,6 +72,7 @@ export const emptyPlan = (device: Device): DevicePlan => ({
   bestEffort: [],
   spare: [],
   utilization: 0,
+  receiveUs: 0,
 });
 
 /** All whom the plan serves because they were admitted. */
@@ -72,25 +81,72 @@ export const placedOn = (plan: DevicePlan): Placed[] => [
   ...plan.bestEffort,
 ];
 
-/** Refusals stay what they are as long as the plan does, and many tenants ask for the same. */
-const refused = new WeakMap<DevicePlan, Map<string, Refusal>>();
+/** Refusals stay what they are as long as the plans of the node do, and many tenants ask for the same. */
+const refused = new WeakMap<
+  DevicePlan,
+  { readonly beside: readonly DevicePlan[]; readonly all: Map<string, Refusal> }
+>();
 
-/** The plan with these streams added, or why not. */
-export function withTenant(plan: DevicePlan, request: TenantRequest, streams: number): Fit {
-  const { model, shape, periodUs, jitterUs, deadlineUs } = request;
-  const asked = [model, shape.join('x'), request.class, periodUs, jitterUs, deadlineUs, streams].join();
-  const known = refused.get(plan)?.get(asked);
+function refusalsOf(plan: DevicePlan, beside: readonly DevicePlan[]): Map<string, Refusal> {
+  const known = refused.get(plan);
+  if (known?.beside.length === beside.length && known.beside.every((each, i) => each === beside[i])) return known.all;
+  const all = new Map<string, Refusal>();
+  refused.set(plan, { beside, all });
+  return all;
+}
+
+/**
+ * The plan with these streams added, or why not.
+ *
+ * @param beside plans of the node's other devices
+ */
+export function withTenant(
+  plan: DevicePlan,
+  request: TenantRequest,
+  streams: number,
+  beside: readonly DevicePlan[] = [],
+): Fit {
+  const { model, shape, periodUs, jitterUs, deadlineUs, frames } = request;
+  const form = JSON.stringify(frames ?? null);
+  const asked = [model, shape.join('x'), request.class, periodUs, jitterUs, deadlineUs, streams, form].join();
+  const refusals = refusalsOf(plan, beside);
+  const known = refusals.get(asked);
   if (known !== undefined) return { refusal: known };
   const obstacle = obstacleOn(plan, request);
-  const fit =
-    obstacle === undefined
-      ? planFor(plan.device, [...placedOn(plan), { request, streams }], plan)
-      : { refusal: obstacle };
-  if ('refusal' in fit) {
-    const all = refused.get(plan) ?? new Map<string, Refusal>();
-    refused.set(plan, all.set(asked, fit.refusal));
-  }
+  const fit = obstacle === undefined ? added(plan, request, streams, beside) : { refusal: obstacle };
+  if ('refusal' in fit) refusals.set(asked, fit.refusal);
   return fit;
+}
+
+function added(plan: DevicePlan, request: TenantRequest, streams: number, beside: readonly DevicePlan[]): Fit {
+  const found = waysFor(plan, request, streams, beside);
+  if ('refusal' in found) {
+    // Who says what it sends comes before who does not say that it sends images at all.
+    const lighter = request.frames === undefined ? plan : tensorsOnly(plan);
+    return lighter === plan ? found : added(lighter, request, streams, beside);
+  }
+  const attempt = ({ covered, decodeUs, receiveUs }: Way): Fit =>
+    planFor(plan.device, [...placedOn(plan), { request, streams, covered, decodeUs }], { ...plan, receiveUs });
+  let fit: Fit | undefined;
+  for (const way of found.ways) {
+    fit = attempt(way);
+    if ('plan' in fit) return fit;
+  }
+  // Where the device would take it but for what others wait for the event loop then, that is what is full.
+  const [way] = found.ways;
+  const held = way!.receiveUs > plan.receiveUs && 'plan' in attempt({ ...way!, receiveUs: plan.receiveUs });
+  return held ? { refusal: receiveRefusal(plan, request, streams, way!, beside) } : fit!;
+}
+
+/** The plan without images of tenants that did not say that they send any; the same where there are none. */
+function tensorsOnly(plan: DevicePlan): DevicePlan {
+  const undeclared = ({ request, decodeUs }: Placed): boolean => request.frames === undefined && decodeUs > 0;
+  if (!plan.categories.some(({ placed }) => placed.some(undeclared))) return plan;
+  const categories = plan.categories.map((category) => ({
+    ...category,
+    placed: category.placed.map((each) => (undeclared(each) ? { ...each, covered: {}, decodeUs: 0 } : each)),
+  }));
+  return { ...plan, categories };
 }
 
 /** What forbids a tenant whatever else the device does. */
@@ -102,7 +158,7 @@ function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefin
   if (failure !== undefined) return { reason: 'ModelUnavailable', model: request.model, message: failure };
   if (table === undefined) return { reason: 'ProfilePending', category: name };
   if (request.class === 'RealTime') {
-    const availableUs = request.deadlineUs - ingestUsOf(device.ingest, request.encoding);
+    const availableUs = request.deadlineUs - (device.stages?.channelUs ?? 0);
     if (availableUs <= table.at(1))
       return { reason: 'DeadlineShorterThanWCET', category: name, wcetUs: table.at(1), availableUs };
   }
@@ -132,11 +188,11 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
   }
   const short = memoryShortage(device, placed, before);
   if (short !== undefined) return { refusal: short };
-  const known = before?.device === device ? before : undefined;
+  const receiveUs = groups.size === 0 ? 0 : (before?.receiveUs ?? 0);
   const demands = [...groups].map(([name, members]): Demand => {
     const category = before?.categories.find((each) => each.name === name);
     const wcet = device.tables.get(name)!;
-    return { name, wcet, curve: curveOf(device, members, known, name), promised: category?.visit };
+    return { name, wcet, curve: curveOf(device, members, receiveUs, category?.demand), promised: category?.visit };
   });
   const choice = chooseRounds(demands);
   if ('misfit' in choice) return { refusal: refusalOf(demands, choice.misfit) };
@@ -148,7 +204,7 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
     return { name: demand.name, model, shape, visit: visits[i]!, rate, placed: members, demand };
   });
   const utilization = categories.reduce((sum, { rate }) => sum + rate, 0);
-  const plan: DevicePlan = { device, categories, bestEffort, spare: [], utilization };
+  const plan: DevicePlan = { device, categories, bestEffort, spare: [], utilization, receiveUs };
   return { plan: keepSpare(plan, before?.spare ?? []) };
 }
 
@@ -172,13 +228,12 @@ function keepSpare(plan: DevicePlan, spare: readonly Placed[]): DevicePlan {
 const nameOf = ({ request }: Placed): string => categoryName(request.model, request.shape);
 
 /** The curve of a category's members; where they are those of before and one more, at the cost of that one. */
-function curveOf(device: Device, members: readonly Placed[], known: DevicePlan | undefined, name: string): DueCurve {
-  const asStreams = ({ request, streams }: Placed): Streams => streamsOn(request, streams, device.ingest);
-  const before = known?.categories.find((each) => each.name === name);
-  const same = before?.demand !== undefined && before.placed.every((each, i) => each === members[i]);
-  if (same && before.placed.length === members.length) return before.demand.curve;
-  if (same && before.placed.length === members.length - 1) return before.demand.curve.with(asStreams(members.at(-1)!));
-  return new DueCurve(members.map(asStreams));
+function curveOf(device: Device, members: readonly Placed[], receiveUs: number, before: Demand | undefined): DueCurve {
+  const streams = members.map((each) => streamsOn(each, device, receiveUs));
+  const known = before?.curve.streams ?? [];
+  const same = known.length > 0 && known.every((each, i) => isDeepStrictEqual(each, streams[i]));
+  if (same && known.length === streams.length) return before!.curve;
+  return same && known.length === streams.length - 1 ? before!.curve.with(streams.at(-1)!) : new DueCurve(streams);
 }
 
 const bytesOf = (device: Device, placed: readonly Placed[]): number =>
@@ -223,7 +278,7 @@ export function withoutSpare(plan: DevicePlan, key: string): DevicePlan {
 
 /** The share of the device that a placed tenant was promised: its frames' part of its category's. */
 export function shareOf(category: PlannedCategory, key: string): number {
-  const rate = ({ request, streams }: Placed): number => frameRate([streamsOn(request, streams, {})]);
+  const rate = ({ request, streams }: Placed): number => streams / request.periodUs;
   const all = category.placed.reduce((sum, placed) => sum + rate(placed), 0);
   const own = category.placed
     .filter(({ request }) => tenantKey(request) === key)

@@ -1,4 +1,4 @@
-import type { IngestCosts } from '../../api/ingest.js';
+import type { Stages } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { ModelMemory } from '../../sched/memory.js';
 import { profiledMemory } from '../../sched/memory.js';
@@ -22,16 +22,36 @@ export interface Device {
   /** Per frame, to make the category's shape from a larger one, in microseconds. */
   readonly resizeUsOf?: ReadonlyMap<string, number>;
   readonly promise?: Promised;
-  /** What frames take outside the device. */
-  readonly ingest: IngestCosts;
+  /** What frames take of the node's stages before and after the device; undefined: not known, taken to be nothing. */
+  readonly stages: Stages | undefined;
+  /** What a category's frames and answers take, in bytes. */
+  readonly bytesOf: (category: string, shape: readonly number[]) => FrameBytes;
 }
+
+export interface FrameBytes {
+  readonly frameBytes: number;
+  readonly answerBytes: number;
+}
+
+/** Where no more is known: float32 in, nothing much out. */
+export const bytesUnknown = (_category: string, shape: readonly number[]): FrameBytes => ({
+  frameBytes: 4 * shape.reduce((product, dim) => product * dim, 1),
+  answerBytes: 0,
+});
 
 export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
   const overheadUs = status?.dispatchOverheadUs ?? 0;
+  const bytes = new Map(
+    (status?.categories ?? []).map(({ model, shape, frameBytes, answerBytes = 0 }) => [
+      categoryName(model, shape),
+      { frameBytes: frameBytes ?? bytesUnknown('', shape).frameBytes, answerBytes },
+    ]),
+  );
   return {
     node: spec.nodeName,
     device: spec.device,
-    ingest: status ?? {},
+    stages: status?.stages,
+    bytesOf: (category, shape) => bytes.get(category) ?? bytesUnknown(category, shape),
     promise: status?.promise ?? 'Firm',
     failures: new Map(
       (status?.models ?? []).flatMap(({ name, ready, message }) => (ready ? [] : [[name, message ?? 'not loaded']])),

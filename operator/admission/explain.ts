@@ -1,6 +1,10 @@
 import { formatDurationUs } from '../../api/duration.js';
+import type { Covered } from '../../api/frames.js';
 import type { Offer } from '../../sched/offer.js';
 import type { Refusal } from './device-plan.js';
+
+/** What would be admitted instead, smaller frames included. */
+export type FullOffer = Offer & { readonly frames?: Covered };
 
 /** A node's refusal; of several devices, the one closest to admitting. */
 export interface NodeAnswer {
@@ -12,6 +16,8 @@ export interface NodeAnswer {
 const CLOSENESS: readonly Refusal['reason'][] = [
   'DeadlineInfeasible',
   'UtilizationExceeded',
+  'DecodeExceeded',
+  'ReceiveExceeded',
   'InsufficientMemory',
   'ProfilePending',
   'ModelUnavailable',
@@ -45,7 +51,11 @@ export function explainRefusal(refusal: Refusal): string {
     case 'InsufficientMemory':
       return `its model needs ${mebibytes(refusal.neededBytes)} of device memory and ${mebibytes(refusal.freeBytes)} are left beside what is promised`;
     case 'DeadlineShorterThanWCET':
-      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(refusal.availableUs)} beside what receiving and decoding frames of its form takes (spec.frames.encoding)`;
+      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(refusal.availableUs)}`;
+    case 'ReceiveExceeded':
+      return `receiving frames would take ${percent(refusal.share)} of the node's event loop${refusal.delayUs === Infinity ? '' : ` and hold one up for ${milliseconds(refusal.delayUs)} in the worst case`}; smaller frames take less (spec.frames)`;
+    case 'DecodeExceeded':
+      return `decoding would take ${percent(refusal.share)} of the node's decode workers, ${milliseconds(refusal.frameUs)} for one frame, and not every frame would be decoded within ${milliseconds(refusal.shareUs)}; smaller images take less, tensors nothing (spec.frames)`;
     case 'UtilizationExceeded':
       return `utilization would be ${refusal.utilization.toFixed(2)}, most of it for ${refusal.bottleneck}`;
     case 'DeadlineInfeasible':
@@ -76,6 +86,9 @@ function closest({ node, refusal }: NodeAnswer): string {
       return ` (best: ${node} at ${refusal.utilization.toFixed(2)})`;
     case 'DeadlineInfeasible':
       return ` (best: ${node} would turn to ${refusal.category} every ${milliseconds(refusal.gapUs)})`;
+    case 'ReceiveExceeded':
+    case 'DecodeExceeded':
+      return ` (best: ${node} at ${percent(refusal.share)})`;
     case 'DeadlineShorterThanWCET':
       return ` (best: ${node} needs ${milliseconds(refusal.wcetUs)} for one frame)`;
     case 'InsufficientMemory':
@@ -100,6 +113,9 @@ function severity(refusal: Refusal): number {
       return refusal.wcetUs - refusal.availableUs;
     case 'UtilizationExceeded':
       return refusal.utilization;
+    case 'ReceiveExceeded':
+    case 'DecodeExceeded':
+      return refusal.share;
     case 'DeadlineInfeasible':
       return refusal.gapUs / Math.max(1, refusal.allowedUs);
     case 'InsufficientMemory':
@@ -119,21 +135,30 @@ export interface WrittenOffer {
   readonly framesPerSecond?: number;
   readonly deadline?: string;
   readonly streams?: number;
+  readonly frames?: string;
 }
 
 /** Undefined when nothing smaller fits: server-side apply turns an empty object into null, which the schema refuses. */
-export function writtenOffer(offer: Offer | undefined): WrittenOffer | undefined {
+export function writtenOffer(offer: FullOffer | undefined): WrittenOffer | undefined {
   if (offer === undefined || Object.keys(offer).length === 0) return undefined;
-  const { deadlineUs, ...others } = offer;
-  return { ...others, ...(deadlineUs === undefined ? {} : { deadline: formatDurationUs(deadlineUs) }) };
+  const { deadlineUs, frames, ...others } = offer;
+  return {
+    ...others,
+    ...(deadlineUs === undefined ? {} : { deadline: formatDurationUs(deadlineUs) }),
+    ...(frames === undefined ? {} : { frames: sizeOf(frames) }),
+  };
 }
 
-export function explainOffer(offer: Offer): string {
-  const { framesPerSecond, deadline, streams } = writtenOffer(offer) ?? {};
+const sizeOf = ({ encoding, width, height }: Covered): string =>
+  width === undefined ? (encoding ?? 'Tensor') : `${width}x${height ?? 0}`;
+
+export function explainOffer(offer: FullOffer): string {
+  const { framesPerSecond, deadline, streams, frames } = writtenOffer(offer) ?? {};
   const parts = [
     ...(framesPerSecond === undefined ? [] : [`${framesPerSecond} frames per second`]),
     ...(deadline === undefined ? [] : [`a deadline of ${deadline}`]),
     ...(streams === undefined ? [] : [`${streams} ${streams === 1 ? 'stream' : 'streams'}`]),
+    ...(frames === undefined ? [] : [`${frames === 'Tensor' ? 'tensors' : `images up to ${frames}`} (spec.frames)`]),
   ];
   return parts.length === 0
     ? 'no lower rate, longer deadline or smaller number of streams that was tried fits now'
@@ -144,6 +169,8 @@ function milliseconds(us: number): string {
   if (us < 50) return `${Math.ceil(us)}us`; // rather than 0.0ms
   return `${(us / 1000).toFixed(1)}ms`;
 }
+
+const percent = (share: number): string => `${Math.round(100 * share)}%`;
 
 function mebibytes(bytes: number): string {
   return `${Math.ceil(bytes / 1024 ** 2)}Mi`;

@@ -17,11 +17,13 @@ export interface Preemption {
  * room, and those who turn out not to have been in the way are kept, the most important first.
  *
  * @param current what tenants ask for now: their priority may have changed since they were placed
+ * @param beside plans of the node's other devices
  */
 export function makeRoom(
   plan: DevicePlan,
   request: TenantRequest,
   current: ReadonlyMap<string, TenantRequest>,
+  beside: readonly DevicePlan[],
 ): Preemption | undefined {
   const priorityOf = (key: string): number => current.get(key)?.priority ?? 0;
   // Best effort is in nobody's way. Youngest last placed, so first to go among equals.
@@ -41,7 +43,7 @@ export function makeRoom(
     const rest: Placed[] = placedOn(plan).filter((placed) => !victims.includes(tenantKey(placed.request)));
     const left = planFor(plan.device, rest, plan);
     if ('refusal' in left) return undefined;
-    const fit = withTenant(left.plan, request, request.streams);
+    const fit = withTenant(left.plan, request, request.streams, beside);
     return 'plan' in fit ? fit.plan : undefined;
   };
   const conclude = (victims: readonly string[], after: DevicePlan): Preemption => ({

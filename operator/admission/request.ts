@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parseDurationUs } from '../../api/duration.js';
-import type { Encoding, IngestCosts } from '../../api/ingest.js';
-import { ingestUsOf } from '../../api/ingest.js';
+import type { Covered } from '../../api/frames.js';
+import { declaredFrames } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
-import type { Streams } from '../../sched/category.js';
 
 /** What a tenant asks for, in the scheduler's units. */
 export interface TenantRequest {
@@ -23,8 +22,8 @@ export interface TenantRequest {
   readonly beyondPromise: 'Serve' | 'Refuse';
   /** Whether a newer spare frame of a stream replaces older ones that wait. */
   readonly spareFrames: 'All' | 'Latest';
-  /** The form of its frames; undefined: any but JSON. */
-  readonly encoding?: Encoding | undefined;
+  /** What it says that it sends; undefined: it does not say. */
+  readonly frames?: Covered | undefined;
   /** Whether the jitter was given, and so stays what it is at another rate; a tenth of the period otherwise. */
   readonly jitterGiven: boolean;
   /** What becomes of its frames that are too late. */
@@ -78,7 +77,7 @@ export function requestOf(
     minShape: spec.degradation?.minShape,
     beyondPromise: spec.beyondPromise ?? 'Serve',
     spareFrames: spec.spareFrames ?? 'All',
-    encoding: spec.frames?.encoding,
+    frames: declaredFrames(spec.frames),
     jitterGiven: spec.jitter !== undefined,
     lateFrames: spec.lateFrames ?? 'Serve',
     strategy: spec.placement?.strategy ?? 'Pack',
@@ -116,15 +115,4 @@ export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
 /** A category's name: frames of one model and one input shape can share a batch. */
 export function categoryName(model: string, shape: readonly number[]): string {
   return `${model}@${shape.join('x')}`;
-}
-
-/** The tenant's streams as one device's admission test sees them: what ingest takes is lost to the deadline and makes for jitter. */
-export function streamsOn(request: TenantRequest, count: number, ingest: IngestCosts): Streams {
-  const ingestUs = ingestUsOf(ingest, request.encoding);
-  return {
-    count,
-    periodUs: request.periodUs,
-    jitterUs: request.jitterUs + ingestUs,
-    deadlineUs: request.deadlineUs - ingestUs,
-  };
 }

@@ -1,3 +1,4 @@
+import type { Covered } from '../../api/frames.js';
 import type { ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
 import type { Device } from './device.js';
 import type { DevicePlan, Placed, PlannedCategory } from './device-plan.js';
@@ -5,7 +6,7 @@ import type { TenantRequest } from './request.js';
 import { tenantKey } from './request.js';
 
 /** What an agent is programmed with: the record of what a device was promised to. */
-export function scheduleOf({ device, categories, bestEffort, spare }: DevicePlan): ScheduleDevice {
+export function scheduleOf({ device, categories, bestEffort, spare, receiveUs }: DevicePlan): ScheduleDevice {
   const inSpareTime = [...bestEffort, ...spare].map((placed) => ({
     ...entryOf(placed),
     model: placed.request.model,
@@ -15,6 +16,7 @@ export function scheduleOf({ device, categories, bestEffort, spare }: DevicePlan
   return {
     device: device.device,
     ...(device.promise === 'Soft' ? { promise: 'Soft' as const } : {}),
+    ...(receiveUs === 0 ? {} : { receiveUs }),
     ...(inSpareTime.length === 0 ? {} : { spare: inSpareTime }),
     categories: categories.map((category) => ({
       name: category.name,
@@ -35,7 +37,7 @@ function windowOf({ visit, placed }: PlannedCategory): { windowUs: number; relat
   return { windowUs, relativeDeadlineUs: deadlineUs - windowUs };
 }
 
-const entryOf = ({ request, streams }: Placed): ScheduleEntry => ({
+const entryOf = ({ request, streams, covered, decodeUs }: Placed): ScheduleEntry => ({
   namespace: request.namespace,
   name: request.name,
   generation: request.generation,
@@ -47,8 +49,20 @@ const entryOf = ({ request, streams }: Placed): ScheduleEntry => ({
   ...(request.lateFrames === 'Serve' ? {} : { lateFrames: request.lateFrames }),
   ...(request.beyondPromise === 'Serve' ? {} : { beyondPromise: request.beyondPromise }),
   ...(request.spareFrames === 'All' ? {} : { spareFrames: request.spareFrames }),
-  ...(request.encoding === undefined ? {} : { encoding: request.encoding }),
+  ...definedOf(covered),
+  ...(decodeUs === 0 ? {} : { decodeUs }),
 });
+
+type Defined = Pick<ScheduleEntry, 'encoding' | 'width' | 'height' | 'maxBytes'>;
+
+/** A coverage without what it does not say. */
+function definedOf({ encoding, width, height, maxBytes }: Covered): Defined {
+  return {
+    ...(encoding === undefined ? {} : { encoding }),
+    ...(width === undefined || height === undefined ? {} : { width, height }),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+  };
+}
 
 /**
  * Reads a record back as a plan, so that decisions outlive a restart. A tenant that still asks for what was recorded counts as unchanged; any other is kept under the recorded ones until it is admitted anew.
@@ -66,7 +80,12 @@ export function planOf(
     const recorded = recordedRequest(category, entry);
     const current = requests.get(tenantKey(entry));
     const same = current !== undefined && sameFigures(current, recorded);
-    return { request: same ? current : recorded, streams: entry.streams };
+    return {
+      request: same ? current : recorded,
+      streams: entry.streams,
+      covered: definedOf(entry),
+      decodeUs: entry.decodeUs ?? 0,
+    };
   };
   const realTime = schedule.categories.filter((category) => category.class === 'RealTime');
   const categories = realTime.map((category) => ({
@@ -92,6 +111,7 @@ export function planOf(
     bestEffort: [...before, ...now.filter(({ request }) => request.class === 'BestEffort')],
     spare: now.filter(({ request }) => request.class === 'RealTime'),
     utilization: 0,
+    receiveUs: schedule.receiveUs ?? 0,
   };
 }
 
@@ -114,7 +134,7 @@ function recordedRequest(
     lateFrames: entry.lateFrames ?? 'Serve',
     beyondPromise: entry.beyondPromise ?? 'Serve',
     spareFrames: entry.spareFrames ?? 'All',
-    encoding: entry.encoding,
+    frames: entry.encoding === undefined ? undefined : definedOf(entry),
     strategy: 'Pack',
     allowSplit: false,
     nodeSelector: {},
@@ -134,6 +154,7 @@ function sameFigures(a: TenantRequest, b: TenantRequest): boolean {
     (a.streams === b.streams || a.allowSplit) &&
     a.periodUs === b.periodUs &&
     a.jitterUs === b.jitterUs &&
-    a.deadlineUs === b.deadlineUs
+    a.deadlineUs === b.deadlineUs &&
+    JSON.stringify(a.frames) === JSON.stringify(b.frames)
   );
 }

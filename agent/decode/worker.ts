@@ -1,0 +1,175 @@
+import type { ChildProcess } from 'node:child_process';
+import { execFile, fork } from 'node:child_process';
+import { closeSync, ftruncateSync, writeSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import type { FramePool } from '../device/frame-pool.js';
+import { openShared } from '../device/frame-pool.js';
+import { BadRequest } from '../ingest/oip.js';
+import type { Decoded, FromWorker, Recipe, ToWorker } from './messages.js';
+
+/** Which frames a worker decodes: promised ones before everything but receiving, spare ones when nobody else wants the core. */
+export type Rank = 'promised' | 'spare';
+
+/** A frame to be decoded into a slot of shared memory. */
+export interface DecodeTask {
+  readonly body: readonly Buffer[];
+  readonly recipe: Recipe;
+  /** Names what the recipe is for. */
+  readonly category: string;
+  readonly pool: FramePool;
+  readonly slot: number;
+  /** Whoever takes longer than this is ended. */
+  readonly limitUs: number;
+}
+
+/** The worker's process ended, or had to be ended, with this frame. */
+export class DecoderLost extends Error {}
+
+const PRIORITY: Readonly<Record<Rank, number>> = { promised: 10, spare: 19 };
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 10_000;
+/** Memory for bodies beyond this is given back after each. */
+const KEPT_BYTES = 1024 * 1024;
+
+interface Current {
+  readonly resolve: (decoded: Decoded) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** The handle of one decode worker and its process, which is replaced when it ends. */
+export class DecodeWorker {
+  readonly #rank: Rank;
+  readonly #idle: () => void;
+  readonly #bodies = openShared();
+  #child: ChildProcess | undefined;
+  #ready = false;
+  #stopped = false;
+  #retryMs = FIRST_RETRY_MS;
+  #current: Current | undefined;
+  /** What the process was told of. */
+  #recipes = new Set<string>();
+  readonly #pools = new Set<string>();
+
+  /** @param idle told whenever it can take a frame */
+  constructor(rank: Rank, idle: () => void) {
+    this.#rank = rank;
+    this.#idle = idle;
+    this.#start();
+  }
+
+  /** Whether it can take a frame now. */
+  get idle(): boolean {
+    return this.#ready && this.#current === undefined;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /**
+   * Decodes one frame.
+   *
+   * @throws BadRequest when it cannot be decoded, DecoderLost when its decoder ended
+   */
+  decode({ body, recipe, category, pool, slot, limitUs }: DecodeTask): Promise<Decoded> {
+    const { fd } = this.#bodies;
+    let bytes = 0;
+    for (const chunk of body)
+      for (let written = 0; written < chunk.length;) {
+        const more = writeSync(fd, chunk, written, chunk.length - written, bytes);
+        written += more;
+        bytes += more;
+      }
+    const key = `${recipe.kind} ${category}`;
+    if (!this.#recipes.has(key)) this.#tell({ kind: 'recipe', key, recipe });
+    this.#recipes.add(key);
+    this.#pools.add(pool.key);
+    return new Promise<Decoded>((resolve, reject) => {
+      const timer = setTimeout(() => this.#child?.kill('SIGKILL'), limitUs / 1000);
+      this.#current = { resolve, reject, timer };
+      const { slotBytes, path, key: poolKey } = pool;
+      this.#tell({ kind: 'decode', bytes, recipe: key, pool: poolKey, path, offset: slot * slotBytes, slotBytes });
+    }).finally(() => {
+      if (bytes > KEPT_BYTES && !this.#stopped) ftruncateSync(fd, 0);
+    });
+  }
+
+  /** A category's way to make a tensor of an image may have changed. */
+  forgetRecipes(): void {
+    this.#recipes.clear();
+  }
+
+  poolGone(pool: string): void {
+    if (this.#pools.delete(pool)) this.#tell({ kind: 'poolGone', pool });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const child = this.#child;
+    if (child !== undefined) {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      if (child.kill('SIGKILL')) await ended;
+    }
+    closeSync(this.#bodies.fd);
+  }
+
+  #start(): void {
+    const child = fork(new URL('./process.js', import.meta.url), {
+      serialization: 'advanced',
+      stdio: ['ignore', 2, 2, 'ipc'],
+      execArgv: [],
+      env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+    });
+    this.#child = child;
+    this.#recipes = new Set();
+    this.#pools.clear();
+    child.on('error', () => child.pid === undefined && this.#lost('it could not be started'));
+    child.on('exit', (code, signal) => this.#lost(`it ended with ${signal ?? `code ${code}`}`));
+    child.on('message', (message: FromWorker) => this.#hear(message));
+    if (child.pid !== undefined) yieldTo(child.pid, this.#rank);
+    this.#tell({ kind: 'bodies', path: this.#bodies.path });
+  }
+
+  #tell(message: ToWorker): void {
+    if (this.#child?.connected === true) this.#child.send(message, () => undefined);
+  }
+
+  #hear(message: FromWorker): void {
+    if (message.kind === 'ready') {
+      this.#ready = true;
+      this.#retryMs = FIRST_RETRY_MS;
+    } else {
+      const current = this.#settle();
+      if (message.kind === 'decoded') current?.resolve(message);
+      else current?.reject(new BadRequest(message.error, 400, message.code));
+    }
+    this.#idle();
+  }
+
+  #settle(): Current | undefined {
+    const current = this.#current;
+    this.#current = undefined;
+    clearTimeout(current?.timer);
+    return current;
+  }
+
+  #lost(how: string): void {
+    this.#ready = false;
+    this.#settle()?.reject(new DecoderLost(`the image decoder was lost with this frame: ${how}`));
+    if (this.#stopped) return;
+    setTimeout(() => !this.#stopped && this.#start(), this.#retryMs).unref();
+    this.#retryMs = Math.min(2 * this.#retryMs, LONGEST_RETRY_MS);
+  }
+}
+
+/** Lets everything else on its cores come first; spare work only gets what nobody wants, where the platform can. */
+function yieldTo(pid: number, rank: Rank): void {
+  try {
+    setPriority(pid, PRIORITY[rank]);
+  } catch {
+    // It is gone already, which is noticed.
+  }
+  if (rank === 'spare' && process.platform === 'linux')
+    execFile('chrt', ['--all-tasks', '--idle', '--pid', '0', `${pid}`], () => undefined);
+}

@@ -1,0 +1,115 @@
+import type { Request, Response } from 'express';
+import { LARGEST_JSON_OUTPUT_BYTES } from '../../api/frames.js';
+import type { Answer } from '../agent.js';
+import { latencyUs } from '../agent.js';
+import type { ServedTenant } from '../tenant.js';
+import { ClientGone } from './body.js';
+import type { WantedOutputs } from './oip.js';
+import { writeResponse } from './oip.js';
+
+/** Whoever has not read an answer after this long, and so much more for each MiB of it, is cut off. */
+const WRITE_MS = 5000;
+const WRITE_MS_A_MIB = 1000;
+const OVERSIZED_GRACE_MS = 500;
+
+/** A frame that nobody was promised, and that there is no room for. */
+export class Busy extends Error {
+  readonly code: string;
+  readonly retryAfterUs: number;
+
+  constructor(code: string, message: string, retryAfterUs: number) {
+    super(message);
+    this.code = code;
+    this.retryAfterUs = retryAfterUs;
+  }
+}
+
+/**
+ * Writes a frame's answer. Nothing of its batch's memory is held for those who read slowly.
+ *
+ * @returns the bytes of its outputs
+ * @throws ClientGone when nobody waits for the answer any more
+ * @throws BadRequest when its outputs can only be had in binary form, or not at all
+ */
+export function respond(
+  req: Request<{ model: string }>,
+  res: Response,
+  { terms }: ServedTenant,
+  answer: Answer,
+  wanted: WantedOutputs,
+  promised: boolean,
+): number {
+  try {
+    if (res.closed || req.socket.destroyed) throw new ClientGone();
+    const { deadlineUs } = terms;
+    const { json, binary } = writeResponse(
+      req.params.model,
+      answer.outputs,
+      answer,
+      wanted,
+      {
+        promised,
+        queued_us: answer.startUs - answer.arrivedUs,
+        executed_us: answer.endUs - answer.startUs,
+        latency_us: latencyUs(answer),
+        batch_size: answer.batch,
+        ...computedAt(answer.shape, terms.shape),
+        ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
+      },
+      LARGEST_JSON_OUTPUT_BYTES,
+    );
+    const bytes = binary.reduce((sum, tensor) => sum + tensor.byteLength, json.length);
+    res.setHeader('Content-Type', binary.length === 0 ? 'application/json' : 'application/octet-stream');
+    if (binary.length > 0) res.setHeader('Inference-Header-Content-Length', json.length);
+    res.setHeader('Content-Length', bytes);
+    res.cork();
+    res.write(json);
+    // A copy of one's own: others' frames of the batch must not wait for this one's reader.
+    for (const tensor of binary) res.write(Buffer.from(tensor));
+    res.end();
+    cutOff(res, bytes);
+    return answer.outputs.reduce((sum, { data }) => sum + data.byteLength, 0) / answer.batch;
+  } finally {
+    answer.release();
+  }
+}
+
+function cutOff(res: Response, bytes: number): void {
+  if (res.writableFinished) return;
+  const timer = setTimeout(() => res.req.socket.destroy(), WRITE_MS + (WRITE_MS_A_MIB * bytes) / 1024 ** 2).unref();
+  res.once('close', () => clearTimeout(timer));
+  res.once('finish', () => clearTimeout(timer));
+}
+
+/**
+ * At which shape an answer was computed. Where an output's own shape or coordinates follow the input's, dividing by the scale
+ * brings them back to the frame's.
+ */
+function computedAt(shape: readonly number[], asked: readonly number[]): Record<string, string | number> {
+  if (shape.join() === asked.join()) return {};
+  return {
+    computed_shape: shape.join('x'),
+    scale_height: shape[1]! / asked[1]!,
+    scale_width: shape[2]! / asked[2]!,
+  };
+}
+
+export function tooMany(res: Response, { code, message, retryAfterUs }: Busy): void {
+  if (res.headersSent || res.closed) return;
+  res.setHeader('Retry-After', Math.max(1, Math.ceil(retryAfterUs / 1e6)));
+  res.status(429).json({
+    error: `${message}; try again in ${Math.ceil(retryAfterUs / 1000)}ms`,
+    code,
+    retry_after_ms: Math.ceil(retryAfterUs / 1000),
+  });
+}
+
+export function refuse(res: Response, status: number, code: string, message: string, more: object = {}): void {
+  if (res.headersSent || res.closed) return;
+  if (status === 413) {
+    res.setHeader('Connection', 'close');
+    // Whoever sends without end is cut off, but gets time to read why.
+    res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
+  }
+  res.status(status).json({ error: message, code, ...more });
+}

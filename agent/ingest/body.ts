@@ -1,0 +1,129 @@
+import type { Request } from 'express';
+import { BadRequest } from './oip.js';
+
+/** Memory for all bodies that are being read or wait to be decoded, in bytes; spare frames may have half of it, one tenant's a quarter. */
+const BODIES_BYTES = 192 * 1024 * 1024;
+
+/** The sender went away. */
+export class ClientGone extends Error {}
+
+/** There is no memory for one more body. */
+export class NoMemory extends Error {}
+
+/** What bodies take, and who may have more: promised frames before spare ones, spare ones by halves and quarters. */
+export class BodyBudget {
+  readonly #limitBytes: number;
+  #promisedBytes = 0;
+  #spareBytes = 0;
+  readonly #ofTenant = new Map<string, number>();
+
+  constructor(limitBytes = BODIES_BYTES) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Whether so many bytes more may be held. A body that finds nothing of its kind there is let in whatever its size. */
+  take(tenant: string, promised: boolean, bytes: number): boolean {
+    const own = this.#ofTenant.get(tenant) ?? 0;
+    const fits = promised
+      ? this.#promisedBytes === 0 || this.#promisedBytes + this.#spareBytes + bytes <= this.#limitBytes
+      : this.#spareBytes === 0 ||
+        (this.#spareBytes + bytes <= this.#limitBytes / 2 && (own === 0 || own + bytes <= this.#limitBytes / 4));
+    if (!fits) return false;
+    if (promised) this.#promisedBytes += bytes;
+    else {
+      this.#spareBytes += bytes;
+      this.#ofTenant.set(tenant, own + bytes);
+    }
+    return true;
+  }
+
+  give(tenant: string, promised: boolean, bytes: number): void {
+    if (promised) this.#promisedBytes -= bytes;
+    else {
+      this.#spareBytes -= bytes;
+      const left = (this.#ofTenant.get(tenant) ?? 0) - bytes;
+      if (left > 0) this.#ofTenant.set(tenant, left);
+      else this.#ofTenant.delete(tenant);
+    }
+  }
+
+  get heldBytes(): number {
+    return this.#promisedBytes + this.#spareBytes;
+  }
+}
+
+/** A frame's body, and the memory that it holds until it is given back. */
+export interface Body {
+  readonly chunks: readonly Buffer[];
+  readonly bytes: number;
+  readonly giveBack: () => void;
+}
+
+const tooLarge = (limit: number): BadRequest =>
+  new BadRequest(
+    `the body is larger than the ${limit} bytes that a frame of this tenant may take`,
+    413,
+    'BodyTooLarge',
+  );
+
+/**
+ * @throws BadRequest (413) as soon as the body is known to be larger than `limit`, NoMemory when the budget does not hold it,
+ *   ClientGone when the sender went away
+ */
+export function readBody(
+  req: Request,
+  limit: number,
+  budget: BodyBudget,
+  tenant: string,
+  promised: boolean,
+): Promise<Body> {
+  const announced = Number(req.headers['content-length'] ?? 0);
+  if (announced > limit) return Promise.reject(refused(req, tooLarge(limit)));
+  let taken = 0;
+  const holds = (bytes: number): boolean => {
+    if (bytes <= taken) return true;
+    if (!budget.take(tenant, promised, bytes - taken)) return false;
+    taken = bytes;
+    return true;
+  };
+  const chunks: Buffer[] = [];
+  const giveBack = (): void => {
+    budget.give(tenant, promised, taken);
+    taken = 0;
+    chunks.forEach(free);
+  };
+  if (!holds(announced)) return Promise.reject(refused(req, new NoMemory()));
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error): void => {
+      giveBack();
+      reject(error);
+    };
+    let received = 0;
+    req.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (received > limit) return fail(refused(req, tooLarge(limit)));
+      if (!holds(received)) return fail(refused(req, new NoMemory()));
+      chunks.push(chunk);
+    });
+    req.on('end', () => resolve({ chunks, bytes: received, giveBack }));
+    req.on('error', () => fail(new ClientGone()));
+    req.on('close', () => {
+      if (!req.complete) fail(new ClientGone());
+    });
+  });
+}
+
+/** The rest is read and thrown away until the connection is closed. */
+function refused<E extends Error>(req: Request, error: E): E {
+  req.removeAllListeners('data');
+  req.resume();
+  return error;
+}
+
+/**
+ * Frees memory of a frame at once: left to the garbage collector, megabytes a second of it would make for long pauses. What shares its
+ * memory with something else is left alone.
+ */
+function free({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}

@@ -1,0 +1,375 @@
+import type { Request, Response } from 'express';
+import type { FrameCost, FrameHead } from '../../api/frames.js';
+import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
+import type { Agent, Slot } from '../agent.js';
+import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
+import { nowUs } from '../clock.js';
+import { imageHead } from '../decode/image-head.js';
+import { BadImage, MOST_PIXELS } from '../decode/input.js';
+import type { DecodeStage } from '../decode/stage.js';
+import { NotDecoded } from '../decode/stage.js';
+import { DecoderLost } from '../decode/worker.js';
+import type { Outcome, ServedTenant } from '../tenant.js';
+import { Busy, refuse, respond, tooMany } from './answer.js';
+import type { Body } from './body.js';
+import { BodyBudget, ClientGone, NoMemory, readBody } from './body.js';
+import type { WantedOutputs } from './oip.js';
+import { BadRequest, readRequest } from './oip.js';
+import { SpareGate } from './spare-gate.js';
+
+const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
+const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
+const LARGEST_HEADER_BYTES = 64 * 1024;
+/** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
+const JSON_BYTES_PER_ELEMENT = 24;
+/** Decoding that takes so many times as long as expected, and this long at least, is ended. */
+const DECODE_LIMIT_FACTOR = 20;
+const LEAST_DECODE_LIMIT_US = 2_000_000;
+/** Figures that are computed the same way from the same costs differ by no more than this. */
+const SAME = 1.001;
+/** The part of the event loop that is ever used. */
+const MOST_OF_THE_LOOP = 0.9;
+
+type Form = 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+
+/** What frames pass beside devices. */
+export interface Stages {
+  readonly decode: DecodeStage;
+  /** The share of the event loop that was promised to frames. */
+  readonly receiveShare: number;
+  readonly stageWatch: {
+    readonly decoded: (head: FrameHead, us: number) => void;
+    readonly handled: (expectedUs: number) => void;
+  };
+}
+
+/** A device, as a frame's way to it sees it. */
+export type FrameTaker = Pick<
+  Agent,
+  'ready' | 'stages' | 'hasRoomForSpare' | 'takeSlot' | 'giveSlot' | 'submit' | 'count'
+>;
+
+/** A tenant's streams on a device. */
+export interface Serving {
+  readonly agent: FrameTaker;
+  readonly tenant: ServedTenant;
+}
+
+/** Who answers for a frame, as far as that is known yet. */
+interface Passage {
+  serving: Serving;
+  promised: boolean | undefined;
+}
+
+/** What a frame's body was found to be. */
+interface Found {
+  readonly head: FrameHead;
+  readonly cost: FrameCost;
+}
+
+/** Takes frames: which of them are promised ones, what their bodies hold, and what becomes of them (docs/architecture.md). */
+export class FrameDoor {
+  readonly #node: Stages;
+  readonly #budget = new BodyBudget();
+  readonly #gate: SpareGate;
+
+  constructor(node: Stages) {
+    this.#node = node;
+    this.#gate = new SpareGate(() => MOST_OF_THE_LOOP - node.receiveShare);
+  }
+
+  /**
+   * Serves a frame and answers it, whatever becomes of it.
+   *
+   * @throws BadRequest, FrameFailure: what is to be answered
+   */
+  async take(servings: readonly Serving[], req: Request<{ model: string }>, res: Response): Promise<void> {
+    const passage: Passage = { serving: servings[0]!, promised: undefined };
+    try {
+      await this.#serve(passage, servings, req, res);
+    } catch (error) {
+      const outcome = outcomeOf(error);
+      const { agent, tenant } = passage.serving;
+      agent.count(tenant, outcome, passage.promised);
+      if (outcome === 'gone') return;
+      const told = asTold(error);
+      if (told instanceof Busy) return tooMany(res, told);
+      if (told instanceof FrameDropped)
+        return refuse(res, 503, told.code, told.message, { promised: passage.promised === true });
+      throw told;
+    }
+  }
+
+  async #serve(
+    passage: Passage,
+    servings: readonly Serving[],
+    req: Request<{ model: string }>,
+    res: Response,
+  ): Promise<void> {
+    const form = formOf(req);
+    const body = await this.#receive(servings, req, form);
+    let wanted: WantedOutputs;
+    let slot: Slot;
+    const arrivedUs = nowUs();
+    try {
+      const found = this.#look(servings[0]!, body, form);
+      admit(passage, servings, found, body.bytes, arrivedUs);
+      const { agent, tenant } = passage.serving;
+      const taken = agent.takeSlot(tenant, passage.promised === true);
+      if (taken === undefined) throw tooManyWaiting(tenant);
+      slot = taken;
+      try {
+        wanted = isDecoded(found.head)
+          ? await this.#decode(tenant, found, body, slot, arrivedUs, req, res)
+          : await this.#read(tenant, body, slot, req);
+      } catch (error) {
+        agent.giveSlot(tenant, slot);
+        throw error;
+      }
+    } finally {
+      body.giveBack();
+    }
+    const { agent, tenant } = passage.serving;
+    const promised = passage.promised === true;
+    const answer = await agent.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+    const bytes = respond(req, res, tenant, answer, wanted, promised);
+    this.#node.stageWatch.handled(answerUs(agent.stages, bytes));
+    const latency = latencyUs(answer);
+    agent.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);
+  }
+
+  /**
+   * Reads a frame's body, unless its head says enough: one that cannot be promised is refused before a byte of it is read,
+   * where its tenant refuses such frames or too many of them are on their way, and else waits for its turn.
+   */
+  async #receive(servings: readonly Serving[], req: Request, form: Form): Promise<Body> {
+    const { agent, tenant } = servings[0]!;
+    const { terms } = tenant;
+    const limit = form === 'JPEG' || form === 'PNG' ? LARGEST_IMAGE_BYTES : largestTensorBody(tenant);
+    const announced = Number(req.headers['content-length'] ?? 0);
+    const key = `${terms.namespace}/${terms.name}`;
+    const atUs = nowUs();
+    const candidate =
+      announced <= terms.covered.bytes ? servings.find((each) => each.tenant.mayBePromised(atUs))?.tenant : undefined;
+    if (candidate !== undefined) {
+      candidate.reading++;
+      try {
+        return await this.#body(req, limit, key, tenant, true);
+      } finally {
+        candidate.reading--;
+      }
+    }
+    const waitUs = servings.reduce((least, each) => Math.min(least, each.tenant.promisedInUs(atUs)), Infinity);
+    const { receiveUs } = frameCost(agent.stages, { form: 'Tensor', bytes: 0 });
+    const full = !servings.some((each) => each.agent.hasRoomForSpare(each.tenant));
+    if (terms.beyond === 'refuse' || full) {
+      await this.#gate.enter(key, receiveUs);
+      throw full && terms.beyond === 'serve' ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
+    }
+    tenant.spareInFlight++;
+    try {
+      const { receiveUs: costUs } = frameCost(agent.stages, { form: 'Tensor', bytes: announced });
+      await this.#gate.enter(key, costUs);
+      return await this.#body(req, limit, key, tenant, false);
+    } finally {
+      tenant.spareInFlight--;
+    }
+  }
+
+  async #body(req: Request, limit: number, key: string, tenant: ServedTenant, promised: boolean): Promise<Body> {
+    try {
+      return await readBody(req, limit, this.#budget, key, promised);
+    } catch (error) {
+      if (!(error instanceof NoMemory)) throw error;
+      const message = 'the bodies of frames that are on their way take all the memory that there is for them';
+      throw new Busy('NoMemoryForBody', message, tenant.terms.periodUs);
+    }
+  }
+
+  /** What a body is, by its head. */
+  #look({ agent }: Serving, { chunks, bytes }: Body, form: Form): Found {
+    let head: FrameHead = { form: form === 'Tensor' ? 'Tensor' : 'JSON', bytes };
+    if (form === 'JPEG' || form === 'PNG') {
+      const image = headOf(chunks, form);
+      const pixels = image.width * image.height;
+      if (pixels > MOST_PIXELS) {
+        const message = `the image has ${image.width}x${image.height} pixels; at most ${MOST_PIXELS} are decoded`;
+        throw new BadRequest(message, 413, 'ImageTooLarge');
+      }
+      head = { form: image.form, bytes, pixels };
+    }
+    const cost = frameCost(agent.stages, head);
+    this.#node.stageWatch.handled(cost.receiveUs);
+    return { head, cost };
+  }
+
+  async #decode(
+    { terms }: ServedTenant,
+    { head, cost }: Found,
+    body: Body,
+    slot: Slot,
+    arrivedUs: number,
+    req: Request,
+    res: Response,
+  ): Promise<WantedOutputs> {
+    const { promised, pool, index } = slot;
+    const doneInUs = promised && terms.decodeDueUs > 0 ? terms.decodeDueUs : terms.deadlineUs - terms.answerDueUs;
+    const { us, wanted } = await this.#node.decode.run({
+      tenant: `${terms.namespace}/${terms.name}`,
+      promised,
+      dueUs: arrivedUs + doneInUs,
+      costUs: cost.decodeUs,
+      limitUs: Math.max(LEAST_DECODE_LIMIT_US, DECODE_LIMIT_FACTOR * cost.decodeUs),
+      body: body.chunks,
+      recipe: head.form === 'JSON' ? { kind: 'json', expected: terms.input } : { kind: 'image', input: terms.image },
+      category: terms.category,
+      pool,
+      slot: index,
+      gone: () => res.closed,
+    });
+    if (promised) this.#node.stageWatch.decoded(head, us);
+    return wanted ?? { binaryByDefault: (req.headers.accept ?? '').includes('application/octet-stream') };
+  }
+
+  async #read({ terms }: ServedTenant, { chunks }: Body, { pool, index }: Slot, req: Request): Promise<WantedOutputs> {
+    const header = req.headers['inference-header-content-length'];
+    const { tensor, wanted } = readRequest(chunks, header === undefined ? undefined : Number(header), terms.input);
+    try {
+      await pool.write(index, tensor);
+    } catch (error) {
+      throw new FrameFailure(
+        'OutOfMemory',
+        `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`,
+      );
+    }
+    return wanted;
+  }
+}
+
+/** Whether a frame is a promised one, and which of the tenant's devices takes it. */
+function admit(
+  passage: Passage,
+  servings: readonly Serving[],
+  { head, cost }: Found,
+  bytes: number,
+  arrivedUs: number,
+): void {
+  const { terms } = passage.serving.tenant;
+  const covered =
+    bytes <= terms.covered.bytes &&
+    cost.receiveUs <= SAME * terms.covered.receiveUs &&
+    cost.decodeUs <= SAME * terms.covered.decodeUs;
+  const policed = covered ? police(servings, arrivedUs) : undefined;
+  passage.serving = policed?.serving ?? servings.find(({ agent }) => agent.ready) ?? servings[0]!;
+  passage.promised = policed?.promised === true;
+  if (passage.promised) return;
+  if (terms.beyond === 'refuse')
+    throw covered ? notPromised(servings, policed!.retryAfterUs) : notCovered(terms.periodUs);
+  if (cost.decodeUs > terms.deadlineUs)
+    throw new FrameDropped(
+      'DecodingTooLong',
+      `decoding ${head.pixels === undefined ? 'this request' : `this image of ${head.pixels} pixels`} takes about ${Math.round(cost.decodeUs / 1000)}ms here, longer than the tenant's deadline; send smaller frames`,
+    );
+}
+
+/** Which of a tenant's devices takes a frame that arrives now, those that work first; when the next promised one would be, where it is not. */
+function police(
+  servings: readonly Serving[],
+  arrivedUs: number,
+): { readonly serving: Serving; readonly promised: boolean; readonly retryAfterUs: number } {
+  let retryAfterUs = Infinity;
+  const byReadiness = [true, false].flatMap((ready) => servings.filter(({ agent }) => agent.ready === ready));
+  for (const serving of byReadiness) {
+    const policed = serving.tenant.arrive(arrivedUs);
+    if (policed.accepted) return { serving, promised: true, retryAfterUs: 0 };
+    retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
+  }
+  return { serving: byReadiness[0]!, promised: false, retryAfterUs };
+}
+
+function notPromised(servings: readonly Serving[], retryAfterUs: number): Busy {
+  const promised = servings.filter(({ tenant: { terms } }) => terms.promised);
+  const perSecond = promised.reduce((sum, { tenant: { terms } }) => sum + (terms.streams * 1e6) / terms.periodUs, 0);
+  return promised.length === 0
+    ? new Busy(
+        'NotAdmitted',
+        'the tenant is not admitted, and spec.beyondPromise refuses to be served without a promise',
+        retryAfterUs,
+      )
+    : new Busy(
+        'RateExceeded',
+        `the frame came sooner than the ${perSecond.toFixed(1)} a second and the jitter that were admitted allow, and spec.beyondPromise refuses such frames`,
+        retryAfterUs,
+      );
+}
+
+const notCovered = (periodUs: number): Busy =>
+  new Busy(
+    'FrameTooLarge',
+    'the frame is larger, or takes longer to be decoded, than spec.frames says, and spec.beyondPromise refuses such frames',
+    periodUs,
+  );
+
+const tooManyWaiting = ({ terms }: ServedTenant): Busy =>
+  new Busy('TooManyWaiting', 'too many frames of this tenant wait already', terms.periodUs);
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof ClientGone || (error instanceof NotDecoded && error.because === 'gone')) return 'gone';
+  if (error instanceof Busy) return 'refused';
+  if (error instanceof BadRequest || error instanceof BadImage) return 'invalid';
+  return error instanceof FrameDropped || (error instanceof NotDecoded && error.because === 'late')
+    ? 'dropped'
+    : 'failed';
+}
+
+/** What a sender is told of it. */
+function asTold(error: unknown): unknown {
+  if (error instanceof BadImage) return new BadRequest(error.message, 400, 'InvalidImage');
+  if (error instanceof DecoderLost) return new FrameFailure('DecoderLost', error.message);
+  if (!(error instanceof NotDecoded)) return error;
+  return error.because === 'late'
+    ? new FrameDropped('DeadlinePassed', 'this frame could not be decoded in time any more, and was given up')
+    : new FrameFailure('AgentStopping', 'the agent is stopping');
+}
+
+/** In which form the frame comes. */
+function formOf(req: Request): Form {
+  const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
+  if (type === 'image/jpeg') return 'JPEG';
+  if (type === 'image/png') return 'PNG';
+  if (type.startsWith('image/'))
+    throw new BadRequest(
+      `content-type ${type} is not known; send image/jpeg, image/png or a tensor`,
+      415,
+      'UnknownContentType',
+    );
+  return req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
+}
+
+/** Of an image, whose head may be long. */
+function headOf(chunks: readonly Buffer[], form: 'JPEG' | 'PNG'): ReturnType<typeof imageHead> {
+  try {
+    return imageHead(chunks[0] ?? Buffer.alloc(0), form);
+  } catch (error) {
+    if (chunks.length < 2) throw error;
+    return imageHead(Buffer.concat(chunks), form);
+  }
+}
+
+function largestTensorBody({ terms }: ServedTenant): number {
+  const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
+  return Math.min(LARGEST_TENSOR_BYTES, LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements);
+}
+
+/** Numbers connections, the streams of senders that name none. */
+const connections = new WeakMap<object, number>();
+let lastConnection = 0;
+
+/** Which stream a frame belongs to: as its `sequence_id` says, else its connection. */
+function streamOf(req: Request, { sequence }: WantedOutputs): string {
+  const named = sequence ?? req.query['sequence_id'];
+  if (typeof named === 'string') return `sequence ${named.slice(0, 128)}`;
+  const connection = connections.get(req.socket) ?? ++lastConnection;
+  connections.set(req.socket, connection);
+  return `connection ${connection}`;
+}

@@ -1,0 +1,154 @@
+import type { Stages } from '../../api/frames.js';
+import type { Agent } from '../agent.js';
+import type { DecodeStage } from '../decode/stage.js';
+import { FramePool } from '../device/frame-pool.js';
+import type { Trial } from './loopback.js';
+import { Loopback } from './loopback.js';
+import type { Picture } from './pictures.js';
+import { pictures } from './pictures.js';
+import { MARGIN, measureChannel } from './profiler.js';
+
+/** Requests that make the code warm, and those that are measured. */
+const WARM_UPS = 300;
+const REQUESTS = 120;
+const [DECODE_WARM_UPS, DECODES] = [3, 12];
+/** Of what a frame takes of the loop, the part that comes with its answer. */
+const ANSWER_PART = 0.4;
+const [SMALL, LARGE, LARGE_JSON] = [1024, 256 * 1024, 16 * 1024];
+const LARGE_OUTPUT = 16 * 1024;
+/** What the loop is held by beside frames, until it was seen. */
+const BLOCKING_US = 2000;
+const KIB = 1024;
+const SIDE = 224;
+
+/** What images are made for. */
+export const image = {
+  shape: [3, SIDE, SIDE],
+  layout: 'NCHW',
+  elementType: 'uint8',
+  channels: [0, 1, 2],
+  values: Array.from({ length: 3 }, () => Float32Array.from({ length: 256 }, (_, i) => i)),
+} as const;
+
+/** How a node's stages are set up. */
+export interface StagesSetup {
+  readonly decode: DecodeStage;
+  readonly sharedCore: boolean;
+  /** Where what measures may run without being in the way; anywhere when absent. */
+  readonly cores?: readonly number[] | undefined;
+}
+
+/** A tensor of so many bytes, or of so many characters of JSON. */
+function tensor(bytes: number, outputs = 4, json = false): Trial {
+  const elements = json ? bytes / 4 : bytes;
+  const described = { name: 'in', shape: [1, elements], datatype: 'UINT8' };
+  const input = json
+    ? { ...described, data: Array.from({ length: elements }, () => 200) }
+    : { ...described, parameters: { binary_data_size: elements } };
+  const head = JSON.stringify({ parameters: { binary_data_output: !json }, inputs: [input] });
+  return {
+    headers: json
+      ? { 'content-type': 'application/json' }
+      : { 'content-type': 'application/octet-stream', 'inference-header-content-length': `${head.length}` },
+    body: json ? Buffer.from(head) : Buffer.concat([Buffer.from(head), Buffer.alloc(bytes, 7)]),
+    terms: { input: { name: 'in', dims: [elements], elementType: 'uint8' }, image },
+    outputs: new Float32Array(outputs).map((_, i) => Math.sin(i)),
+  };
+}
+
+const picture = ({ form, body }: Picture): Trial => ({
+  headers: { 'content-type': form.includes('PNG') ? 'image/png' : 'image/jpeg', accept: 'application/octet-stream' },
+  body,
+  terms: { input: { name: 'in', dims: [...image.shape], elementType: 'uint8' }, image },
+  outputs: new Float32Array(4),
+});
+
+/**
+ * Measures what frames take of the event loop and of a decode worker, by form: through the agent's own door, from a client
+ * in another process.
+ *
+ * @throws Error when the client fails
+ */
+export async function measureStages(agent: Agent, setup: StagesSetup): Promise<Stages> {
+  const all = await pictures();
+  const channelUs = await measureChannel(agent);
+  const decode = await measureDecoding(setup.decode, all);
+  const loopback = new Loopback(agent, setup.decode, setup.cores);
+  try {
+    await loopback.costUs(tensor(SMALL), WARM_UPS);
+    await loopback.costUs(tensor(LARGE), REQUESTS);
+    const costUs = async (trial: Trial): Promise<number> => {
+      await loopback.costUs(trial, REQUESTS / 4);
+      return MARGIN * (await loopback.costUs(trial, REQUESTS));
+    };
+    /** Of a small one, and of each KiB by which the large one is larger. */
+    const line = async (large: Trial, small: Trial, bytes: number): Promise<{ us: number; kibUs: number }> => {
+      const largeUs = await costUs(large);
+      const us = await costUs(small);
+      return { us, kibUs: Math.max(0, largeUs - us) / (bytes / KIB) };
+    };
+    const [smallest, larger] = [all.find(({ form }) => form === 'JPEG')!, all.find(({ form }) => form === 'PNG')!];
+    const json = await line(tensor(LARGE_JSON, 4, true), tensor(SMALL, 4, true), LARGE_JSON - SMALL);
+    const images = await line(picture(larger), picture(smallest), larger.body.length - smallest.body.length);
+    const numbers = await line(tensor(SMALL, LARGE_OUTPUT, true), tensor(SMALL, 4, true), 4 * LARGE_OUTPUT);
+    const binary = await line(tensor(SMALL, LARGE_OUTPUT), tensor(SMALL), 4 * LARGE_OUTPUT);
+    const tensors = await line(tensor(LARGE), tensor(SMALL), LARGE - SMALL);
+    const received = (us: number): number => round((1 - ANSWER_PART) * us);
+    return {
+      blockingUs: BLOCKING_US,
+      channelUs: Math.ceil(MARGIN * channelUs),
+      workers: setup.decode.width,
+      sharedCore: setup.sharedCore,
+      receive: [
+        { form: 'Tensor', perFrameUs: received(tensors.us), perKiBUs: round(tensors.kibUs) },
+        { form: 'JSON', perFrameUs: received(json.us), perKiBUs: round(json.kibUs) },
+        { form: 'Image', perFrameUs: received(images.us), perKiBUs: round(images.kibUs) },
+      ],
+      answer: [
+        { form: 'Binary', perFrameUs: round(ANSWER_PART * tensors.us), perKiBUs: round(binary.kibUs) },
+        { form: 'JSON', perFrameUs: round(ANSWER_PART * json.us), perKiBUs: round(numbers.kibUs) },
+      ],
+      decode,
+    };
+  } finally {
+    await loopback.stop();
+  }
+}
+
+/** What decoding takes of a worker: per frame and per million pixels, of a small and a large image of each form. */
+async function measureDecoding(stage: DecodeStage, all: readonly Picture[]): Promise<Stages['decode']> {
+  const pool = new FramePool(0, 3 * SIDE * SIDE, 1);
+  const json = tensor(LARGE, 4, true);
+  const decoded = async (
+    body: Buffer,
+    category: string,
+    recipe: Parameters<DecodeStage['run']>[0]['recipe'],
+  ): Promise<number> => {
+    const times: number[] = [];
+    const task = { tenant: '', promised: true, dueUs: Infinity, costUs: 0, limitUs: 60_000_000, gone: () => false };
+    for (let i = 0; i < DECODE_WARM_UPS + DECODES; i++)
+      times.push((await stage.run({ ...task, body: [body], recipe, category, pool, slot: 0 })).us);
+    // Many frames add up: what a few take does not count.
+    const sorted = times.slice(DECODE_WARM_UPS).sort((a, b) => a - b);
+    return MARGIN * sorted[Math.floor(0.75 * DECODES)]!;
+  };
+  try {
+    const figures: Stages['decode'] = [];
+    for (const form of new Set(all.map((each) => each.form))) {
+      const [small, large] = all.filter((each) => each.form === form) as [Picture, Picture];
+      const smallUs = await decoded(small.body, 'measure', { kind: 'image', input: image });
+      const largeUs = await decoded(large.body, 'measure', { kind: 'image', input: image });
+      const perPixelUs = Math.max(0, largeUs - smallUs) / (large.pixels - small.pixels);
+      const perFrameUs = round(Math.max(0, smallUs - perPixelUs * small.pixels));
+      figures.push({ form, perFrameUs, perMillionUs: round(1e6 * perPixelUs) });
+    }
+    const jsonUs = await decoded(Buffer.from(json.body), 'measure', { kind: 'json', expected: json.terms.input });
+    figures.push({ form: 'JSON', perFrameUs: 200, perMillionUs: round((1e6 * jsonUs) / json.body.length) });
+    return figures;
+  } finally {
+    stage.poolGone(pool);
+    pool.retire(() => undefined);
+  }
+}
+
+const round = (us: number): number => Math.round(100 * us) / 100;

@@ -1,0 +1,63 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Stages } from '../../api/frames.js';
+import type { Agent } from '../agent.js';
+import { nowUs } from '../clock.js';
+import type { StagesSetup } from './measure-stages.js';
+import { measureStages } from './measure-stages.js';
+import { StageWatch } from './stage-watch.js';
+
+/** What a node's stages take: measured once for all of its devices, and corrected by live frames. */
+export class NodeStages {
+  readonly watch = new StageWatch();
+  readonly #setup: StagesSetup;
+  #value: Stages | undefined;
+  #measuring: Promise<Stages> | undefined;
+
+  constructor(setup: StagesSetup) {
+    this.#setup = setup;
+  }
+
+  /** The newest figures, as one object until they change. */
+  get value(): Stages | undefined {
+    return this.#value;
+  }
+
+  /** Takes over what was measured before, where the stages are still set up the same way and nothing newer is known. */
+  adopt(stored: Stages | undefined): void {
+    const { decode, sharedCore } = this.#setup;
+    if (stored === undefined || stored.workers !== decode.width || stored.sharedCore !== sharedCore) return;
+    this.#value ??= stored;
+  }
+
+  /** Measures where nothing is known; devices that ask at once get the same. */
+  async ensure(agent: Agent): Promise<Stages> {
+    if (this.#value !== undefined) return this.#value;
+    this.#measuring ??= measureStages(agent, this.#setup);
+    try {
+      this.#value ??= await this.#measuring;
+    } finally {
+      this.#measuring = undefined;
+    }
+    return this.#value;
+  }
+
+  /** Forgets figures that cannot be relied on: they are measured again when next asked for. */
+  forget(): void {
+    this.#value = undefined;
+  }
+
+  /** The longest that the loop was usually held by something else than frames. */
+  heldUp(blockingUs: number): void {
+    if (this.#value !== undefined) this.#value = { ...this.#value, blockingUs: Math.ceil(blockingUs) };
+  }
+
+  /** Lets live frames correct the figures. Returns whether they did. */
+  correct(): boolean {
+    if (this.#value === undefined) return false;
+    const activeUs = performance.eventLoopUtilization().active * 1000;
+    const better = this.watch.corrected(this.#value, activeUs, nowUs());
+    if (better === undefined || isDeepStrictEqual(better, this.#value)) return false;
+    this.#value = better;
+    return true;
+  }
+}

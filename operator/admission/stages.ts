@@ -1,0 +1,170 @@
+import type { Covered } from '../../api/frames.js';
+import { answerUs, coverages, coveredCost } from '../../api/frames.js';
+import type { Streams } from '../../sched/category.js';
+import type { Passing, StageSetup } from '../../sched/stages.js';
+import { decodeShare, decodesInTime, receiveDelayUs, receiveShare } from '../../sched/stages.js';
+import type { Device } from './device.js';
+import type { DevicePlan, Placed } from './device-plan.js';
+import type { TenantRequest } from './request.js';
+import { categoryName } from './request.js';
+
+/** Why a node's stages before its devices cannot take a tenant. */
+export type StageRefusal =
+  | { readonly reason: 'ReceiveExceeded'; readonly share: number; readonly delayUs: number }
+  | { readonly reason: 'DecodeExceeded'; readonly share: number; readonly frameUs: number; readonly shareUs: number };
+
+/** A way for a tenant's frames to the device: what is covered, and what the stages may delay. */
+export interface Way {
+  readonly covered: Covered;
+  readonly decodeUs: number;
+  /** Of the device's whole plan. */
+  readonly receiveUs: number;
+}
+
+/** What receiving may delay is one of these: one more tenant seldom changes it. */
+const RECEIVE_STEP = 1.25;
+/** Parts of a deadline that decoding may take, the first that suffices; lax tenants leave short waits to tight ones. */
+const DECODE_PARTS = [1 / 10, 1 / 6, 1 / 4, 1 / 3, 1 / 2];
+/** Who did not say that it sends images does not give up more than this part for them. */
+const MOST_UNDECLARED = 1 / 4;
+
+const SETUP_UNKNOWN: StageSetup = { blockingUs: 0, workers: 1, shared: false };
+
+const setupOf = ({ stages }: Device): StageSetup =>
+  stages === undefined
+    ? SETUP_UNKNOWN
+    : { blockingUs: stages.blockingUs, workers: stages.workers, shared: stages.sharedCore };
+
+/** The tenant's streams as the device's admission test sees them: what comes before and after is lost to the deadline and makes for jitter. */
+export function streamsOn(
+  { request, streams, decodeUs }: Omit<Placed, 'covered'>,
+  device: Device,
+  receiveUs: number,
+): Streams {
+  const beforeUs = receiveUs + decodeUs + (device.stages?.channelUs ?? 0);
+  return {
+    count: streams,
+    periodUs: request.periodUs,
+    jitterUs: request.jitterUs + beforeUs,
+    deadlineUs: request.deadlineUs - beforeUs - receiveUs,
+  };
+}
+
+/** The most that a tenant's frames may be held up outside the device. */
+export const outsideUs = ({ device, receiveUs }: DevicePlan, { decodeUs }: Pick<Placed, 'decodeUs'>): number =>
+  2 * receiveUs + decodeUs + (device.stages?.channelUs ?? 0);
+
+function passingOf(device: Device, { request, streams, covered, decodeUs }: Placed): Passing {
+  const name = categoryName(request.model, request.shape);
+  const { frameBytes, answerBytes } = device.bytesOf(name, request.shape);
+  const cost = coveredCost(device.stages, covered, frameBytes);
+  return {
+    count: streams,
+    periodUs: request.periodUs,
+    jitterUs: request.jitterUs,
+    receiveUs: cost.receiveUs,
+    answerUs: answerUs(device.stages, answerBytes),
+    together: device.tables.get(name)?.largestBatch ?? 1,
+    decodeUs: cost.decodeUs,
+    decodeShareUs: decodeUs,
+  };
+}
+
+const passingOn = (plan: DevicePlan): Passing[] =>
+  plan.categories.flatMap(({ placed }) => placed.map((each) => passingOf(plan.device, each)));
+
+/** The shares of a node's stages that its devices' promised frames take. */
+export function stageShares(plans: readonly DevicePlan[]): { readonly receive: number; readonly decode: number } {
+  const all = plans.flatMap(passingOn);
+  return {
+    receive: receiveShare(all),
+    decode: plans[0] === undefined ? 0 : decodeShare(all, setupOf(plans[0].device)),
+  };
+}
+
+/** The least of the steps that receiving may take that holds what passes, or Infinity. */
+function receiveStepUs(all: readonly Passing[], setup: StageSetup): number {
+  const delayUs = receiveDelayUs(all, setup);
+  return delayUs <= 1 || delayUs === Infinity
+    ? delayUs
+    : Math.ceil(RECEIVE_STEP ** Math.ceil(Math.log(delayUs) / Math.log(RECEIVE_STEP)));
+}
+
+/** How long receiving may take for these tenants of a device to pass the node's stages; undefined when they do not. */
+export function stagesFor(
+  device: Device,
+  placed: readonly Placed[],
+  receiveUs: number,
+  beside: readonly DevicePlan[],
+): number | undefined {
+  if (device.stages === undefined) return receiveUs;
+  const own = placed.filter(({ request }) => request.class === 'RealTime').map((each) => passingOf(device, each));
+  if (own.length === 0) return 0;
+  const all = [...own, ...beside.flatMap(passingOn)];
+  const setup = setupOf(device);
+  const neededUs = receiveStepUs(all, setup);
+  if (neededUs === Infinity) return undefined;
+  const usedUs = receiveDelayUs(all, setup) <= receiveUs ? receiveUs : neededUs;
+  return decodesInTime(all, setup, usedUs) ? usedUs : undefined;
+}
+
+/**
+ * The ways that the node's stages leave for a tenant, those that cover most first; or why there is none.
+ *
+ * @param beside plans of the node's other devices, whose tenants pass the same stages
+ */
+export function waysFor(
+  plan: DevicePlan,
+  request: TenantRequest,
+  streams: number,
+  beside: readonly DevicePlan[],
+): { readonly ways: readonly Way[] } | { readonly refusal: StageRefusal } {
+  const { device } = plan;
+  if (device.stages === undefined || request.class === 'BestEffort')
+    return { ways: [{ covered: coverages(request.frames)[0]!, decodeUs: 0, receiveUs: 0 }] };
+  const setup = setupOf(device);
+  const others = [plan, ...beside].flatMap(passingOn);
+  const parts = DECODE_PARTS.filter((part) => request.frames !== undefined || part <= MOST_UNDECLARED);
+  const ways: Way[] = [];
+  let refusal: StageRefusal | undefined;
+  for (const covered of coverages(request.frames)) {
+    const own = passingOf(device, { request, streams, covered, decodeUs: 0 });
+    const delayUs = receiveDelayUs([...others, own], setup);
+    if (delayUs === Infinity || beside.some(({ receiveUs }) => receiveUs > 0 && delayUs > receiveUs)) {
+      refusal = { reason: 'ReceiveExceeded', share: receiveShare([...others, own]), delayUs };
+      continue;
+    }
+    const neededUs = receiveStepUs([...others, own], setup);
+    for (const receiveUs of new Set([Math.max(plan.receiveUs, neededUs), neededUs])) {
+      const fits = (decodeUs: number): boolean =>
+        decodesInTime([...others, { ...own, decodeShareUs: decodeUs }], setup, receiveUs);
+      const decodeUs =
+        own.decodeUs === 0
+          ? 0
+          : parts.map((part) => Math.floor(part * request.deadlineUs)).find((us) => us > 0 && fits(us));
+      if (decodeUs !== undefined) ways.push({ covered, decodeUs, receiveUs });
+      else if (ways.length === 0) {
+        const shareUs = Math.floor(DECODE_PARTS.at(-1)! * request.deadlineUs);
+        const share = decodeShare([...others, own], setup);
+        refusal = { reason: 'DecodeExceeded', share, frameUs: own.decodeUs, shareUs };
+      }
+    }
+  }
+  return ways.length > 0 ? { ways } : { refusal: refusal! };
+}
+
+/** That receiving would hold frames up for longer than the device leaves time for. */
+export function receiveRefusal(
+  plan: DevicePlan,
+  request: TenantRequest,
+  streams: number,
+  { covered, receiveUs }: Way,
+  beside: readonly DevicePlan[],
+): StageRefusal {
+  const own = passingOf(plan.device, { request, streams, covered, decodeUs: 0 });
+  return {
+    reason: 'ReceiveExceeded',
+    share: receiveShare([...[plan, ...beside].flatMap(passingOn), own]),
+    delayUs: receiveUs,
+  };
+}

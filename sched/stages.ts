@@ -1,0 +1,95 @@
+import type { Streams } from './category.js';
+import { DueCurve } from './curve.js';
+
+const { max } = Math;
+
+/** What a node's stages are: an event loop that receives and answers, and workers that decode. */
+export interface StageSetup {
+  /** The longest that the loop is usually held by something else than frames, in microseconds. */
+  readonly blockingUs: number;
+  /** Decode workers; each takes one frame at a time. */
+  readonly workers: number;
+  /** Whether the one worker runs on the loop's own core, and gives way to it. */
+  readonly shared: boolean;
+}
+
+/** Streams that pass the stages, and what one of their frames costs each, in microseconds. */
+export interface Passing extends Omit<Streams, 'deadlineUs'> {
+  /** Of the loop, before the device. */
+  readonly receiveUs: number;
+  /** Of the loop, after the device. */
+  readonly answerUs: number;
+  /** Answers that are written at once: those of one batch. */
+  readonly together: number;
+  /** Of a decode worker; 0: nothing is to be decoded. */
+  readonly decodeUs: number;
+  /** How long decoding may take, waiting included. */
+  readonly decodeShareUs: number;
+}
+
+/** A loop that is busier than this cannot be relied on. */
+const MOST_OF_THE_LOOP = 0.9;
+
+const sum = (all: readonly Passing[], figure: (each: Passing) => number): number =>
+  all.reduce((total, each) => total + figure(each), 0);
+
+/** The share of the loop's time that frames take. */
+export const receiveShare = (all: readonly Passing[]): number =>
+  sum(all, ({ count, periodUs, receiveUs, answerUs }) => (count * (receiveUs + answerUs)) / periodUs);
+
+/** The share of all decode workers' time that frames take. */
+export const decodeShare = (all: readonly Passing[], { workers }: StageSetup): number =>
+  sum(all, ({ count, periodUs, decodeUs }) => (count * decodeUs) / periodUs) / workers;
+
+/** The most work for the loop that may come at one instant beyond what its share does in the long run. */
+const burstUs = (all: readonly Passing[]): number =>
+  sum(all, ({ count, periodUs, jitterUs, receiveUs }) => count * receiveUs * (1 + jitterUs / periodUs)) +
+  all.reduce((most, { together, answerUs }) => max(most, together * answerUs), 0);
+
+/**
+ * How long a frame, and later its answer, may wait for the loop and be worked on by it, in whatever order the loop does its work
+ * (docs/theory.md, Theorem 4); Infinity when it is overloaded.
+ */
+export function receiveDelayUs(all: readonly Passing[], { blockingUs }: StageSetup): number {
+  if (all.length === 0) return 0;
+  return receiveShare(all) > MOST_OF_THE_LOOP ? Infinity : burstUs(all) + blockingUs;
+}
+
+/**
+ * Whether each frame is decoded within its share, frames one by one in the order of their deadlines, when the loop holds them
+ * up by at most `receiveUs` before (docs/theory.md, Theorem 5).
+ */
+export function decodesInTime(all: readonly Passing[], setup: StageSetup, receiveUs: number): boolean {
+  const decoded = all.filter(({ decodeUs }) => decodeUs > 0);
+  if (decoded.length === 0) return true;
+  const { workers, shared } = setup;
+  const longestUs = decoded.reduce((most, { decodeUs }) => max(most, decodeUs), 0);
+  // What the loop takes of a core that it shares with the worker.
+  const [takenUs, taken] = shared ? [burstUs(all) + receiveShare(all) * receiveUs, receiveShare(all)] : [0, 0];
+  const fixedUs = workers * longestUs + (workers - 1) * longestUs + takenUs;
+  // F of streams that count for what they cost: work that comes and is due within an interval.
+  const work = new DueCurve(
+    alike(decoded).map(({ count, periodUs, jitterUs, decodeUs, decodeShareUs }) => ({
+      count: count * decodeUs,
+      periodUs,
+      jitterUs: jitterUs + receiveUs,
+      deadlineUs: decodeShareUs,
+    })),
+  );
+  const suppliedUs = (us: number): number => (workers - taken) * us - fixedUs;
+  if (work.rate > workers - taken) return false;
+  const { us, frames } = work.steps;
+  for (let i = 0; i < us.length; i++) if (frames[i]! > suppliedUs(us[i]!)) return false;
+  return work.rate * work.horizonUs + work.burst <= suppliedUs(work.horizonUs);
+}
+
+/** Streams that differ in nothing, as one entry. */
+function alike(all: readonly Passing[]): Passing[] {
+  const groups = new Map<string, Passing>();
+  for (const each of all) {
+    const key = [each.periodUs, each.jitterUs, each.decodeUs, each.decodeShareUs].join();
+    const known = groups.get(key);
+    groups.set(key, known === undefined ? each : { ...known, count: known.count + each.count });
+  }
+  return [...groups.values()];
+}
