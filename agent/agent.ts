@@ -110,7 +110,7 @@ export class Agent {
   /** Categories whose gaps are exported. */
   #visited: string[] = [];
   #stages: Stages | undefined;
-  #receiveShare = 0;
+  #shares = { receive: 0, decode: 0 };
   /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
   onChange: (change: Change) => void = () => undefined;
 
@@ -171,7 +171,7 @@ export class Agent {
 
   /** The share of the event loop that the applied schedule promises to frames. */
   get receiveShare(): number {
-    return this.#receiveShare;
+    return this.#shares.receive;
   }
 
   /** What the stages before and after the device take, by the profile that the schedule is applied with. */
@@ -226,7 +226,7 @@ export class Agent {
   /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
   async apply(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
     this.#stages = profile.stages;
-    const { categories, served, pools, receiveShare } = programOf(schedule, profile, this.#models, this.#outputs);
+    const { categories, served, pools, shares } = programOf(schedule, profile, this.#models, this.#outputs);
     for (const { name, slotBytes, slots } of pools) this.#growPool(name, slotBytes, slots);
     // Whoever leaves stops sending before the change, whoever comes starts after it.
     for (const [path, tenant] of this.#tenants)
@@ -247,7 +247,9 @@ export class Agent {
       known?.change(terms);
       this.#tenants.set(path, known ?? new ServedTenant(terms));
     }
-    this.#receiveShare = receiveShare;
+    this.#shares = shares;
+    for (const stage of ['receive', 'decode'] as const)
+      this.metrics.stageShare.set({ device: `${this.index}`, stage }, shares[stage]);
     this.#tellPromises(categories);
   }
 

@@ -27,6 +27,11 @@ export class AgentMetrics {
     [],
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
   );
+  readonly stageShare = this.#gauge(
+    'deeprt_stage_promised_ratio',
+    'Share of the event loop (receive) and of the decode workers (decode) that promised frames take.',
+    ['device', 'stage'],
+  );
   readonly jobDuration = this.#histogram(
     'deeprt_job_duration_seconds',
     'Execution time of a job.',

@@ -1,4 +1,4 @@
-import { coveredBytes, coveredCost } from '../api/frames.js';
+import { answerUs, coveredBytes, coveredCost } from '../api/frames.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { ScheduleCategory, ScheduleDevice, ScheduleEntry } from '../api/schedule.js';
 import type { Step } from '../sched/ladder.js';
@@ -35,8 +35,8 @@ export interface DeviceProgram {
   /** By `<namespace>.<name>`. */
   readonly served: ReadonlyMap<string, TenantTerms>;
   readonly pools: readonly PoolSize[];
-  /** Of the event loop, to promised frames. */
-  readonly receiveShare: number;
+  /** Of the event loop and of the decode workers, to promised frames. */
+  readonly shares: { readonly receive: number; readonly decode: number };
 }
 
 /**
@@ -62,10 +62,14 @@ export function programOf(
     const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
     return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
   });
-  let receiveShare = 0;
-  for (const { promised, streams, periodUs, covered } of served.values())
-    if (promised) receiveShare += (streams * covered.receiveUs) / periodUs;
-  return { categories, served, pools, receiveShare };
+  const share = (costOf: (terms: TenantTerms) => number): number =>
+    [...served.values()].reduce(
+      (sum, terms) => (terms.promised ? sum + (terms.streams * costOf(terms)) / terms.periodUs : sum),
+      0,
+    );
+  const receive = share(({ covered }) => covered.receiveUs + covered.answerUs);
+  const decode = share(({ covered }) => covered.decodeUs) / (profile.stages?.workers ?? 1);
+  return { categories, served, pools, shares: { receive, decode } };
 }
 
 /** A tenant's entry in a schedule, and whether its frames were promised to be in time. */
@@ -141,6 +145,9 @@ function ladderOn(
   const { dims } = ladder[0]!;
   const elementType = model.spec.input.elementType ?? 'float32';
   const tensorBytes = frameBytes(dims, elementType);
+  const { answerBytes = 0 } =
+    profile.categories?.find((each) => each.model === category.model && each.shape.join() === category.shape.join()) ??
+    {};
   const common = {
     category: category.name,
     model: category.model,
@@ -160,7 +167,11 @@ function ladderOn(
     periodUs: tenant.periodUs,
     jitterUs: tenant.jitterUs,
     deadlineUs: tenant.deadlineUs ?? Infinity,
-    covered: { ...coveredCost(profile.stages, tenant, tensorBytes), bytes: coveredBytes(tenant, tensorBytes) },
+    covered: {
+      ...coveredCost(profile.stages, tenant, tensorBytes),
+      bytes: coveredBytes(tenant, tensorBytes),
+      answerUs: answerUs(profile.stages, answerBytes),
+    },
     decodeDueUs: receiveUs + (tenant.decodeUs ?? 0),
     answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0),
     deepest: deepestRung(tenant.minShape, shapes),

@@ -33,8 +33,8 @@ export interface TenantTerms {
   readonly jitterUs: number;
   /** Infinity: none. */
   readonly deadlineUs: number;
-  /** The most that one of its promised frames takes of the stages before the device. */
-  readonly covered: FrameCost & { readonly bytes: number };
+  /** The most that one of its promised frames takes of the stages before the device, and of the event loop after it. */
+  readonly covered: FrameCost & { readonly bytes: number; readonly answerUs: number };
   /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
   readonly decodeDueUs: number;
   readonly answerDueUs: number;

@@ -34,8 +34,8 @@ export interface FrameHead {
 const KIB = 1024;
 const MILLION = 1_000_000;
 /** What images take by default, in bytes a pixel, and at least. */
-const BYTES_A_PIXEL = { JPEG: 0.5, PNG: 2.5 } as const;
-const LEAST_IMAGE_BYTES = 64 * KIB;
+const BYTES_A_PIXEL = { JPEG: 0.25, PNG: 2.5 } as const;
+const LEAST_IMAGE_BYTES = 32 * KIB;
 /** What a tensor in JSON takes by default, in multiples of its bytes. */
 const JSON_FACTOR = 4;
 /** Who does not say what it sends may send tensors as JSON up to this size. */

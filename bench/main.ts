@@ -14,6 +14,7 @@ import { benchJudge } from './judge.js';
 import { benchSched } from './sched.js';
 import { benchSession } from './session.js';
 import { benchSoft } from './soft.js';
+import { benchStages } from './stages.js';
 
 const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   sched: benchSched,
@@ -24,6 +25,7 @@ const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   adaptation: benchAdaptation,
   agent: benchAgent,
   session: benchSession,
+  stages: benchStages,
   ingest: benchIngest,
   cluster: benchCluster,
 };

@@ -271,6 +271,13 @@ const NODE: DashboardSpec = {
         ],
       },
       {
+        title: 'Stages, promised',
+        description:
+          'Share of the event loop and of the decode workers that promised frames take; near 1 nobody with images is admitted any more.',
+        unit: 'percentunit',
+        queries: [{ expr: `sum by (stage) (deeprt_stage_promised_ratio${NODE_IS})`, legend: '{{stage}}' }],
+      },
+      {
         title: 'Ingest',
         description: 'From the arrival of a frame to its being ready for the device.',
         unit: 's',

@@ -48,7 +48,7 @@ const burstUs = (all: readonly Passing[]): number =>
 
 /**
  * How long a frame, and later its answer, may wait for the loop and be worked on by it, in whatever order the loop does its work
- * (docs/theory.md, Theorem 4); Infinity when it is overloaded.
+ * (docs/theory.md, Theorem 6); Infinity when it is overloaded.
  */
 export function receiveDelayUs(all: readonly Passing[], { blockingUs }: StageSetup): number {
   if (all.length === 0) return 0;
@@ -57,15 +57,17 @@ export function receiveDelayUs(all: readonly Passing[], { blockingUs }: StageSet
 
 /**
  * Whether each frame is decoded within its share, frames one by one in the order of their deadlines, when the loop holds them
- * up by at most `receiveUs` before (docs/theory.md, Theorem 5).
+ * up by at most `receiveUs` before (docs/theory.md, Theorem 7).
  */
 export function decodesInTime(all: readonly Passing[], setup: StageSetup, receiveUs: number): boolean {
   const decoded = all.filter(({ decodeUs }) => decodeUs > 0);
   if (decoded.length === 0) return true;
-  const { workers, shared } = setup;
+  const { workers, shared, blockingUs } = setup;
   const longestUs = decoded.reduce((most, { decodeUs }) => max(most, decodeUs), 0);
   // What the loop takes of a core that it shares with the worker.
-  const [takenUs, taken] = shared ? [burstUs(all) + receiveShare(all) * receiveUs, receiveShare(all)] : [0, 0];
+  const [takenUs, taken] = shared
+    ? [blockingUs + burstUs(all) + receiveShare(all) * receiveUs, receiveShare(all)]
+    : [0, 0];
   const fixedUs = workers * longestUs + (workers - 1) * longestUs + takenUs;
   // F of streams that count for what they cost: work that comes and is due within an interval.
   const work = new DueCurve(

@@ -22,7 +22,8 @@ const START_OF_SCAN = 0xda;
  */
 export function imageHead(body: Buffer, encoding: 'JPEG' | 'PNG'): ImageHead {
   const head = encoding === 'PNG' ? pngHead(body) : jpegHead(body);
-  if (head === undefined) throw new BadImage(`the body is no ${encoding} that can be decoded: its head is damaged`);
+  if (head === undefined)
+    throw new BadImage(`the body is not an image that can be decoded: it does not begin as a ${encoding} does`);
   if (head.width === 0 || head.height === 0) throw new BadImage(`the ${encoding} has no pixels`);
   return head;
 }

@@ -16,7 +16,7 @@ interface Waiting<J> {
 }
 
 /**
- * Frames that wait for a worker: promised ones by deadline (docs/theory.md, Theorem 5), spare ones fairly among tenants by
+ * Frames that wait for a worker: promised ones by deadline (docs/theory.md, Theorem 7), spare ones fairly among tenants by
  * what they take (start-time fair queueing, Goyal, Vin, Cheng 1996). Pure; no clock.
  */
 export class DecodeQueue<J extends Queued> {

@@ -90,7 +90,7 @@ export function readBody(
   const giveBack = (): void => {
     budget.give(tenant, promised, taken);
     taken = 0;
-    chunks.forEach(free);
+    for (const chunk of chunks.splice(0)) free(chunk);
   };
   if (!holds(announced)) return Promise.reject(refused(req, new NoMemory()));
   return new Promise((resolve, reject) => {

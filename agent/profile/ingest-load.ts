@@ -21,7 +21,7 @@ export class IngestLoad {
   }
 
   async start(): Promise<void> {
-    const { body } = (await pictures()).filter(({ form }) => form === 'JPEG').at(-1)!;
+    const { body } = (await pictures()).find(({ form }) => form === 'JPEG')!;
     const pool = new FramePool(
       0,
       image.shape.reduce((product, dim) => product * dim, 1),

@@ -139,7 +139,7 @@ const ANYBODY: Omit<TenantTerms, 'input' | 'image'> = {
   periodUs: 1,
   jitterUs: 0,
   deadlineUs: Infinity,
-  covered: { receiveUs: Infinity, decodeUs: Infinity, bytes: Infinity },
+  covered: { receiveUs: Infinity, decodeUs: Infinity, bytes: Infinity, answerUs: 0 },
   decodeDueUs: 0,
   answerDueUs: 0,
   outputs: [],

@@ -2,8 +2,8 @@ import type { ImageForm } from '../../api/frames.js';
 
 /** Sizes that images are decoded at to learn what a frame and what its pixels take. */
 const SIZES = [
-  [160, 120],
-  [640, 480],
+  [320, 240],
+  [1280, 720],
 ] as const;
 
 export interface Picture {

@@ -105,7 +105,7 @@ export async function profileNode(
       measuredAt,
       profilingSeconds: Math.round((Date.now() - sinceMs) / 100) / 10,
       unsteadiness: Math.round(1000 * unsteadiness) / 1000,
-      load: `WCET is ${MARGIN} times p99, measured beside ${INGEST_FPS} JPEG frames of 640x480 a second in the agent's own decoding`,
+      load: `WCET is ${MARGIN} times p99, measured beside ${INGEST_FPS} JPEG frames of 320x240 a second in the agent's own decoding`,
       models: models(weights),
       categories: [...categories, ...fresh],
       conditions: [{ type: 'Profiled', status, reason, message, lastTransitionTime: measuredAt }],

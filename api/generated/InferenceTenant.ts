@@ -77,7 +77,7 @@ export interface InferenceTenant {
        */
       height?: number;
       /**
-       * Its largest bodies; when absent what a tensor of the model's shape takes, and for images one byte a pixel of JPEG, four of PNG.
+       * Its largest bodies; when absent what a tensor of the model's shape takes, and for images a quarter of a byte a pixel of JPEG, 2.5 of PNG.
        */
       maxBytes?: number;
     };

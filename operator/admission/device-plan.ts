@@ -189,6 +189,8 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
   const short = memoryShortage(device, placed, before);
   if (short !== undefined) return { refusal: short };
   const receiveUs = groups.size === 0 ? 0 : (before?.receiveUs ?? 0);
+  const late = tooLate(device, groups, receiveUs);
+  if (late !== undefined) return { refusal: late };
   const demands = [...groups].map(([name, members]): Demand => {
     const category = before?.categories.find((each) => each.name === name);
     const wcet = device.tables.get(name)!;
@@ -206,6 +208,22 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
   const utilization = categories.reduce((sum, { rate }) => sum + rate, 0);
   const plan: DevicePlan = { device, categories, bestEffort, spare: [], utilization, receiveUs };
   return { plan: keepSpare(plan, before?.spare ?? []) };
+}
+
+/** A tenant whose deadline leaves less than one frame takes. */
+function tooLate(
+  device: Device,
+  groups: ReadonlyMap<string, readonly Placed[]>,
+  receiveUs: number,
+): Refusal | undefined {
+  for (const [category, members] of groups) {
+    const wcetUs = device.tables.get(category)!.at(1);
+    for (const member of members) {
+      const availableUs = streamsOn(member, device, receiveUs).deadlineUs;
+      if (availableUs <= wcetUs) return { reason: 'DeadlineShorterThanWCET', category, wcetUs, availableUs };
+    }
+  }
+  return undefined;
 }
 
 /** The plan without some of its tenants, everything else as it was. */

@@ -51,7 +51,7 @@ export function explainRefusal(refusal: Refusal): string {
     case 'InsufficientMemory':
       return `its model needs ${mebibytes(refusal.neededBytes)} of device memory and ${mebibytes(refusal.freeBytes)} are left beside what is promised`;
     case 'DeadlineShorterThanWCET':
-      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(refusal.availableUs)}`;
+      return `one frame of ${refusal.category} alone takes ${milliseconds(refusal.wcetUs)}, but the deadline leaves ${milliseconds(Math.max(0, refusal.availableUs))} beside what receiving, decoding and answering may take`;
     case 'ReceiveExceeded':
       return `receiving frames would take ${percent(refusal.share)} of the node's event loop${refusal.delayUs === Infinity ? '' : ` and hold one up for ${milliseconds(refusal.delayUs)} in the worst case`}; smaller frames take less (spec.frames)`;
     case 'DecodeExceeded':

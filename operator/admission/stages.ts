@@ -26,7 +26,7 @@ const RECEIVE_STEP = 1.25;
 /** Parts of a deadline that decoding may take, the first that suffices; lax tenants leave short waits to tight ones. */
 const DECODE_PARTS = [1 / 10, 1 / 6, 1 / 4, 1 / 3, 1 / 2];
 /** Who did not say that it sends images does not give up more than this part for them. */
-const MOST_UNDECLARED = 1 / 4;
+const MOST_UNDECLARED = 1 / 6;
 
 const SETUP_UNKNOWN: StageSetup = { blockingUs: 0, workers: 1, shared: false };
 

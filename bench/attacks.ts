@@ -1,0 +1,110 @@
+import type { IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { deflateSync } from 'node:zlib';
+
+/** What somebody may do to a server at `url` as a tenant, for so long. */
+export type Attack = (url: string, path: string, forMs: number) => Promise<void>;
+
+const CRC = new Uint32Array(256).map((_, n) => {
+  let crc = n;
+  for (let k = 0; k < 8; k++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
+  return crc;
+});
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  let crc = 0xffffffff;
+  for (const byte of body) crc = CRC[(crc ^ byte) & 255]! ^ (crc >>> 8);
+  const out = Buffer.alloc(body.length + 8);
+  out.writeUInt32BE(data.length, 0);
+  body.copy(out, 4);
+  out.writeUInt32BE((crc ^ 0xffffffff) >>> 0, out.length - 4);
+  return out;
+}
+
+/** A black PNG in grey. */
+function png(width: number, height: number): Buffer {
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(width, 0);
+  head.writeUInt32BE(height, 4);
+  head[8] = 8;
+  const signature = Buffer.from('89504e470d0a1a0a', 'hex');
+  const data = deflateSync(Buffer.alloc((width + 1) * height), { level: 1 });
+  return Buffer.concat([signature, chunk('IHDR', head), chunk('IDAT', data), chunk('IEND', Buffer.alloc(0))]);
+}
+
+const sockets = new Agent({ keepAlive: true, maxSockets: 64 });
+
+/** Sends one request and waits until it is answered, whatever the answer. */
+const send = (url: string, path: string, type: string, body: Buffer): Promise<void> =>
+  new Promise((resolve) => {
+    const headers = { 'content-type': type, 'content-length': body.length };
+    const sent = request(url + path, { method: 'POST', agent: sockets, headers }, (answer: IncomingMessage) => {
+      answer.resume();
+      answer.on('close', resolve);
+    });
+    sent.on('error', () => resolve());
+    sent.end(body);
+  });
+
+/** So many frames a second, at most `most` of them unanswered. */
+const flood =
+  (type: string, body: () => Buffer, perSecond: number, most = 64): Attack =>
+  async (url, path, forMs) => {
+    const made = body();
+    const open = new Set<Promise<void>>();
+    const startMs = performance.now();
+    for (let sent = 0; performance.now() - startMs < forMs;) {
+      const due = Math.floor(((performance.now() - startMs) / 1000) * perSecond);
+      for (; sent < due && open.size < most; sent++) {
+        const one = send(url, path, type, made).finally(() => open.delete(one));
+        open.add(one);
+      }
+      await delay(5);
+    }
+    await Promise.all(open);
+  };
+
+/** Connections that say something and then do next to nothing. */
+const linger =
+  (count: number, first: (path: string) => Buffer, reads: boolean): Attack =>
+  async (url, path, forMs) => {
+    const { hostname, port } = new URL(url);
+    const all = Array.from({ length: count }, () => {
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => undefined);
+      socket.write(first(path));
+      if (reads) socket.resume();
+      else socket.pause();
+      return socket;
+    });
+    for (const startMs = performance.now(); performance.now() - startMs < forMs; await delay(1000))
+      if (reads) for (const socket of all) if (!socket.destroyed) socket.write('x');
+    for (const socket of all) socket.destroy();
+  };
+
+const jsonFrame = (input: string, dims: readonly number[]): Buffer => {
+  const elements = dims.reduce((product, dim) => product * dim, 1);
+  const data = Array.from({ length: elements }, (_, i) => Math.sin(i));
+  return Buffer.from(JSON.stringify({ inputs: [{ name: input, datatype: 'FP32', shape: [1, ...dims], data }] }));
+};
+
+/** What neighbours were seen or feared to do, by name. */
+export const attacks = (input: string, dims: readonly number[]): Readonly<Record<string, Attack>> => ({
+  '1,000 PNGs of one pixel a second': flood('image/png', () => png(1, 1), 1000),
+  'a PNG of 64 megapixels a second': flood('image/png', () => png(8191, 8191), 1),
+  'bodies of 256 MB': flood('application/octet-stream', () => Buffer.alloc(256 * 1024 ** 2), 1, 2),
+  'tensors in JSON, 50 a second': flood('application/json', () => jsonFrame(input, dims), 50),
+  '200 slow senders': linger(200, (path) => head(path, 100_000), true),
+  '200 who never read': linger(
+    200,
+    (path) => Buffer.concat([head(path, png1.length), png1].flatMap((each) => each)),
+    false,
+  ),
+});
+
+const png1 = png(1, 1);
+const head = (path: string, bytes: number): Buffer =>
+  Buffer.from(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: ${bytes}\r\n\r\n`);
