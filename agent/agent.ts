@@ -169,9 +169,9 @@ export class Agent {
     return this.#device.gone ? `the device is gone: ${this.#device.failure ?? ''}` : undefined;
   }
 
-  /** The share of the event loop that the applied schedule promises to frames. */
-  get receiveShare(): number {
-    return this.#shares.receive;
+  /** The shares of the event loop and of the decode workers that the applied schedule promises to frames. */
+  get shares(): { readonly receive: number; readonly decode: number } {
+    return this.#shares;
   }
 
   /** What the stages before and after the device take, by the profile that the schedule is applied with. */

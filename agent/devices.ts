@@ -64,12 +64,24 @@ export class Devices {
       const residents = await Residents.start(agent, meter, options.log, device.memoryBytes ?? share);
       return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device, stages, decode }) };
     });
-    return new Devices(await Promise.all(units), metrics, decode, stages);
+    const decoding = decode.start();
+    try {
+      const all = await Promise.all(units);
+      await decoding;
+      return new Devices(all, metrics, decode, stages);
+    } catch (error) {
+      await decode.stop();
+      throw error;
+    }
   }
 
-  /** The share of the event loop that was promised to frames. */
-  get receiveShare(): number {
-    return this.units.reduce((sum, { agent }) => sum + agent.receiveShare, 0);
+  /** The share of the event loop's core that was promised to frames, decoding included where that shares it. */
+  get promisedShare(): number {
+    const sharesCore = this.#stages.value?.sharedCore === true;
+    return this.units.reduce(
+      (sum, { agent: { shares } }) => sum + shares.receive + (sharesCore ? shares.decode : 0),
+      0,
+    );
   }
 
   /** Compares what frames take of the stages with what they were expected to. */

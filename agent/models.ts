@@ -7,6 +7,7 @@ import type { Agent } from './agent.js';
 import { nowUs } from './clock.js';
 import type { DeviceOptions } from './device/messages.js';
 import { modelFile } from './device/model-file.js';
+import { Contention } from './profile/contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
 import type { CategoryDrift } from './profile/drift.js';
 import { DriftEstimate, Persistence } from './profile/drift.js';
@@ -14,7 +15,7 @@ import type { NodeOf } from './profile/profile-node.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { SoftPromise } from './profile/soft.js';
-import { readProfile, writeProfile } from './profile/store.js';
+import { readProfile, removeProfile, writeProfile } from './profile/store.js';
 import { warmUp } from './profile/profiler.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { ModelFile, Residents } from './residents.js';
@@ -34,6 +35,8 @@ const FIRST_RETRY_MS = 30_000;
 const LONGEST_RETRY_MS = 600_000;
 
 const DRIFT_CHECK_MS = 2000;
+/** How long others must have left the cores alone. */
+const CALM_US = 10_000_000;
 const MEMORY_CHECK_MS = 30_000;
 /** Where measuring again found nothing, it is not done again before this long, then ever more rarely. */
 const FIRST_PATIENCE_MS = 10_000;
@@ -62,6 +65,9 @@ export class ModelKeeper {
   readonly #drift = new DriftEstimate();
   readonly #persistence = new Persistence();
   readonly #soft = new SoftPromise();
+  /** Whether others take much of the cores, looked at again and again while the profile was measured beside such. */
+  #others: Contention | undefined;
+  #measuredInCalm = false;
   #toldDrifts: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
   #patientUntilMs = 0;
@@ -251,6 +257,7 @@ export class ModelKeeper {
     if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
     await this.#checkStages(profile, changed);
     this.#checkPromise(changed);
+    if (await this.#checkContention(changed)) return;
     const drifts = await this.#drift.drifts(Date.now());
     this.#tellDrifts(drifts);
     const strays = this.#persistence.look(drifts, Date.now());
@@ -285,6 +292,29 @@ export class ModelKeeper {
     this.#profile = { ...profile, status: { ...profile.status, stages: stages.value } };
     await writeProfile(this.#options.stateDir, this.#profile);
     changed();
+  }
+
+  /** A profile that was measured beside others is measured again once they are gone. Returns whether it was. */
+  async #checkContention(changed: () => void): Promise<boolean> {
+    const { stateDir, node, decode, log } = this.#options;
+    const profiled = this.#profile?.status?.conditions?.find(({ type }) => type === 'Profiled');
+    if (profiled?.reason !== 'Contended') return false;
+    this.#others ??= new Contention(() => [process.pid, this.#agent.device.pid, ...decode.pids]);
+    if (this.#others.lastsUs < CALM_US) return false;
+    const { much } = this.#others;
+    this.#others.restart();
+    if (much || this.#measuredInCalm) return false;
+    log.info({ node }, 'other processes have left the cores alone; measuring again');
+    // Whoever is promised something by the figures as they are is not disturbed: a few runs in slack must do.
+    if (this.#agent.served().some(({ terms }) => terms.promised)) {
+      this.#measuredInCalm = true;
+      await this.#measureAgain(this.#profile!, () => true, changed);
+      return true;
+    }
+    await removeProfile(stateDir, `${node}-${this.#agent.index}`);
+    this.#take(await this.#measure([...this.#models().values()]));
+    changed();
+    return true;
   }
 
   /** A soft promise ends when more frames are late than it allows; the operator admits anew. */

@@ -1,3 +1,4 @@
+/** Plays one attack: node attacks.js URL PATH MILLISECONDS INPUT DIMS NAME. In a process of its own, so that whoever is measured has theirs. */
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
@@ -91,20 +92,37 @@ const jsonFrame = (input: string, dims: readonly number[]): Buffer => {
   return Buffer.from(JSON.stringify({ inputs: [{ name: input, datatype: 'FP32', shape: [1, ...dims], data }] }));
 };
 
+async function uhd(): Promise<Buffer> {
+  const { default: sharp } = await import('sharp');
+  const noise = { type: 'gaussian' as const, mean: 128, sigma: 30 };
+  const create = { width: 3840, height: 2160, channels: 3 as const, background: '#777', noise };
+  return sharp(await sharp({ create }).blur(3).png({ compressionLevel: 1 }).toBuffer())
+    .jpeg({ quality: 80 })
+    .toBuffer();
+}
+
 /** What neighbours were seen or feared to do, by name. */
-export const attacks = (input: string, dims: readonly number[]): Readonly<Record<string, Attack>> => ({
+const attacks = (input: string, dims: readonly number[]): Readonly<Record<string, Attack>> => ({
+  [UHD]: async (...to) => {
+    const body = await uhd();
+    await flood('image/jpeg', () => body, 80)(...to);
+  },
   '1,000 PNGs of one pixel a second': flood('image/png', () => png(1, 1), 1000),
   'a PNG of 64 megapixels a second': flood('image/png', () => png(8191, 8191), 1),
   'bodies of 256 MB': flood('application/octet-stream', () => Buffer.alloc(256 * 1024 ** 2), 1, 2),
   'tensors in JSON, 50 a second': flood('application/json', () => jsonFrame(input, dims), 50),
   '200 slow senders': linger(200, (path) => head(path, 100_000), true),
-  '200 who never read': linger(
-    200,
-    (path) => Buffer.concat([head(path, png1.length), png1].flatMap((each) => each)),
-    false,
-  ),
+  '200 who never read': linger(200, (path) => Buffer.concat([head(path, png1.length), png1]), false),
 });
+
+/** Eight cameras of ten frames a second. */
+export const UHD = '80 JPEGs of 3840x2160 a second';
+export const ATTACKS = Object.keys(attacks('', [])).filter((name) => name !== UHD);
 
 const png1 = png(1, 1);
 const head = (path: string, bytes: number): Buffer =>
   Buffer.from(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: ${bytes}\r\n\r\n`);
+
+const [url, path, forMs, input, dims, name] = process.argv.slice(2);
+if (name !== undefined && import.meta.filename === process.argv[1])
+  await attacks(input!, dims!.split('x').map(Number))[name]!(url!, path!, Number(forMs));

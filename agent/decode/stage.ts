@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { nowUs } from '../clock.js';
 import type { FramePool } from '../device/frame-pool.js';
 import type { Decoded } from './messages.js';
@@ -22,6 +23,8 @@ export class NotDecoded extends Error {
   }
 }
 
+const LONGEST_START_MS = 5000;
+
 interface Entry extends Queued {
   readonly job: DecodeJob;
   readonly resolve: (decoded: Decoded) => void;
@@ -42,10 +45,12 @@ export class DecodeStage {
     this.width = width;
   }
 
-  /** Starts what is needed so that promised frames find a worker. */
-  start(): void {
+  /** Starts what promised frames need; resolves when they find it, or after a while: who cannot be started is tried again. */
+  async start(): Promise<void> {
+    const waits = performance.now() + LONGEST_START_MS;
     if (this.#promised.length === 0)
       this.#promised = Array.from({ length: this.width + 1 }, () => new DecodeWorker('promised', () => this.#pump()));
+    while (!this.#stopped && performance.now() < waits && !this.#promised.every(({ ready }) => ready)) await delay(5);
   }
 
   /**
@@ -54,7 +59,7 @@ export class DecodeStage {
    * @throws NotDecoded, DecoderLost, BadRequest when it cannot be decoded
    */
   run(job: DecodeJob): Promise<Decoded> {
-    this.start();
+    if (this.#promised.length === 0) void this.start();
     if (!job.promised && this.#spare.length === 0)
       this.#spare = Array.from({ length: this.width }, () => new DecodeWorker('spare', () => this.#pump()));
     return new Promise((resolve, reject) => {

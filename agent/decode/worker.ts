@@ -58,6 +58,11 @@ export class DecodeWorker {
     this.#start();
   }
 
+  /** Whether its process is there. */
+  get ready(): boolean {
+    return this.#ready;
+  }
+
   /** Whether it can take a frame now. */
   get idle(): boolean {
     return this.#ready && this.#current === undefined;

@@ -113,10 +113,14 @@ export function readBody(
   });
 }
 
-/** The rest is read and thrown away until the connection is closed. */
-function refused<E extends Error>(req: Request, error: E): E {
+/** The rest of the body is read and thrown away. */
+export function discard(req: Request): void {
   req.removeAllListeners('data');
-  req.resume();
+  req.on('data', free);
+}
+
+function refused<E extends Error>(req: Request, error: E): E {
+  discard(req);
   return error;
 }
 

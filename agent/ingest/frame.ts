@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import type { FrameCost, FrameHead } from '../../api/frames.js';
+import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
 import type { Agent, Slot } from '../agent.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
@@ -12,7 +12,7 @@ import { DecoderLost } from '../decode/worker.js';
 import type { Outcome, ServedTenant } from '../tenant.js';
 import { Busy, refuse, respond, tooMany } from './answer.js';
 import type { Body } from './body.js';
-import { BodyBudget, ClientGone, NoMemory, readBody } from './body.js';
+import { BodyBudget, ClientGone, NoMemory, discard, readBody } from './body.js';
 import type { WantedOutputs } from './oip.js';
 import { BadRequest, readRequest } from './oip.js';
 import { SpareGate } from './spare-gate.js';
@@ -27,16 +27,17 @@ const DECODE_LIMIT_FACTOR = 20;
 const LEAST_DECODE_LIMIT_US = 2_000_000;
 /** Figures that are computed the same way from the same costs differ by no more than this. */
 const SAME = 1.001;
-/** The part of the event loop that is ever used. */
+/** The part of the event loop that is ever used, and that telling senders that they are not served may take. */
 const MOST_OF_THE_LOOP = 0.9;
+const REFUSALS_SHARE = 0.1;
 
 type Form = 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
 
 /** What frames pass beside devices. */
-export interface Stages {
+export interface NodeStages {
   readonly decode: DecodeStage;
-  /** The share of the event loop that was promised to frames. */
-  readonly receiveShare: number;
+  /** The share of the event loop's core that was promised to frames. */
+  readonly promisedShare: number;
   readonly stageWatch: {
     readonly decoded: (head: FrameHead, us: number) => void;
     readonly handled: (expectedUs: number) => void;
@@ -69,13 +70,21 @@ interface Found {
 
 /** Takes frames: which of them are promised ones, what their bodies hold, and what becomes of them (docs/architecture.md). */
 export class FrameDoor {
-  readonly #node: Stages;
+  readonly #node: NodeStages;
   readonly #budget = new BodyBudget();
-  readonly #gate: SpareGate;
+  readonly #spare: SpareGate;
+  readonly #refused = new SpareGate(() => REFUSALS_SHARE);
 
-  constructor(node: Stages) {
+  constructor(node: NodeStages) {
     this.#node = node;
-    this.#gate = new SpareGate(() => MOST_OF_THE_LOOP - node.receiveShare);
+    this.#spare = new SpareGate(() => MOST_OF_THE_LOOP - node.promisedShare);
+  }
+
+  /** Before a frame is refused by its head: resolves when that is to be answered. Its body is not looked at. */
+  async turnAway(sender: string, req: Request, stages: Stages | undefined): Promise<void> {
+    const bytes = Number(req.headers['content-length'] ?? 0);
+    await this.#refused.enter(sender, frameCost(stages, { form: 'Tensor', bytes }).receiveUs);
+    discard(req);
   }
 
   /**
@@ -160,16 +169,15 @@ export class FrameDoor {
       }
     }
     const waitUs = servings.reduce((least, each) => Math.min(least, each.tenant.promisedInUs(atUs)), Infinity);
-    const { receiveUs } = frameCost(agent.stages, { form: 'Tensor', bytes: 0 });
+    const { receiveUs } = frameCost(agent.stages, { form: 'Tensor', bytes: announced });
     const full = !servings.some((each) => each.agent.hasRoomForSpare(each.tenant));
     if (terms.beyond === 'refuse' || full) {
-      await this.#gate.enter(key, receiveUs);
+      await this.turnAway(key, req, agent.stages);
       throw full && terms.beyond === 'serve' ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
     }
     tenant.spareInFlight++;
     try {
-      const { receiveUs: costUs } = frameCost(agent.stages, { form: 'Tensor', bytes: announced });
-      await this.#gate.enter(key, costUs);
+      await this.#spare.enter(key, receiveUs);
       return await this.#body(req, limit, key, tenant, false);
     } finally {
       tenant.spareInFlight--;
@@ -227,7 +235,7 @@ export class FrameDoor {
       slot: index,
       gone: () => res.closed,
     });
-    if (promised) this.#node.stageWatch.decoded(head, us);
+    this.#node.stageWatch.decoded(head, us);
     return wanted ?? { binaryByDefault: (req.headers.accept ?? '').includes('application/octet-stream') };
   }
 

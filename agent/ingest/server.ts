@@ -125,7 +125,7 @@ export class IngestServer {
     const servings = this.#devices.serving(req.params.model);
     const [serving] = servings;
     if (serving === undefined || this.#state === 'stopping') {
-      req.resume();
+      await this.#door.turnAway('', req, undefined);
       if (this.#state !== 'open') return refuse(res, 503, 'AgentNotReady', `the agent is ${this.#state}`);
       return refuse(res, 404, 'UnknownTenant', unknownTenant(req.params.model));
     }

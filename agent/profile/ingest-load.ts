@@ -5,11 +5,11 @@ import { FramePool } from '../device/frame-pool.js';
 import { image } from './measure-stages.js';
 import { pictures } from './pictures.js';
 
-/** Frames per second that are decoded while the device is measured. */
-export const INGEST_FPS = 40;
+/** Between two frames that are decoded while the device is measured. */
+const PAUSE_MS = 1;
 const RESOLUTION_MS = 1;
 
-/** Keeps the agent's decoding busy while the device is measured, and sees how long the event loop is held up meanwhile. */
+/** Keeps a decode worker busy while the device is measured, and sees how long the event loop is held up meanwhile. */
 export class IngestLoad {
   readonly #delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #stage: DecodeStage;
@@ -33,7 +33,7 @@ export class IngestLoad {
     this.#ended = (async () => {
       while (this.#running) {
         await this.#stage.run({ ...job, body: [body], recipe, category: 'measure', pool, slot: 0 });
-        await delay(1000 / INGEST_FPS);
+        await delay(PAUSE_MS);
       }
       this.#stage.poolGone(pool);
       pool.retire(() => undefined);

@@ -86,7 +86,7 @@ export class Loopback {
   constructor(agent: Agent, decode: DecodeStage, cores: readonly number[] | undefined) {
     this.#echo = new Echo(agent);
     const stageWatch = { decoded: () => undefined, handled: () => undefined };
-    this.#door = new FrameDoor({ decode, receiveShare: 0, stageWatch });
+    this.#door = new FrameDoor({ decode, promisedShare: 0, stageWatch });
     const app = express();
     app.post('/:model', (req, res) => void this.#door.take([{ agent: this.#echo, tenant: this.#tenant! }], req, res));
     this.#server = createServer(app).listen(0, '127.0.0.1');

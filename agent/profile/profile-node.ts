@@ -5,7 +5,8 @@ import type { ModelFile, Residents } from '../residents.js';
 import type { Stages } from '../../api/frames.js';
 import type { DecodeStage } from '../decode/stage.js';
 import { SPARE_BURST_US } from '../ingest/spare-gate.js';
-import { INGEST_FPS, IngestLoad } from './ingest-load.js';
+import { Contention } from './contention.js';
+import { IngestLoad } from './ingest-load.js';
 import type { NodeStages } from './node-stages.js';
 import type { Profile, ProfiledCategory, Progress } from './profiler.js';
 import {
@@ -86,7 +87,7 @@ export async function profileNode(
   }
 
   const sinceMs = Date.now();
-  const { fresh, weights, failures, overheads, unsteadiness, worst } =
+  const { fresh, weights, failures, overheads, unsteadiness, worst, othersShare } =
     pending.length === 0 ? NOTHING_MEASURED : await measureAll(agent, residents, pending, progress, node);
   const measuredAt = new Date().toISOString();
   const problems = [...failures.values()];
@@ -94,9 +95,15 @@ export async function profileNode(
   const [status, reason, message] =
     problems.length > 0
       ? (['False', 'ModelFailed', problems.join('; ')] as const)
-      : unsteadiness > UNSTEADY
-        ? (['True', 'Unsteady', unsteady] as const)
-        : (['True', 'Measured', `a second look differed by ${(100 * unsteadiness).toFixed(0)}% at most`] as const);
+      : othersShare !== undefined
+        ? ([
+            'True',
+            'Contended',
+            `other processes took ${Math.round(100 * othersShare)}% of the cores meanwhile; it is measured again when they do not any more`,
+          ] as const)
+        : unsteadiness > UNSTEADY
+          ? (['True', 'Unsteady', unsteady] as const)
+          : (['True', 'Measured', `a second look differed by ${(100 * unsteadiness).toFixed(0)}% at most`] as const);
   const profile: Profile = {
     ...head,
     status: {
@@ -105,7 +112,7 @@ export async function profileNode(
       measuredAt,
       profilingSeconds: Math.round((Date.now() - sinceMs) / 100) / 10,
       unsteadiness: Math.round(1000 * unsteadiness) / 1000,
-      load: `WCET is ${MARGIN} times p99, measured beside ${INGEST_FPS} JPEG frames of 320x240 a second in the agent's own decoding`,
+      load: `WCET is ${MARGIN} times p99, measured beside a decode worker that is busy all the time`,
       models: models(weights),
       categories: [...categories, ...fresh],
       conditions: [{ type: 'Profiled', status, reason, message, lastTransitionTime: measuredAt }],
@@ -130,6 +137,8 @@ interface Measurements {
   /** By which part second looks differed at most, and at which category. */
   readonly unsteadiness: number;
   readonly worst: string;
+  /** The share of the cores that other processes took meanwhile, where that was much. */
+  readonly othersShare?: number;
 }
 
 const NOTHING_MEASURED: Measurements = {
@@ -154,6 +163,7 @@ async function measureAll(
   const sizes = pending.reduce((sum, { file }) => sum + batchGrid(file.model.spec.maxBatchSize ?? 8).length, 0);
   progress('stages', 0);
   await stages.ensure(agent);
+  const others = new Contention(() => [process.pid, agent.device.pid, ...decode.pids]);
   const load = new IngestLoad(decode);
   await load.start();
   try {
@@ -199,6 +209,7 @@ async function measureAll(
       overheads: { dispatchOverheadUs, stages: stages.value! },
       unsteadiness,
       worst,
+      ...(others.much ? { othersShare: others.share } : {}),
     };
   } finally {
     await load.stop();

@@ -119,6 +119,7 @@ export function fingerprint({ spec }: ResourceOf<'InferenceModel'>): string {
         RUNS,
         IDLE_US,
         'noise',
+        'beside a busy decode worker',
       ]),
     )
     .digest('hex')

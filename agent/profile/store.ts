@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
@@ -26,6 +26,10 @@ export async function readProfile(stateDir: string, name: string): Promise<Profi
 export async function writeProfile(stateDir: string, profile: Profile): Promise<void> {
   await writeWhole(fileOf(stateDir, profile.metadata.name), profileText(profile));
 }
+
+/** Forgets what is stored of a device. */
+export const removeProfile = (stateDir: string, name: string): Promise<void> =>
+  rm(fileOf(stateDir, name), { force: true });
 
 /** A profile as a manifest. */
 export function profileText({ apiVersion, kind, metadata, spec, status }: Profile): string {

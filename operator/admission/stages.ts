@@ -23,7 +23,7 @@ export interface Way {
 
 /** What receiving may delay is one of these: one more tenant seldom changes it. */
 const RECEIVE_STEP = 1.25;
-/** Parts of a deadline that decoding may take, the first that suffices; lax tenants leave short waits to tight ones. */
+/** Parts of a deadline that decoding may take. */
 const DECODE_PARTS = [1 / 10, 1 / 6, 1 / 4, 1 / 3, 1 / 2];
 /** Who did not say that it sends images does not give up more than this part for them. */
 const MOST_UNDECLARED = 1 / 6;
@@ -82,6 +82,19 @@ export function stageShares(plans: readonly DevicePlan[]): { readonly receive: n
   };
 }
 
+/**
+ * What decoding may take of a tenant's deadline, the likeliest first: from the part that it has in the work of one frame on,
+ * then less. Whoever takes less than that now leaves others no room.
+ */
+function sharesOf(device: Device, request: TenantRequest, decodeUs: number): number[] {
+  const runUs = device.tables.get(categoryName(request.model, request.shape))?.at(1) ?? 0;
+  const most = request.frames === undefined ? MOST_UNDECLARED : Infinity;
+  const parts = DECODE_PARTS.filter((part) => part <= most);
+  const fair = Math.min(decodeUs / (decodeUs + runUs), parts.at(-1)!);
+  const order = [...parts.filter((part) => part >= fair), ...parts.filter((part) => part < fair).reverse()];
+  return order.map((part) => Math.floor(part * request.deadlineUs)).filter((us) => us > 0);
+}
+
 /** The least of the steps that receiving may take that holds what passes, or Infinity. */
 function receiveStepUs(all: readonly Passing[], setup: StageSetup): number {
   const delayUs = receiveDelayUs(all, setup);
@@ -124,7 +137,6 @@ export function waysFor(
     return { ways: [{ covered: coverages(request.frames)[0]!, decodeUs: 0, receiveUs: 0 }] };
   const setup = setupOf(device);
   const others = [plan, ...beside].flatMap(passingOn);
-  const parts = DECODE_PARTS.filter((part) => request.frames !== undefined || part <= MOST_UNDECLARED);
   const ways: Way[] = [];
   let refusal: StageRefusal | undefined;
   for (const covered of coverages(request.frames)) {
@@ -138,12 +150,12 @@ export function waysFor(
     for (const receiveUs of new Set([Math.max(plan.receiveUs, neededUs), neededUs])) {
       const fits = (decodeUs: number): boolean =>
         decodesInTime([...others, { ...own, decodeShareUs: decodeUs }], setup, receiveUs);
-      const decodeUs =
-        own.decodeUs === 0
-          ? 0
-          : parts.map((part) => Math.floor(part * request.deadlineUs)).find((us) => us > 0 && fits(us));
-      if (decodeUs !== undefined) ways.push({ covered, decodeUs, receiveUs });
-      else if (ways.length === 0) {
+      const shares = own.decodeUs === 0 ? [0] : sharesOf(device, request, own.decodeUs).filter(fits);
+      // As the work is divided; failing that, as little as may be.
+      for (const decodeUs of new Set([shares[0], Math.min(...shares)]))
+        if (decodeUs !== undefined && decodeUs !== Infinity) ways.push({ covered, decodeUs, receiveUs });
+      if (shares.length > 0) continue;
+      if (ways.length === 0) {
         const shareUs = Math.floor(DECODE_PARTS.at(-1)! * request.deadlineUs);
         const share = decodeShare([...others, own], setup);
         refusal = { reason: 'DecodeExceeded', share, frameUs: own.decodeUs, shareUs };
