@@ -4,6 +4,7 @@ import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { deflateSync } from 'node:zlib';
+import { jpegOf } from './jpeg.js';
 
 /** What somebody may do to a server at `url` as a tenant, for so long. */
 export type Attack = (url: string, path: string, forMs: number) => Promise<void>;
@@ -92,19 +93,10 @@ const jsonFrame = (input: string, dims: readonly number[]): Buffer => {
   return Buffer.from(JSON.stringify({ inputs: [{ name: input, datatype: 'FP32', shape: [1, ...dims], data }] }));
 };
 
-async function uhd(): Promise<Buffer> {
-  const { default: sharp } = await import('sharp');
-  const noise = { type: 'gaussian' as const, mean: 128, sigma: 30 };
-  const create = { width: 3840, height: 2160, channels: 3 as const, background: '#777', noise };
-  return sharp(await sharp({ create }).blur(3).png({ compressionLevel: 1 }).toBuffer())
-    .jpeg({ quality: 80 })
-    .toBuffer();
-}
-
 /** What neighbours were seen or feared to do, by name. */
 const attacks = (input: string, dims: readonly number[]): Readonly<Record<string, Attack>> => ({
   [UHD]: async (...to) => {
-    const body = await uhd();
+    const body = await jpegOf(3840, 2160);
     await flood('image/jpeg', () => body, 80)(...to);
   },
   '1,000 PNGs of one pixel a second': flood('image/png', () => png(1, 1), 1000),

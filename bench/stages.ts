@@ -11,6 +11,7 @@ import { DEEPRT } from '../hack/example-manifests.js';
 import { freePort } from '../hack/free-port.js';
 import { ATTACKS, UHD } from './attacks.js';
 import type { Figure } from './figure.js';
+import { jpegOf } from './jpeg.js';
 import type { Cameras, Sender, Tally } from './peers/cameras.js';
 import { play } from './peers/cameras.js';
 import { networks } from './peers/networks.js';
@@ -28,15 +29,6 @@ const DEADLINE_MS = 200;
 
 /** A tenant that keeps what it declared: two cameras that send JPEG. */
 const SMALL: Cameras = { tenant: 'small', streams: 2, fps: 5, deadlineMs: DEADLINE_MS, jitterMs: 5 };
-
-async function jpeg(width: number, height: number): Promise<Buffer> {
-  const { default: sharp } = await import('sharp');
-  const noise = { type: 'gaussian' as const, mean: 128, sigma: 30 };
-  const create = { width, height, channels: 3 as const, background: '#777', noise };
-  return sharp(await sharp({ create }).blur(3).png({ compressionLevel: 1 }).toBuffer())
-    .jpeg({ quality: 80 })
-    .toBuffer();
-}
 
 const manifest = (network: Network, { tenant, streams, fps, deadlineMs }: Cameras, more: object): object => ({
   apiVersion: 'deeprt.dev/v1alpha1',
@@ -118,7 +110,7 @@ const p99 = ({ latenciesMs }: Tally): number =>
 /** What neighbours do to a small tenant that keeps what it declared, and a node whose device and decoding are promised to the full. */
 export async function benchStages(): Promise<Figure[]> {
   const network = (await networks(['text-direction'])).get('text-direction')!;
-  const small = await jpeg(640, 480);
+  const small = await jpegOf(640, 480);
   const senderOf = (tenant: string, body: Buffer): Sender => ({
     path: `/v2/models/default.${tenant}/infer`,
     headers: { 'content-type': 'image/jpeg', accept: 'application/octet-stream' },

@@ -70,11 +70,6 @@ export class DecodeStage {
     });
   }
 
-  /** Frames of a category may be made another way from now on. */
-  forgetRecipes(): void {
-    for (const worker of [...this.#promised, ...this.#spare]) worker.forgetRecipes();
-  }
-
   poolGone({ key }: FramePool): void {
     for (const worker of [...this.#promised, ...this.#spare]) worker.poolGone(key);
   }

@@ -47,8 +47,8 @@ export class DecodeWorker {
   #stopped = false;
   #retryMs = FIRST_RETRY_MS;
   #current: Current | undefined;
-  /** What the process was told of. */
-  #recipes = new Set<string>();
+  /** What the process was told of: the same object as long as nothing changed. */
+  #recipes = new Map<string, object>();
   readonly #pools = new Set<string>();
 
   /** @param idle told whenever it can take a frame */
@@ -87,8 +87,9 @@ export class DecodeWorker {
         bytes += more;
       }
     const key = `${recipe.kind} ${category}`;
-    if (!this.#recipes.has(key)) this.#tell({ kind: 'recipe', key, recipe });
-    this.#recipes.add(key);
+    const terms = recipe.kind === 'json' ? recipe.expected : recipe.input;
+    if (this.#recipes.get(key) !== terms) this.#tell({ kind: 'recipe', key, recipe });
+    this.#recipes.set(key, terms);
     this.#pools.add(pool.key);
     return new Promise<Decoded>((resolve, reject) => {
       const timer = setTimeout(() => this.#child?.kill('SIGKILL'), limitUs / 1000);
@@ -98,11 +99,6 @@ export class DecodeWorker {
     }).finally(() => {
       if (bytes > KEPT_BYTES && !this.#stopped) ftruncateSync(fd, 0);
     });
-  }
-
-  /** A category's way to make a tensor of an image may have changed. */
-  forgetRecipes(): void {
-    this.#recipes.clear();
   }
 
   poolGone(pool: string): void {
@@ -127,7 +123,7 @@ export class DecodeWorker {
       env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
     });
     this.#child = child;
-    this.#recipes = new Set();
+    this.#recipes = new Map();
     this.#pools.clear();
     child.on('error', () => child.pid === undefined && this.#lost('it could not be started'));
     child.on('exit', (code, signal) => this.#lost(`it ended with ${signal ?? `code ${code}`}`));

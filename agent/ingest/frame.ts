@@ -34,7 +34,7 @@ const REFUSALS_SHARE = 0.1;
 type Form = 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
 
 /** What frames pass beside devices. */
-export interface NodeStages {
+export interface FrameStages {
   readonly decode: DecodeStage;
   /** The share of the event loop's core that was promised to frames. */
   readonly promisedShare: number;
@@ -70,12 +70,12 @@ interface Found {
 
 /** Takes frames: which of them are promised ones, what their bodies hold, and what becomes of them (docs/architecture.md). */
 export class FrameDoor {
-  readonly #node: NodeStages;
+  readonly #node: FrameStages;
   readonly #budget = new BodyBudget();
   readonly #spare: SpareGate;
   readonly #refused = new SpareGate(() => REFUSALS_SHARE);
 
-  constructor(node: NodeStages) {
+  constructor(node: FrameStages) {
     this.#node = node;
     this.#spare = new SpareGate(() => MOST_OF_THE_LOOP - node.promisedShare);
   }

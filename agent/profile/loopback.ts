@@ -23,6 +23,8 @@ const ELEMENTS = 4;
 export interface Trial {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
+  /** Whether it is decoded, which takes far longer than receiving it. */
+  readonly isImage: boolean;
   readonly terms: Pick<TenantTerms, 'input' | 'image'>;
   readonly outputs: Float32Array<ArrayBuffer>;
 }

@@ -11,7 +11,8 @@ import { MARGIN, measureChannel } from './profiler.js';
 /** Requests that make the code warm, and those that are measured. */
 const WARM_UPS = 300;
 const REQUESTS = 120;
-const [DECODE_WARM_UPS, DECODES] = [3, 12];
+const IMAGE_REQUESTS = 40;
+const [DECODE_WARM_UPS, DECODES] = [2, 8];
 /** Of what a frame takes of the loop, the part that comes with its answer. */
 const ANSWER_PART = 0.4;
 const [SMALL, LARGE, LARGE_JSON] = [1024, 256 * 1024, 16 * 1024];
@@ -51,6 +52,7 @@ function tensor(bytes: number, outputs = 4, json = false): Trial {
       ? { 'content-type': 'application/json' }
       : { 'content-type': 'application/octet-stream', 'inference-header-content-length': `${head.length}` },
     body: json ? Buffer.from(head) : Buffer.concat([Buffer.from(head), Buffer.alloc(bytes, 7)]),
+    isImage: false,
     terms: { input: { name: 'in', dims: [elements], elementType: 'uint8' }, image },
     outputs: new Float32Array(outputs).map((_, i) => Math.sin(i)),
   };
@@ -59,6 +61,7 @@ function tensor(bytes: number, outputs = 4, json = false): Trial {
 const picture = ({ form, body }: Picture): Trial => ({
   headers: { 'content-type': form.includes('PNG') ? 'image/png' : 'image/jpeg', accept: 'application/octet-stream' },
   body,
+  isImage: true,
   terms: { input: { name: 'in', dims: [...image.shape], elementType: 'uint8' }, image },
   outputs: new Float32Array(4),
 });
@@ -78,8 +81,9 @@ export async function measureStages(agent: Agent, setup: StagesSetup): Promise<S
     await loopback.costUs(tensor(SMALL), WARM_UPS);
     await loopback.costUs(tensor(LARGE), REQUESTS);
     const costUs = async (trial: Trial): Promise<number> => {
-      await loopback.costUs(trial, REQUESTS / 4);
-      return MARGIN * (await loopback.costUs(trial, REQUESTS));
+      const count = trial.isImage ? IMAGE_REQUESTS : REQUESTS;
+      await loopback.costUs(trial, count / 4);
+      return MARGIN * (await loopback.costUs(trial, count));
     };
     /** Of a small one, and of each KiB by which the large one is larger. */
     const line = async (large: Trial, small: Trial, bytes: number): Promise<{ us: number; kibUs: number }> => {

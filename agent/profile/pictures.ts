@@ -3,7 +3,7 @@ import type { ImageForm } from '../../api/frames.js';
 /** Sizes that images are decoded at to learn what a frame and what its pixels take. */
 const SIZES = [
   [320, 240],
-  [1280, 720],
+  [800, 600],
 ] as const;
 
 export interface Picture {

@@ -36,6 +36,7 @@ const RESIZED_BATCH = 4;
 /** Frames whose answers in a batch are compared with what they are alone. */
 const COMPARED = 3;
 const SAMPLES = 200;
+const CHANNEL_SAMPLES = 100;
 
 /** How a category is named. */
 export const categoryKey = (model: string, shape: readonly number[]): string => `${model}@${shape.join('x')}`;
@@ -307,9 +308,9 @@ export async function warmUp(
 /** p99 of a message's way to the device's thread and back, in microseconds. */
 export async function measureChannel(agent: Agent): Promise<number> {
   const times = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
-  for (let i = 0; i < SAMPLES; i++) {
+  for (let i = 0; i < CHANNEL_SAMPLES; i++) {
     times.record(Math.max(1, await agent.device.roundTrip()));
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
   return times.percentile(99);
 }

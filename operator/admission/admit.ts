@@ -172,7 +172,9 @@ class Placing {
       const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
       const stays = (placed: Placed): boolean =>
         rank.has(tenantKey(placed.request)) && !surplus.has(placed) && !this.#evicted(device, placed);
-      const beside = [...this.#plans.values()].filter((plan) => plan.device.node === device.node);
+      const beside = (snapshot.promised ?? []).filter(
+        ({ device: other }) => other.node === device.node && other.device !== device.device,
+      );
       const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!, beside);
       this.#set(
         plan.spare.every(({ request }) => rank.has(tenantKey(request)))
@@ -386,7 +388,7 @@ class Placing {
     for (const plan of plans) {
       const fit = withTenant(plan, request, streams, this.#beside(plan));
       if ('plan' in fit) {
-        this.#set(fit.plan);
+        for (const each of [fit.plan, ...(fit.beside ?? [])]) this.#set(each);
         return undefined;
       }
       refusals.push({ node: plan.device.node, refusal: fit.refusal });
@@ -402,27 +404,25 @@ class Placing {
     refusals: NodeAnswer[],
   ): NodeAnswer[] | undefined {
     let left = streams;
-    const taken: DevicePlan[] = [];
-    for (const plan of plans) {
-      let fitting: DevicePlan | undefined;
+    const before = new Map(this.#plans);
+    for (const { device } of plans) {
+      const plan = this.#plans.get(deviceKey(device))!;
+      let fitting: readonly DevicePlan[] = [];
       let low = 0;
       for (let above = left + 1; above - low > 1;) {
         const middle = low === 0 && above === left + 1 ? left : Math.floor((low + above) / 2);
         const fit = withTenant(plan, request, middle, this.#beside(plan));
-        if ('plan' in fit) [low, fitting] = [middle, fit.plan];
+        if ('plan' in fit) [low, fitting] = [middle, [fit.plan, ...(fit.beside ?? [])]];
         else {
           above = middle;
           if (middle === left || middle === 1) refusals.push({ node: plan.device.node, refusal: fit.refusal });
         }
       }
-      if (fitting === undefined) continue;
-      taken.push(fitting);
+      for (const each of fitting) this.#set(each);
       left -= low;
-      if (left === 0) {
-        for (const each of taken) this.#set(each);
-        return undefined;
-      }
+      if (left === 0) return undefined;
     }
+    for (const plan of before.values()) this.#set(plan);
     return refusals;
   }
 
@@ -442,7 +442,7 @@ class Placing {
         best = room;
     }
     if (best === undefined) return false;
-    this.#set(best.plan);
+    for (const each of [best.plan, ...best.beside]) this.#set(each);
     for (const victim of best.victims) {
       this.#withdraw(victim); // what it had on other devices is of no use without the rest
       this.displaced.set(victim, {

@@ -64,7 +64,9 @@ export type Refusal =
   | { readonly reason: 'UtilizationExceeded'; readonly utilization: number; readonly bottleneck: string }
   | ({ readonly reason: 'DeadlineInfeasible' } & Misfit);
 
-export type Fit = { readonly plan: DevicePlan } | { readonly refusal: Refusal };
+/** A plan, with those of the node's other devices that change along with it; or why there is none. */
+export type Fit =
+  { readonly plan: DevicePlan; readonly beside?: readonly DevicePlan[] } | { readonly refusal: Refusal };
 
 export const emptyPlan = (device: Device): DevicePlan => ({
   device,
@@ -123,10 +125,20 @@ function added(plan: DevicePlan, request: TenantRequest, streams: number, beside
   if ('refusal' in found) {
     // Who says what it sends comes before who does not say that it sends images at all.
     const lighter = request.frames === undefined ? plan : tensorsOnly(plan);
-    return lighter === plan ? found : added(lighter, request, streams, beside);
+    if (lighter !== plan) return added(lighter, request, streams, beside);
+    // What the device refuses whatever the stages do is to be told first.
+    const placed = [...placedOn(plan), { request, streams, covered: {}, decodeUs: 0 }];
+    const without = planFor(plan.device, placed, plan);
+    return 'refusal' in without ? without : found;
   }
-  const attempt = ({ covered, decodeUs, receiveUs }: Way): Fit =>
-    planFor(plan.device, [...placedOn(plan), { request, streams, covered, decodeUs }], { ...plan, receiveUs });
+  const attempt = ({ covered, decodeUs, receiveUs }: Way): Fit => {
+    const placed = [...placedOn(plan), { request, streams, covered, decodeUs }];
+    const own = planFor(plan.device, placed, { ...plan, receiveUs });
+    const others = beside.map((other) => receiving(other, receiveUs));
+    if ('refusal' in own) return own;
+    for (const other of others) if ('refusal' in other) return other;
+    return { plan: own.plan, beside: others.flatMap((other) => ('plan' in other ? other.plan : [])) };
+  };
   let fit: Fit | undefined;
   for (const way of found.ways) {
     fit = attempt(way);
@@ -134,8 +146,15 @@ function added(plan: DevicePlan, request: TenantRequest, streams: number, beside
   }
   // Where the device would take it but for what others wait for the event loop then, that is what is full.
   const [way] = found.ways;
-  const held = way!.receiveUs > plan.receiveUs && 'plan' in attempt({ ...way!, receiveUs: plan.receiveUs });
+  const least = Math.min(plan.receiveUs, ...beside.map(({ receiveUs }) => receiveUs));
+  const held = way!.receiveUs > least && 'plan' in attempt({ ...way!, receiveUs: least });
   return held ? { refusal: receiveRefusal(plan, request, streams, way!, beside) } : fit!;
+}
+
+/** The plan where receiving may take longer than before; the same where it need not. */
+function receiving(plan: DevicePlan, receiveUs: number): Fit {
+  if (plan.categories.length === 0 || receiveUs <= plan.receiveUs) return { plan };
+  return planFor(plan.device, placedOn(plan), { ...plan, receiveUs });
 }
 
 /** The plan without images of tenants that did not say that they send any; the same where there are none. */

@@ -1,11 +1,15 @@
-import type { DevicePlan, Placed } from './device-plan.js';
+import type { DevicePlan, Fit, Placed } from './device-plan.js';
 import { placedOn, planFor, withTenant } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import { tenantKey } from './request.js';
 
+type Planned = Extract<Fit, { plan: DevicePlan }>;
+
 /** Room made on one device: the plan with the preemptor and without its victims. */
 export interface Preemption {
   readonly plan: DevicePlan;
+  /** Of the node's other devices, those that change along with it. */
+  readonly beside: readonly DevicePlan[];
   /** Keys of the tenants that have to go. */
   readonly victims: readonly string[];
   readonly highestPriority: number;
@@ -39,15 +43,16 @@ export function makeRoom(
     .sort((a, b) => priorityOf(a) - priorityOf(b));
   if (candidates.length === 0) return undefined;
 
-  const without = (victims: readonly string[]): DevicePlan | undefined => {
+  const without = (victims: readonly string[]): Planned | undefined => {
     const rest: Placed[] = placedOn(plan).filter((placed) => !victims.includes(tenantKey(placed.request)));
     const left = planFor(plan.device, rest, plan);
     if ('refusal' in left) return undefined;
     const fit = withTenant(left.plan, request, request.streams, beside);
-    return 'plan' in fit ? fit.plan : undefined;
+    return 'plan' in fit ? fit : undefined;
   };
-  const conclude = (victims: readonly string[], after: DevicePlan): Preemption => ({
+  const conclude = (victims: readonly string[], { plan: after, beside: others = [] }: Planned): Preemption => ({
     plan: after,
+    beside: others,
     victims,
     highestPriority: Math.max(...victims.map(priorityOf)),
   });

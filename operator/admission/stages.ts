@@ -142,7 +142,7 @@ export function waysFor(
   for (const covered of coverages(request.frames)) {
     const own = passingOf(device, { request, streams, covered, decodeUs: 0 });
     const delayUs = receiveDelayUs([...others, own], setup);
-    if (delayUs === Infinity || beside.some(({ receiveUs }) => receiveUs > 0 && delayUs > receiveUs)) {
+    if (delayUs === Infinity) {
       refusal = { reason: 'ReceiveExceeded', share: receiveShare([...others, own]), delayUs };
       continue;
     }
