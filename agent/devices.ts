@@ -64,10 +64,9 @@ export class Devices {
       const residents = await Residents.start(agent, meter, options.log, device.memoryBytes ?? share);
       return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device, stages, decode }) };
     });
-    const decoding = decode.start();
     try {
       const all = await Promise.all(units);
-      await decoding;
+      await decode.start();
       return new Devices(all, metrics, decode, stages);
     } catch (error) {
       await decode.stop();

@@ -173,7 +173,7 @@ function ladderOn(
       answerUs: answerUs(profile.stages, answerBytes),
     },
     decodeDueUs: receiveUs + (tenant.decodeUs ?? 0),
-    answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0),
+    answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0) / 2,
     deepest: deepestRung(tenant.minShape, shapes),
     late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
   });

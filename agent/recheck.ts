@@ -21,7 +21,7 @@ export interface Checked {
 
 /**
  * What was promised of a category, by `<namespace>/<name>`, as the device sees it: what receiving and decoding may delay
- * takes its part of jitter and deadline.
+ * takes its part of the deadline.
  */
 export function promisedOf(
   category: ScheduleCategory,
@@ -32,8 +32,8 @@ export function promisedOf(
   return new Map(
     tenants.map(({ namespace, name, streams, periodUs, jitterUs, deadlineUs = 0, decodeUs = 0 }) => {
       const beforeUs = receiveUs + decodeUs + (stages?.channelUs ?? 0);
-      const left = { jitterUs: jitterUs + beforeUs, deadlineUs: Math.max(1, deadlineUs - beforeUs - receiveUs) };
-      return [`${namespace}/${name}`, { count: streams, periodUs, ...left }];
+      const left = { delayUs: beforeUs, deadlineUs: Math.max(1, deadlineUs - beforeUs - receiveUs) };
+      return [`${namespace}/${name}`, { count: streams, periodUs, jitterUs, ...left }];
     }),
   );
 }

@@ -42,8 +42,8 @@ const JSON_FACTOR = 4;
 const SMALL_TENSOR_BYTES = 16 * KIB;
 /** Longer JSON is read by a decode worker. */
 export const LARGEST_INLINE_JSON = 32 * KIB;
-/** Outputs of more bytes are answered in binary form only. */
-export const LARGEST_JSON_OUTPUT_BYTES = 64 * KIB;
+/** Promises reckon with answers in JSON up to this size of outputs, and in binary form beyond. */
+const JSON_OUTPUT_BYTES = 64 * KIB;
 
 /** What a tenant says that it sends; undefined where it does not say. */
 export function declaredFrames(frames: ResourceOf<'InferenceTenant'>['spec']['frames']): Covered | undefined {
@@ -137,7 +137,7 @@ export function coveredCost(stages: Stages | undefined, covered: Covered, tensor
 
 /** What writing an answer takes of the event loop, in microseconds. */
 export function answerUs(stages: Stages | undefined, answerBytes: number): number {
-  const form = answerBytes <= LARGEST_JSON_OUTPUT_BYTES ? 'JSON' : 'Binary';
+  const form = answerBytes <= JSON_OUTPUT_BYTES ? 'JSON' : 'Binary';
   const cost = stages?.answer.find((each) => each.form === form);
   return (cost?.perFrameUs ?? 0) + ((cost?.perKiBUs ?? 0) * answerBytes) / KIB;
 }

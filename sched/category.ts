@@ -6,6 +6,11 @@ export interface Streams {
   readonly periodUs: number;
   readonly jitterUs: number;
   readonly deadlineUs: number;
+  /**
+   * How much later than at its node a frame may come to the device. Its deadline counts from its arrival at the node, so
+   * this adds nothing to what is due within an interval (docs/theory.md, Lemma 1).
+   */
+  readonly delayUs?: number;
 }
 
 /** Frames that can share a batch on one device, and what a batch costs there (docs/theory.md, "Model"). */

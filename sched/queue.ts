@@ -54,7 +54,9 @@ export function queueOf<F>(
     [...config.promised].map(([tenant, terms]) => {
       const known = before?.streamsOf.get(tenant);
       const same = known !== undefined && sameTerms(known.terms, terms);
-      const policer = same ? known.policer : new Policer(terms.count, terms.periodUs, terms.jitterUs);
+      const policer = same
+        ? known.policer
+        : new Policer(terms.count, terms.periodUs, terms.jitterUs + (terms.delayUs ?? 0));
       return [tenant, { policer, terms, deadlineUs: terms.deadlineUs }];
     }),
   );
@@ -122,4 +124,8 @@ const quickestUs = ({ ladder }: BatchCategory, deepest: number): number =>
   HOPEFUL * ladder[min(deepest, ladder.length - 1)]!.at(1);
 
 const sameTerms = (a: Streams, b: Streams): boolean =>
-  a.count === b.count && a.periodUs === b.periodUs && a.jitterUs === b.jitterUs && a.deadlineUs === b.deadlineUs;
+  a.count === b.count &&
+  a.periodUs === b.periodUs &&
+  a.jitterUs === b.jitterUs &&
+  a.deadlineUs === b.deadlineUs &&
+  a.delayUs === b.delayUs;

@@ -56,8 +56,8 @@ export function receiveDelayUs(all: readonly Passing[], { blockingUs }: StageSet
 }
 
 /**
- * Whether each frame is decoded within its share, frames one by one in the order of their deadlines, when the loop holds them
- * up by at most `receiveUs` before (docs/theory.md, Theorem 7).
+ * Whether each frame is decoded within its share from when the loop, which holds it up by at most `receiveUs`, has to have handed it
+ * over, frames one by one in the order of their deadlines (docs/theory.md, Theorem 7).
  */
 export function decodesInTime(all: readonly Passing[], setup: StageSetup, receiveUs: number): boolean {
   const decoded = all.filter(({ decodeUs }) => decodeUs > 0);
@@ -74,7 +74,7 @@ export function decodesInTime(all: readonly Passing[], setup: StageSetup, receiv
     alike(decoded).map(({ count, periodUs, jitterUs, decodeUs, decodeShareUs }) => ({
       count: count * decodeUs,
       periodUs,
-      jitterUs: jitterUs + receiveUs,
+      jitterUs,
       deadlineUs: decodeShareUs,
     })),
   );

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
-import { inferJson } from './support/cli.js';
+import { childrenOf, inferJson } from './support/cli.js';
 import type { RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';
 import type { Faults } from './support/faulty-device.js';
@@ -38,8 +38,15 @@ afterEach(() =>
 );
 
 /** The processes that an agent's devices run in, the first device's first. */
-const devicesOf = async ({ pid }: RunningAgent): Promise<number[]> =>
-  (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean).map(Number);
+const devicesOf = ({ pid }: RunningAgent): Promise<number[]> => childrenOf(pid, 'agent/device/process');
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
 
 const profiled = (node: string, device = 0): Promise<void> =>
   until(async () => {
@@ -326,7 +333,7 @@ describe('a device that goes wrong', () => {
     const timer = setInterval(
       () =>
         void devicesOf(agent).then((pids) => {
-          for (const pid of pids) process.kill(pid, 'SIGKILL');
+          for (const pid of pids) end(pid);
         }),
       50,
     );
@@ -368,7 +375,7 @@ describe('a node with two devices', () => {
       const timer = setInterval(
         () =>
           void devicesOf(agent).then((pids) => {
-            for (const pid of pids) if (pid !== first) process.kill(pid, 'SIGKILL');
+            for (const pid of pids) if (pid !== first) end(pid);
           }),
         50,
       );

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { LARGEST_JSON_OUTPUT_BYTES } from '../../api/frames.js';
+import { setImmediate } from 'node:timers/promises';
 import type { Answer } from '../agent.js';
 import { latencyUs } from '../agent.js';
 import type { ServedTenant } from '../tenant.js';
@@ -11,6 +11,8 @@ import { writeResponse } from './oip.js';
 const WRITE_MS = 5000;
 const WRITE_MS_A_MIB = 1000;
 const OVERSIZED_GRACE_MS = 500;
+/** Outputs of more bytes are answered in binary form only. */
+const LARGEST_JSON_BYTES = 4 * 1024 ** 2;
 
 /** A frame that nobody was promised, and that there is no room for. */
 export class Busy extends Error {
@@ -27,37 +29,38 @@ export class Busy extends Error {
 /**
  * Writes a frame's answer. Nothing of its batch's memory is held for those who read slowly.
  *
+ * @param turn told of more bytes that are to be written as JSON: when that may be done, where it has to wait
  * @returns the bytes of its outputs
  * @throws ClientGone when nobody waits for the answer any more
  * @throws BadRequest when its outputs can only be had in binary form, or not at all
  */
-export function respond(
+export async function respond(
   req: Request<{ model: string }>,
   res: Response,
   { terms }: ServedTenant,
   answer: Answer,
   wanted: WantedOutputs,
   promised: boolean,
-): number {
+  turn: (bytes: number) => Promise<void> | undefined,
+): Promise<number> {
   try {
     if (res.closed || req.socket.destroyed) throw new ClientGone();
     const { deadlineUs } = terms;
-    const { json, binary } = writeResponse(
-      req.params.model,
-      answer.outputs,
-      answer,
-      wanted,
-      {
-        promised,
-        queued_us: answer.startUs - answer.arrivedUs,
-        executed_us: answer.endUs - answer.startUs,
-        latency_us: latencyUs(answer),
-        batch_size: answer.batch,
-        ...computedAt(answer.shape, terms.shape),
-        ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
-      },
-      LARGEST_JSON_OUTPUT_BYTES,
-    );
+    const parameters = (): Record<string, string | number | boolean> => ({
+      promised,
+      queued_us: answer.startUs - answer.arrivedUs,
+      executed_us: answer.endUs - answer.startUs,
+      latency_us: latencyUs(answer),
+      batch_size: answer.batch,
+      ...computedAt(answer.shape, terms.shape),
+      ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
+    });
+    const limits = {
+      jsonBytes: LARGEST_JSON_BYTES,
+      turn: async (more: number): Promise<void> => (await turn(more)) ?? setImmediate(),
+    };
+    const { json, binary } = await writeResponse(req.params.model, answer.outputs, answer, wanted, parameters, limits);
+    if (res.closed) throw new ClientGone();
     const bytes = binary.reduce((sum, tensor) => sum + tensor.byteLength, json.length);
     res.setHeader('Content-Type', binary.length === 0 ? 'application/json' : 'application/octet-stream');
     if (binary.length > 0) res.setHeader('Inference-Header-Content-Length', json.length);

@@ -141,7 +141,10 @@ export class FrameDoor {
     const { agent, tenant } = passage.serving;
     const promised = passage.promised === true;
     const answer = await agent.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
-    const bytes = respond(req, res, tenant, answer, wanted, promised);
+    const key = `${tenant.terms.namespace}/${tenant.terms.name}`;
+    // Long lists of numbers take only what nobody was promised.
+    const turn = (more: number): Promise<void> | undefined => this.#spare.enter(key, answerUs(agent.stages, more));
+    const bytes = await respond(req, res, tenant, answer, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(agent.stages, bytes));
     const latency = latencyUs(answer);
     agent.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);

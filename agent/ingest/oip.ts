@@ -172,56 +172,67 @@ function numbers(data: unknown, elementType: 'float32' | 'uint8', elements: numb
   return new Uint8Array(out.buffer);
 }
 
+/** Numbers that are written as JSON at once; more of them let others in between. */
+const JSON_PIECE = 4096;
+
+/** A tensor's values as the inside of a JSON list. */
+async function listOf(
+  values: OutputTensor['data'],
+  type: string,
+  turn: (bytes: number) => Promise<void>,
+): Promise<string> {
+  const pieces: string[] = [];
+  for (let from = 0; from < values.length; from += JSON_PIECE) {
+    if (from > 0) await turn(JSON_PIECE * values.BYTES_PER_ELEMENT);
+    const piece = values.subarray(from, from + JSON_PIECE) as Float32Array;
+    const list = Array.from(piece, (value) => (type === 'bool' ? value !== 0 : Number(value)));
+    pieces.push(JSON.stringify(list).slice(1, -1));
+  }
+  return pieces.join(',');
+}
+
 /**
  * Frame `index` of a batch's outputs, as the body of an answer: JSON, then views of the binary tensors if any were wanted. A frame that
  * ran alone gets all of them, whatever their first axis is.
  *
- * @param largestJsonBytes outputs of more bytes are written in binary form only
+ * @param parameters of the answer, asked for last
+ * @param limits outputs of more than `jsonBytes` are written in binary form only, and long lists of numbers wait for a `turn` again and again
  * @throws BadRequest when an output is not there, or too large for JSON
  */
-export function writeResponse(
+export async function writeResponse(
   model: string,
   outputs: readonly OutputTensor[],
   { index, batch }: { readonly index: number; readonly batch: number },
   wanted: WantedOutputs,
-  parameters: Readonly<Record<string, number | boolean | string>>,
-  largestJsonBytes = Infinity,
-): { json: Buffer; binary: readonly Uint8Array[] } {
+  parameters: () => Readonly<Record<string, number | boolean | string>>,
+  limits: { readonly jsonBytes: number; readonly turn: (bytes: number) => Promise<void> },
+): Promise<{ json: Buffer; binary: readonly Uint8Array[] }> {
   const binary: Uint8Array[] = [];
   const known = new Set(outputs.map(({ name }) => name));
   for (const name of wanted.outputs?.keys() ?? [])
     if (!known.has(name))
       throw new BadRequest(`outputs: the model has no output "${name}"; it has ${[...known].join(', ')}`);
-  const described = outputs
-    .filter(({ name }) => wanted.outputs === undefined || wanted.outputs.has(name))
-    .map(({ name, type, dims, data }) => {
-      const length = data.length / batch;
-      const values = data.subarray(index * length, (index + 1) * length);
-      const shape = batch === 1 ? dims : [1, ...dims.slice(1)];
-      const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape };
-      const asBinary = wanted.outputs?.get(name) ?? wanted.binaryByDefault;
-      if (!asBinary && values.byteLength > largestJsonBytes)
-        throw new BadRequest(
-          `outputs: "${name}" takes ${values.byteLength} bytes, too many for JSON; ask for it in binary form (parameters.binary_data of the output, parameters.binary_data_output of the request, or Accept: application/octet-stream with an image)`,
-          400,
-          'OutputTooLargeForJSON',
-        );
-      if (!asBinary)
-        return {
-          ...tensor,
-          data: Array.from(values as Float32Array, (value) => (type === 'bool' ? value !== 0 : Number(value))),
-        };
+  const written: string[] = [];
+  for (const { name, type, dims, data } of outputs) {
+    if (wanted.outputs !== undefined && !wanted.outputs.has(name)) continue;
+    const length = data.length / batch;
+    const values = data.subarray(index * length, (index + 1) * length);
+    const shape = batch === 1 ? dims : [1, ...dims.slice(1)];
+    const tensor = { name, datatype: OUTPUT_DATATYPES[type] ?? type.toUpperCase(), shape };
+    if (wanted.outputs?.get(name) ?? wanted.binaryByDefault) {
       binary.push(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-      return { ...tensor, parameters: { binary_data_size: values.byteLength } };
-    });
-  const json = Buffer.from(
-    JSON.stringify({
-      model_name: model,
-      model_version: '1',
-      ...(wanted.id === undefined ? {} : { id: wanted.id }),
-      parameters,
-      outputs: described,
-    }),
-  );
-  return { json, binary };
+      written.push(JSON.stringify({ ...tensor, parameters: { binary_data_size: values.byteLength } }));
+      continue;
+    }
+    if (values.byteLength > limits.jsonBytes)
+      throw new BadRequest(
+        `outputs: "${name}" takes ${values.byteLength} bytes, too many for JSON; ask for it in binary form (parameters.binary_data of the output, parameters.binary_data_output of the request, or Accept: application/octet-stream with an image)`,
+        400,
+        'OutputTooLargeForJSON',
+      );
+    written.push(`${JSON.stringify(tensor).slice(0, -1)},"data":[${await listOf(values, type, limits.turn)}]}`);
+  }
+  const head = { model_name: model, model_version: '1', ...(wanted.id === undefined ? {} : { id: wanted.id }) };
+  const json = `${JSON.stringify({ ...head, parameters: parameters() }).slice(0, -1)},"outputs":[${written.join(',')}]}`;
+  return { json: Buffer.from(json), binary };
 }

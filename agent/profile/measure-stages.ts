@@ -6,7 +6,7 @@ import type { Trial } from './loopback.js';
 import { Loopback } from './loopback.js';
 import type { Picture } from './pictures.js';
 import { pictures } from './pictures.js';
-import { MARGIN, measureChannel } from './profiler.js';
+import { MARGIN, USUAL, measureChannel } from './profiler.js';
 
 /** Requests that make the code warm, and those that are measured. */
 const WARM_UPS = 300;
@@ -134,9 +134,8 @@ async function measureDecoding(stage: DecodeStage, all: readonly Picture[]): Pro
     const task = { tenant: '', promised: true, dueUs: Infinity, costUs: 0, limitUs: 60_000_000, gone: () => false };
     for (let i = 0; i < DECODE_WARM_UPS + DECODES; i++)
       times.push((await stage.run({ ...task, body: [body], recipe, category, pool, slot: 0 })).us);
-    // Many frames add up: what a few take does not count.
     const sorted = times.slice(DECODE_WARM_UPS).sort((a, b) => a - b);
-    return MARGIN * sorted[Math.floor(0.75 * DECODES)]!;
+    return MARGIN * sorted[Math.floor(USUAL * DECODES)]!;
   };
   try {
     const figures: Stages['decode'] = [];

@@ -54,8 +54,8 @@ export class NodeStages {
   /** Lets live frames correct the figures. Returns whether they did. */
   correct(): boolean {
     if (this.#value === undefined) return false;
-    const activeUs = performance.eventLoopUtilization().active * 1000;
-    const better = this.watch.corrected(this.#value, activeUs, nowUs());
+    const { user, system } = process.threadCpuUsage();
+    const better = this.watch.corrected(this.#value, user + system, nowUs());
     if (better === undefined || isDeepStrictEqual(better, this.#value)) return false;
     this.#value = better;
     return true;

@@ -12,6 +12,8 @@ export type ProfiledCategory = NonNullable<NonNullable<Profile['status']>['categ
 
 /** WCET = margin × p99, measured while the agent's own ingest runs beside it. */
 export const MARGIN = 1.2;
+/** Many frames of a stage add up: this quantile of what one takes is counted, and the margin. */
+export const USUAL = 0.75;
 const RUNS = 100;
 const LEAST_RUNS = 30;
 const MOST_MS_PER_SIZE = 2000;

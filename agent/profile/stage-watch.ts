@@ -1,5 +1,5 @@
 import type { FrameHead, Stages } from '../../api/frames.js';
-import { usualWorst } from './usual-worst.js';
+import { MARGIN, USUAL } from './profiler.js';
 
 /** How long figures must have been wrong: what passes within seconds takes nobody's promise away; what was too large may wait longer. */
 const RAISED_AFTER_US = 15_000_000;
@@ -39,7 +39,7 @@ export class StageWatch {
   /**
    * The figures with those that live frames have shown to be wrong put right; undefined when there are none.
    *
-   * @param activeUs how long the event loop has been active in all
+   * @param activeUs the processor time that the event loop's thread has taken in all
    */
   corrected(stages: Stages, activeUs: number, atUs: number): Stages | undefined {
     const loop = this.#loopFactor(activeUs, atUs);
@@ -57,12 +57,13 @@ export class StageWatch {
   #decodeFactor(form: ImageForm, atUs: number): number {
     const { sinceUs = atUs, ratios = [] } = this.#images.get(form) ?? {};
     if (ratios.length < ENOUGH_IMAGES) return 1;
-    const worst = usualWorst(ratios);
+    // As it was measured: what most frames take, and the margin.
+    const usual = MARGIN * [...ratios].sort((a, b) => a - b)[Math.floor(USUAL * ratios.length)]!;
     const lasted = atUs - sinceUs;
     const wrong =
-      (worst > WORTH_RAISING && lasted >= RAISED_AFTER_US) || (worst < WORTH_LOWERING && lasted >= LOWERED_AFTER_US);
+      (usual > WORTH_RAISING && lasted >= RAISED_AFTER_US) || (usual < WORTH_LOWERING && lasted >= LOWERED_AFTER_US);
     if (wrong) this.#images.delete(form);
-    return wrong ? worst : 1;
+    return wrong ? usual : 1;
   }
 
   #loopFactor(activeUs: number, atUs: number): number {

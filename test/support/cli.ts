@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Workspace } from './workspace.js';
 
@@ -87,6 +88,17 @@ export function backgroundWith(nodeOptions: string, ...args: string[]): Process 
       return result();
     },
   };
+}
+
+/** The processes that a process has started and that run a script of that name, in the order of their start. */
+export async function childrenOf(pid: number, script: string): Promise<number[]> {
+  const listed = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  const found: number[] = [];
+  for (const child of listed.split(' ').filter(Boolean).map(Number)) {
+    const command = await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '');
+    if (command.includes(script)) found.push(child);
+  }
+  return found;
 }
 
 /** `deeprt standalone` over a workspace, on a port of its own. */
