@@ -10,6 +10,7 @@ import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { divisionFor, pinProcess } from '../agent/device/cores.js';
 import { freePort } from './free-port.js';
 import { formatDurationUs, parseDurationUs } from '../api/duration.js';
 import { frameCost } from '../api/frames.js';
@@ -65,8 +66,10 @@ function deeprt(args: string[]): { child: ChildProcess; output: () => string } {
   return { child, output: () => text };
 }
 
-async function deeprtDone(args: string[]): Promise<string> {
+/** @param cores where it may run; anywhere when absent */
+async function deeprtDone(args: string[], cores?: readonly number[]): Promise<string> {
   const { child, output } = deeprt(args);
+  if (cores !== undefined && child.pid !== undefined) pinProcess(cores, child.pid);
   const [code] = (await once(child, 'exit')) as [number];
   if (code !== 0) throw new Error(`deeprt ${args[0]!} ended with code ${code}`);
   return output();
@@ -316,7 +319,9 @@ async function serve(work: string, more: string[]): Promise<{ server: ReturnType
 
 async function play(work: string, url: string, seconds: number): Promise<readonly LoadedTenant[]> {
   const args = ['-f', join(work, 'manifests'), '--target', url, '--duration', `${seconds}s`, '--frames', FRAMES];
-  return (JSON.parse(await deeprtDone(['load', ...args, '-o', 'json'])) as { tenants: LoadedTenant[] }).tenants;
+  // Cameras are somewhere else in earnest: they leave the device's core alone.
+  const cores = divisionFor([{ provider: 'cpu', threads: 1 }])?.ingest;
+  return (JSON.parse(await deeprtDone(['load', ...args, '-o', 'json'], cores)) as { tenants: LoadedTenant[] }).tenants;
 }
 
 async function stopped(child: ChildProcess): Promise<void> {

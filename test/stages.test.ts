@@ -161,7 +161,7 @@ describe('receiving', () => {
   });
 
   test('who never reads answers is cut off', async () => {
-    const dims = [3, 640, 640];
+    const dims = [3, 256, 256];
     await workspace.write(
       'model.yaml',
       await workspace.model('echo', identityNetwork('float32', ['n', ...dims]), { shapes: [dims], maxBatchSize: 1 }),
@@ -183,7 +183,7 @@ describe('receiving', () => {
     // What has come meanwhile shows, once it is read, that nothing more will.
     socket.resume();
     await closed;
-    expect(await send('small', image)).toMatchObject({ status: 400, code: 'OutputTooLargeForJSON' });
+    expect(await send('small', image)).toMatchObject({ status: 200 });
   });
 });
 
