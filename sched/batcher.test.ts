@@ -27,7 +27,7 @@ interface Judgement {
 function judge(
   { config, cameras }: AdmittedSet,
   fall: Fall,
-  { inflated = 1, flood = true, eager = true } = {},
+  { inflated = 1, flood = true, eager = true, adaptation = false } = {},
 ): Judgement {
   const seen: Judgement = { promised: 0, late: 0, spareInTime: 0 };
   const frames = framesOf(cameras, fall, UNTIL_US, (camera) => flood || cameras[camera]!.promised);
@@ -39,7 +39,7 @@ function judge(
     if (!promised && inTime) seen.spareInTime++;
   };
   for (const { run, endUs } of simulate({
-    config: { ...config, eager },
+    config: { ...config, eager, adaptation },
     arrivals: frames,
     offerOf: offerOf(cameras),
     executeUs: durations(fall, inflated),
@@ -49,13 +49,15 @@ function judge(
   return seen;
 }
 
+const modes = fc.record({ flood: fc.boolean(), eager: fc.boolean(), adaptation: fc.boolean() });
+
 describe('a set that was admitted', () => {
   test('has no promised frame late, whatever phases, jitter and early ends, alone and beside a flood (Theorems 1 and 3)', () => {
     let promised = 0;
     let spare = 0;
     fc.assert(
-      fc.property(fc.nat(sets.length - 1), falls, fc.boolean(), fc.boolean(), (set, fall, flood, eager) => {
-        const seen = judge(sets[set]!, fall, { flood, eager });
+      fc.property(fc.nat(sets.length - 1), falls, modes, (set, fall, mode) => {
+        const seen = judge(sets[set]!, fall, mode);
         promised += seen.promised;
         spare += seen.spareInTime;
         expect(seen.late).toBe(0);

@@ -54,6 +54,7 @@ export class Batcher<F> {
   #turn = 0;
   readonly #spareTime = new SpareTime<F>((frame, why) => this.#giveUp(frame, why));
   #adaptation: Adaptation | undefined;
+  #ended: { readonly run: Run<F>; readonly actualUs: number } | undefined;
   #running: { readonly run: Run<F>; readonly sinceUs: number } | undefined;
   /** The second part of a batch that was split, to be run right after the first. */
   #rest: { readonly queue: Queue<F>; readonly part: Part<F>; readonly kind: Run<F>['kind'] } | undefined;
@@ -84,20 +85,28 @@ export class Batcher<F> {
     insert(queue.waiting, waitingOf(frame, offer, queue, streams.deadlineUs));
   }
 
-  /** The run that `next` asked for has ended. */
+  /** The run that `next` asked for has ended. Frames that arrived meanwhile may be told of before or after. */
   finish(nowUs: number): void {
     if (this.#running === undefined) throw new Error('no batch is running');
     const { run, sinceUs } = this.#running;
     this.#running = undefined;
-    if (this.#adaptation === undefined || !this.#queues.has(run.category)) return;
+    this.#ended = { run, actualUs: nowUs - sinceUs };
+  }
+
+  /** Lets the Adaptation Module learn of the run that has ended, once all frames are told of that arrived meanwhile. */
+  #learn(nowUs: number): void {
+    const ended = this.#ended;
+    this.#ended = undefined;
+    if (ended === undefined || this.#adaptation === undefined || !this.#queues.has(ended.run.category)) return;
     // What every promise still absorbs costs nobody anything.
     const absorbed = this.slackUs(nowUs, 0) >= 0;
-    this.#adaptation.ended(run.category, { ...run, actualUs: nowUs - sinceUs }, absorbed);
+    this.#adaptation.ended(ended.run.category, { ...ended.run, actualUs: ended.actualUs }, absorbed);
   }
 
   /** What to do at this instant. Never a second batch while one runs. */
   next(nowUs: number): Decision<F> {
     if (this.#running !== undefined) return { waitUntilUs: Infinity, givenUp: this.#told() };
+    this.#learn(nowUs);
     let run = this.#rest === undefined ? undefined : this.#begin(this.#rest.queue, this.#rest.part, this.#rest.kind);
     this.#rest = undefined;
     let sparesWait = false;

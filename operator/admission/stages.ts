@@ -136,7 +136,7 @@ export function waysFor(
 ): { readonly ways: readonly Way[] } | { readonly refusal: StageRefusal } {
   const { device } = plan;
   if (device.stages === undefined || request.class === 'BestEffort')
-    return { ways: [{ covered: coverages(request.frames)[0]!, decodeUs: 0, receiveUs: 0 }] };
+    return { ways: [{ covered: coverages(request.frames)[0]!, decodeUs: 0, receiveUs: plan.receiveUs }] };
   const setup = setupOf(device);
   const others = [plan, ...beside].flatMap(passingOn);
   const ways: Way[] = [];
