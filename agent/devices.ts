@@ -54,8 +54,9 @@ export class Devices {
     const setup = stagesSetup(devices);
     const decode = new DecodeStage(setup.workers);
     const stages = new NodeStages({ ...setup, decode });
+    const meters = await Promise.all(devices.map(memoryMeter));
     const units = devices.map(async (device, index) => {
-      const meter = await memoryMeter(device);
+      const meter = meters[index]!;
       const agent = await Agent.start(device, { index, metrics, adaptation, patient });
       if (agent.gone !== undefined)
         options.log.error({ device: index, error: agent.gone }, 'device does not work; trying goes on');
@@ -65,8 +66,9 @@ export class Devices {
       return { agent, keeper: new ModelKeeper(agent, residents, { ...options, device, stages, decode }) };
     });
     try {
+      const decoding = decode.start();
       const all = await Promise.all(units);
-      await decode.start();
+      await decoding;
       return new Devices(all, metrics, decode, stages);
     } catch (error) {
       await decode.stop();

@@ -128,7 +128,6 @@ export class DecodeWorker {
     child.on('error', () => child.pid === undefined && this.#lost('it could not be started'));
     child.on('exit', (code, signal) => this.#lost(`it ended with ${signal ?? `code ${code}`}`));
     child.on('message', (message: FromWorker) => this.#hear(message));
-    if (child.pid !== undefined) yieldTo(child.pid, this.#rank);
     this.#tell({ kind: 'bodies', path: this.#bodies.path });
   }
 
@@ -138,6 +137,8 @@ export class DecodeWorker {
 
   #hear(message: FromWorker): void {
     if (message.kind === 'ready') {
+      // Once it is there: starting should not take longer than it must.
+      yieldTo(this.#child!.pid!, this.#rank);
       this.#ready = true;
       this.#retryMs = FIRST_RETRY_MS;
     } else {
