@@ -67,7 +67,6 @@ export class ModelKeeper {
   readonly #soft = new SoftPromise();
   /** Whether others take much of the cores, looked at again and again while the profile was measured beside such. */
   #others: Contention | undefined;
-  #measuredInCalm = false;
   #toldDrifts: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
   #patientUntilMs = 0;
@@ -303,14 +302,9 @@ export class ModelKeeper {
     if (this.#others.lastsUs < CALM_US) return false;
     const { much } = this.#others;
     this.#others.restart();
-    if (much || this.#measuredInCalm) return false;
+    // Whoever is promised something by the figures as they are is not disturbed; its own runs correct them.
+    if (much || this.#agent.served().some(({ terms }) => terms.promised)) return false;
     log.info({ node }, 'other processes have left the cores alone; measuring again');
-    // Whoever is promised something by the figures as they are is not disturbed: a few runs in slack must do.
-    if (this.#agent.served().some(({ terms }) => terms.promised)) {
-      this.#measuredInCalm = true;
-      await this.#measureAgain(this.#profile!, () => true, changed);
-      return true;
-    }
     await removeProfile(stateDir, `${node}-${this.#agent.index}`);
     this.#take(await this.#measure([...this.#models().values()]));
     changed();
