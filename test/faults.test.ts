@@ -53,6 +53,7 @@ const KILLER = `
 `;
 
 let workspace: Workspace;
+let devices: Devices;
 let agent: Agent;
 let server: IngestServer;
 let url: string;
@@ -134,7 +135,7 @@ const PROFILE: ProfileStatus = {
 beforeEach(async () => {
   workspace = await newWorkspace();
   await inject({});
-  const devices = await Devices.start({
+  devices = await Devices.start({
     node: 'edge',
     devices: [{ provider: 'cpu', threads: 1, preload: faultyDevice(faultsFile()) }],
     stateDir: workspace.state,
@@ -164,7 +165,7 @@ afterEach(async () => {
   for (const timer of cameras) clearInterval(timer);
   cameras = [];
   await server.drain();
-  await agent.stop();
+  await devices.stop();
   await workspace.dispose();
 });
 
