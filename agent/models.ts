@@ -10,7 +10,7 @@ import { modelFile } from './device/model-file.js';
 import { Contention } from './profile/contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
 import type { CategoryDrift } from './profile/drift.js';
-import { DriftEstimate, Persistence } from './profile/drift.js';
+import { DriftEstimate, Persistence, verdictOn } from './profile/drift.js';
 import type { NodeOf } from './profile/profile-node.js';
 import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
@@ -67,6 +67,7 @@ export class ModelKeeper {
   readonly #soft = new SoftPromise();
   /** Whether others take much of the cores, looked at again and again while the profile was measured beside such. */
   #others: Contention | undefined;
+  #measuredInCalm = false;
   #toldDrifts: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
   #patientUntilMs = 0;
@@ -256,8 +257,8 @@ export class ModelKeeper {
     if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
     await this.#checkStages(profile, changed);
     this.#checkPromise(changed);
-    if (await this.#checkContention(changed)) return;
     const drifts = await this.#drift.drifts(Date.now());
+    if (await this.#checkContention(drifts, changed)) return;
     this.#tellDrifts(drifts);
     const strays = this.#persistence.look(drifts, Date.now());
     const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
@@ -294,17 +295,25 @@ export class ModelKeeper {
   }
 
   /** A profile that was measured beside others is measured again once they are gone. Returns whether it was. */
-  async #checkContention(changed: () => void): Promise<boolean> {
-    const { stateDir, node, decode, log } = this.#options;
+  async #checkContention(drifts: ReadonlyMap<string, CategoryDrift>, changed: () => void): Promise<boolean> {
+    const { stateDir, node, decode, stages, log } = this.#options;
     const profiled = this.#profile?.status?.conditions?.find(({ type }) => type === 'Profiled');
     if (profiled?.reason !== 'Contended') return false;
     this.#others ??= new Contention(() => [process.pid, this.#agent.device.pid, ...decode.pids]);
     if (this.#others.lastsUs < CALM_US) return false;
     const { much } = this.#others;
     this.#others.restart();
-    // Whoever is promised something by the figures as they are is not disturbed; its own runs correct them.
-    if (much || this.#agent.served().some(({ terms }) => terms.promised)) return false;
-    log.info({ node }, 'other processes have left the cores alone; measuring again');
+    // Whoever is promised something by the figures as they are is not disturbed: a few runs in slack must do.
+    const promised = this.#agent.served().some(({ terms }) => terms.promised);
+    if (much || (promised && this.#measuredInCalm)) return false;
+    if ([...drifts.values()].some((drift) => verdictOn(drift) === 'slower')) return false;
+    log.info({ node, promised }, 'other processes have left the cores alone; measuring again');
+    if (promised) {
+      this.#measuredInCalm = true;
+      await this.#measureAgain(this.#profile!, () => true, changed);
+      return true;
+    }
+    stages.forget();
     await removeProfile(stateDir, `${node}-${this.#agent.index}`);
     this.#take(await this.#measure([...this.#models().values()]));
     changed();

@@ -41,7 +41,7 @@ export class NodeStages {
     return this.#value;
   }
 
-  /** Forgets figures that cannot be relied on: they are measured again when next asked for. */
+  /** Forgets figures that were measured beside others; they are measured again when next asked for. */
   forget(): void {
     this.#value = undefined;
   }
