@@ -1,8 +1,8 @@
 import type { Covered } from '../../api/frames.js';
 import { answerUs, coverages, coveredCost } from '../../api/frames.js';
 import type { Streams } from '../../sched/category.js';
-import type { Passing, StageSetup } from '../../sched/stages.js';
-import { decodeShare, decodesInTime, receiveDelayUs, receiveShare } from '../../sched/stages.js';
+import type { HeldUp, Passing, StageSetup } from '../../sched/stages.js';
+import { decodeShare, decodesInTime, heldUp, receiveDelayUs, receiveShare } from '../../sched/stages.js';
 import type { Device } from './device.js';
 import type { DevicePlan, Placed } from './device-plan.js';
 import type { TenantRequest } from './request.js';
@@ -26,7 +26,7 @@ const RECEIVE_STEP = 1.25;
 /** Parts of a deadline that decoding may take. */
 const DECODE_PARTS = [1 / 10, 1 / 6, 1 / 4, 1 / 3, 1 / 2];
 /** The same, where the device needs more of everybody's. */
-export const QUICKER_PARTS = DECODE_PARTS.slice(0, 3).reverse();
+export const QUICKER_PARTS = DECODE_PARTS.slice(0, 4).reverse();
 /** Who did not say that it sends images does not give up more than this part for them. */
 const MOST_UNDECLARED = 1 / 6;
 
@@ -37,24 +37,24 @@ const setupOf = ({ stages }: Device): StageSetup =>
     ? SETUP_UNKNOWN
     : { blockingUs: stages.blockingUs, workers: stages.workers, shared: stages.sharedCore };
 
+const heldUpOn = (device: Device, receiveUs: number, decodeUs: number): HeldUp =>
+  heldUp(receiveUs, decodeUs, device.stages?.channelUs ?? 0);
+
 /** The tenant's streams as the device's admission test sees them: what comes before and after is lost to the deadline. */
-export function streamsOn(
+export const streamsOn = (
   { request, streams, decodeUs }: Omit<Placed, 'covered'>,
   device: Device,
   receiveUs: number,
-): Streams {
-  const beforeUs = receiveUs + decodeUs + (device.stages?.channelUs ?? 0);
-  return {
-    count: streams,
-    periodUs: request.periodUs,
-    jitterUs: request.jitterUs,
-    deadlineUs: request.deadlineUs - beforeUs - receiveUs,
-  };
-}
+): Streams => ({
+  count: streams,
+  periodUs: request.periodUs,
+  jitterUs: request.jitterUs,
+  deadlineUs: request.deadlineUs - heldUpOn(device, receiveUs, decodeUs).inAllUs,
+});
 
 /** The most that a tenant's frames may be held up outside the device. */
 export const outsideUs = ({ device, receiveUs }: DevicePlan, { decodeUs }: Pick<Placed, 'decodeUs'>): number =>
-  2 * receiveUs + decodeUs + (device.stages?.channelUs ?? 0);
+  heldUpOn(device, receiveUs, decodeUs).inAllUs;
 
 function passingOf(device: Device, { request, streams, covered, decodeUs }: Placed): Passing {
   const name = categoryName(request.model, request.shape);
@@ -75,15 +75,6 @@ function passingOf(device: Device, { request, streams, covered, decodeUs }: Plac
 const passingOn = (plan: DevicePlan): Passing[] =>
   plan.categories.flatMap(({ placed }) => placed.map((each) => passingOf(plan.device, each)));
 
-/** The shares of a node's stages that its devices' promised frames take. */
-export function stageShares(plans: readonly DevicePlan[]): { readonly receive: number; readonly decode: number } {
-  const all = plans.flatMap(passingOn);
-  return {
-    receive: receiveShare(all),
-    decode: plans[0] === undefined ? 0 : decodeShare(all, setupOf(plans[0].device)),
-  };
-}
-
 /**
  * What decoding may take of a tenant's deadline, the likeliest first: from the part that it has in the work of one frame on,
  * then less. Whoever takes less than that now leaves others no room.
@@ -97,13 +88,9 @@ function sharesOf(device: Device, request: TenantRequest, decodeUs: number): num
   return order.map((part) => Math.floor(part * request.deadlineUs)).filter((us) => us > 0);
 }
 
-/** The least of the steps that receiving may take that holds what passes, or Infinity. */
-function receiveStepUs(all: readonly Passing[], setup: StageSetup): number {
-  const delayUs = receiveDelayUs(all, setup);
-  return delayUs <= 1 || delayUs === Infinity
-    ? delayUs
-    : Math.ceil(RECEIVE_STEP ** Math.ceil(Math.log(delayUs) / Math.log(RECEIVE_STEP)));
-}
+/** The least of the steps that receiving may take which holds this delay. */
+const stepOf = (delayUs: number): number =>
+  delayUs <= 1 ? delayUs : Math.ceil(RECEIVE_STEP ** Math.ceil(Math.log(delayUs) / Math.log(RECEIVE_STEP)));
 
 /** How long receiving may take for these tenants of a device to pass the node's stages; undefined when they do not. */
 export function stagesFor(
@@ -117,9 +104,9 @@ export function stagesFor(
   if (own.length === 0) return 0;
   const all = [...own, ...beside.flatMap(passingOn)];
   const setup = setupOf(device);
-  const neededUs = receiveStepUs(all, setup);
-  if (neededUs === Infinity) return undefined;
-  const usedUs = receiveDelayUs(all, setup) <= receiveUs ? receiveUs : neededUs;
+  const delayUs = receiveDelayUs(all, setup);
+  if (delayUs === Infinity) return undefined;
+  const usedUs = delayUs <= receiveUs ? receiveUs : stepOf(delayUs);
   return decodesInTime(all, setup, usedUs) ? usedUs : undefined;
 }
 
@@ -143,12 +130,13 @@ export function waysFor(
   let refusal: StageRefusal | undefined;
   for (const covered of coverages(request.frames)) {
     const own = passingOf(device, { request, streams, covered, decodeUs: 0 });
-    const delayUs = receiveDelayUs([...others, own], setup);
+    const all = [...others, own];
+    const delayUs = receiveDelayUs(all, setup);
     if (delayUs === Infinity) {
-      refusal = { reason: 'ReceiveExceeded', share: receiveShare([...others, own]), delayUs };
+      refusal = { reason: 'ReceiveExceeded', share: receiveShare(all), delayUs };
       continue;
     }
-    const neededUs = receiveStepUs([...others, own], setup);
+    const neededUs = stepOf(delayUs);
     for (const receiveUs of new Set([Math.max(plan.receiveUs, neededUs), neededUs])) {
       const fits = (decodeUs: number): boolean =>
         decodesInTime([...others, { ...own, decodeShareUs: decodeUs }], setup, receiveUs);
@@ -156,11 +144,9 @@ export function waysFor(
       // As the work is divided; failing that, as little as may be.
       for (const decodeUs of new Set([shares[0], Math.min(...shares)]))
         if (decodeUs !== undefined && decodeUs !== Infinity) ways.push({ covered, decodeUs, receiveUs });
-      if (shares.length > 0) continue;
-      if (ways.length === 0) {
+      if (shares.length === 0) {
         const shareUs = Math.floor(DECODE_PARTS.at(-1)! * request.deadlineUs);
-        const share = decodeShare([...others, own], setup);
-        refusal = { reason: 'DecodeExceeded', share, frameUs: own.decodeUs, shareUs };
+        refusal = { reason: 'DecodeExceeded', share: decodeShare(all, setup.workers), frameUs: own.decodeUs, shareUs };
       }
     }
   }
