@@ -302,7 +302,7 @@ export class Agent {
 
   /** Submits a frame; its slot is taken care of from here on. */
   async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, stream = ''): Promise<Answer> {
-    const { category, model, deepest, late, deadlineUs, answerDueUs, namespace, name, latest } = tenant.terms;
+    const { category, model, deepest, late, deadlineUs, answerDueUs, latest } = tenant.terms;
     const { promised } = slot;
     const objection =
       this.failure === undefined ? this.#device.objection(model) : `the device is being replaced: ${this.failure}`;
@@ -315,9 +315,18 @@ export class Agent {
       this.#flights.set(id, { tenant, promised, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
       this.metrics.queueDepth.inc({ device: `${this.index}`, category });
       const atUs = nowUs();
-      const key = `${namespace}/${name}`;
       const dueUs = arrivedUs + deadlineUs - answerDueUs;
-      const offer = { category, tenant: key, stream, replacesOlder: latest, atUs, promised, deepest, late, dueUs };
+      const offer = {
+        category,
+        tenant: tenant.key,
+        stream,
+        replacesOlder: latest,
+        atUs,
+        promised,
+        deepest,
+        late,
+        dueUs,
+      };
       this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer });
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
     });
@@ -401,8 +410,7 @@ export class Agent {
     if (shape.join() === tenant.terms.shape.join()) return;
     const { namespace, name } = tenant.terms;
     this.metrics.degraded.inc({ namespace, tenant: name });
-    if (tenant.noteDegraded(shape, Date.now()))
-      this.onChange({ kind: 'degraded', tenant: `${namespace}/${name}`, shape });
+    if (tenant.noteDegraded(shape, Date.now())) this.onChange({ kind: 'degraded', tenant: tenant.key, shape });
   }
 
   #ran(ran: Ran): void {

@@ -5,6 +5,7 @@ import { Agent } from './agent.js';
 import { nowUs } from './clock.js';
 import { DecodeStage } from './decode/stage.js';
 import { divisionFor } from './device/cores.js';
+import type { Serving } from './ingest/frame.js';
 import { memoryMeter } from './device/memory.js';
 import type { DeviceOptions } from './device/messages.js';
 import { AgentMetrics } from './metrics.js';
@@ -19,12 +20,6 @@ import { booksOf } from './tenant.js';
 export interface Unit {
   readonly agent: Agent;
   readonly keeper: ModelKeeper;
-}
-
-/** A tenant's streams on one of the node's devices. */
-export interface Serving {
-  readonly agent: Agent;
-  readonly tenant: ServedTenant;
 }
 
 export interface DevicesOptions extends Omit<ModelKeeperOptions, 'device' | 'stages' | 'decode'> {
@@ -119,8 +114,7 @@ export class Devices {
   books(): Map<string, TenantBooks> {
     const parts = new Map<string, ServedTenant[]>();
     for (const tenant of this.units.flatMap(({ agent }) => agent.everServed())) {
-      const key = `${tenant.terms.namespace}/${tenant.terms.name}`;
-      parts.set(key, [...(parts.get(key) ?? []), tenant]);
+      parts.set(tenant.key, [...(parts.get(tenant.key) ?? []), tenant]);
     }
     return new Map([...parts].map(([key, all]) => [key, booksOf(all)]));
   }

@@ -4,6 +4,7 @@ import type { ScheduleCategory, ScheduleDevice, ScheduleEntry } from '../api/sch
 import type { Step } from '../sched/ladder.js';
 import { deepestRung, ladderOf } from '../sched/ladder.js';
 import { promisedPoints } from '../sched/promise.js';
+import { decodeShare, receiveShare } from '../sched/stages.js';
 import { WcetTable } from '../sched/wcet.js';
 import { frameBytes, networkDims } from './device/frames.js';
 import type { ProgramCategory, Rung } from './device/messages.js';
@@ -62,14 +63,11 @@ export function programOf(
     const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
     return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
   });
-  const share = (costOf: (terms: TenantTerms) => number): number =>
-    [...served.values()].reduce(
-      (sum, terms) => (terms.promised ? sum + (terms.streams * costOf(terms)) / terms.periodUs : sum),
-      0,
-    );
-  const receive = share(({ covered }) => covered.receiveUs + covered.answerUs);
-  const decode = share(({ covered }) => covered.decodeUs) / (profile.stages?.workers ?? 1);
-  return { categories, served, pools, shares: { receive, decode } };
+  const passing = [...served.values()]
+    .filter(({ promised }) => promised)
+    .map(({ streams, periodUs, covered }) => ({ count: streams, periodUs, ...covered }));
+  const shares = { receive: receiveShare(passing), decode: decodeShare(passing, profile.stages?.workers ?? 1) };
+  return { categories, served, pools, shares };
 }
 
 /** A tenant's entry in a schedule, and whether its frames were promised to be in time. */

@@ -6,6 +6,7 @@ import { memoryFor, profiledMemory, total } from '../sched/memory.js';
 import { promisedPoints } from '../sched/promise.js';
 import type { Demand, Visit } from '../sched/rounds.js';
 import { chooseRounds, grown, leastQuota } from '../sched/rounds.js';
+import { heldUp } from '../sched/stages.js';
 import { gapsUs } from '../sched/table.js';
 import { WcetTable } from '../sched/wcet.js';
 
@@ -31,8 +32,8 @@ export function promisedOf(
   const tenants = category.class === 'RealTime' ? category.tenants : [];
   return new Map(
     tenants.map(({ namespace, name, streams, periodUs, jitterUs, deadlineUs = 0, decodeUs = 0 }) => {
-      const beforeUs = receiveUs + decodeUs + (stages?.channelUs ?? 0);
-      const left = { delayUs: beforeUs, deadlineUs: Math.max(1, deadlineUs - beforeUs - receiveUs) };
+      const { beforeUs, inAllUs } = heldUp(receiveUs, decodeUs, stages?.channelUs ?? 0);
+      const left = { delayUs: beforeUs, deadlineUs: Math.max(1, deadlineUs - inAllUs) };
       return [`${namespace}/${name}`, { count: streams, periodUs, jitterUs, ...left }];
     }),
   );

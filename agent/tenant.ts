@@ -123,6 +123,11 @@ export class ServedTenant {
     this.#policer = policerFor(terms);
   }
 
+  /** Names it, as `<namespace>/<name>`. */
+  get key(): string {
+    return `${this.terms.namespace}/${this.terms.name}`;
+  }
+
   /** Other terms; policing starts afresh when rate, jitter or streams changed. */
   change(terms: TenantTerms): void {
     const { streams, periodUs, jitterUs } = this.terms;

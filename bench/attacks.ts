@@ -3,26 +3,18 @@ import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { deflateSync } from 'node:zlib';
+import { crc32, deflateSync } from 'node:zlib';
 import { jpegOf } from './jpeg.js';
 
 /** What somebody may do to a server at `url` as a tenant, for so long. */
 export type Attack = (url: string, path: string, forMs: number) => Promise<void>;
 
-const CRC = new Uint32Array(256).map((_, n) => {
-  let crc = n;
-  for (let k = 0; k < 8; k++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
-  return crc;
-});
-
 function chunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-  let crc = 0xffffffff;
-  for (const byte of body) crc = CRC[(crc ^ byte) & 255]! ^ (crc >>> 8);
-  const out = Buffer.alloc(body.length + 8);
+  const out = Buffer.alloc(data.length + 12);
   out.writeUInt32BE(data.length, 0);
-  body.copy(out, 4);
-  out.writeUInt32BE((crc ^ 0xffffffff) >>> 0, out.length - 4);
+  out.write(type, 4, 'latin1');
+  data.copy(out, 8);
+  out.writeUInt32BE(crc32(out.subarray(4, -4)), out.length - 4);
   return out;
 }
 

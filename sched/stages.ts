@@ -27,19 +27,34 @@ export interface Passing extends Omit<Streams, 'deadlineUs'> {
   readonly decodeShareUs: number;
 }
 
+/** How long a frame may be held up outside the device, in microseconds: on its way there, and in all. */
+export interface HeldUp {
+  readonly beforeUs: number;
+  readonly inAllUs: number;
+}
+
+/** @param channelUs a message's way to the device and back */
+export const heldUp = (receiveUs: number, decodeUs: number, channelUs: number): HeldUp => ({
+  beforeUs: receiveUs + decodeUs + channelUs,
+  inAllUs: 2 * receiveUs + decodeUs + channelUs,
+});
+
 /** A loop that is busier than this cannot be relied on. */
 const MOST_OF_THE_LOOP = 0.9;
 
-const sum = (all: readonly Passing[], figure: (each: Passing) => number): number =>
-  all.reduce((total, each) => total + figure(each), 0);
+function sum<P>(all: readonly P[], figure: (each: P) => number): number {
+  return all.reduce((total, each) => total + figure(each), 0);
+}
 
 /** The share of the loop's time that frames take. */
-export const receiveShare = (all: readonly Passing[]): number =>
+export const receiveShare = (all: readonly Pick<Passing, 'count' | 'periodUs' | 'receiveUs' | 'answerUs'>[]): number =>
   sum(all, ({ count, periodUs, receiveUs, answerUs }) => (count * (receiveUs + answerUs)) / periodUs);
 
 /** The share of all decode workers' time that frames take. */
-export const decodeShare = (all: readonly Passing[], { workers }: StageSetup): number =>
-  sum(all, ({ count, periodUs, decodeUs }) => (count * decodeUs) / periodUs) / workers;
+export const decodeShare = (
+  all: readonly Pick<Passing, 'count' | 'periodUs' | 'decodeUs'>[],
+  workers: number,
+): number => sum(all, ({ count, periodUs, decodeUs }) => (count * decodeUs) / periodUs) / workers;
 
 /** The most work for the loop that may come at one instant beyond what its share does in the long run. */
 const burstUs = (all: readonly Passing[]): number =>
@@ -65,10 +80,9 @@ export function decodesInTime(all: readonly Passing[], setup: StageSetup, receiv
   const { workers, shared, blockingUs } = setup;
   const longestUs = decoded.reduce((most, { decodeUs }) => max(most, decodeUs), 0);
   // What the loop takes of a core that it shares with the worker.
-  const [takenUs, taken] = shared
-    ? [blockingUs + burstUs(all) + receiveShare(all) * receiveUs, receiveShare(all)]
-    : [0, 0];
-  const fixedUs = workers * longestUs + (workers - 1) * longestUs + takenUs;
+  const taken = shared ? receiveShare(all) : 0;
+  const takenUs = shared ? blockingUs + burstUs(all) + taken * receiveUs : 0;
+  const fixedUs = (2 * workers - 1) * longestUs + takenUs;
   // F of streams that count for what they cost: work that comes and is due within an interval.
   const work = new DueCurve(
     alike(decoded).map(({ count, periodUs, jitterUs, decodeUs, decodeShareUs }) => ({

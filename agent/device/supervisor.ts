@@ -209,7 +209,7 @@ export class SupervisedDevice {
     if (this.#recovery !== undefined) return; // the attempt to recover hears of it, too
     this.#failure = error.message;
     this.#listener.lost(error);
-    const sinceMs = Date.now();
+    const sinceUs = nowUs();
     let timer: NodeJS.Timeout | undefined;
     const gone = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
@@ -224,7 +224,7 @@ export class SupervisedDevice {
       clearTimeout(timer);
       if (this.#stopping.signal.aborted) return;
       this.#failure = undefined;
-      this.#listener.recovered(Date.now() - sinceMs);
+      this.#listener.recovered(Math.round((nowUs() - sinceUs) / 1000));
     });
     this.#usableOrGone = Promise.race([this.#recovery, gone]);
   }

@@ -4,6 +4,7 @@ import type { Answer } from '../agent.js';
 import { latencyUs } from '../agent.js';
 import type { ServedTenant } from '../tenant.js';
 import { ClientGone } from './body.js';
+import type { Busy } from './refusals.js';
 import type { WantedOutputs } from './oip.js';
 import { writeResponse } from './oip.js';
 
@@ -13,18 +14,6 @@ const WRITE_MS_A_MIB = 1000;
 const OVERSIZED_GRACE_MS = 500;
 /** Outputs of more bytes are answered in binary form only. */
 const LARGEST_JSON_BYTES = 4 * 1024 ** 2;
-
-/** A frame that nobody was promised, and that there is no room for. */
-export class Busy extends Error {
-  readonly code: string;
-  readonly retryAfterUs: number;
-
-  constructor(code: string, message: string, retryAfterUs: number) {
-    super(message);
-    this.code = code;
-    this.retryAfterUs = retryAfterUs;
-  }
-}
 
 /**
  * Writes a frame's answer. Nothing of its batch's memory is held for those who read slowly.

@@ -4,24 +4,18 @@ import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
 import type { Agent, Slot } from '../agent.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
 import { nowUs } from '../clock.js';
-import { imageHead } from '../decode/image-head.js';
-import { BadImage, MOST_PIXELS } from '../decode/input.js';
 import type { DecodeStage } from '../decode/stage.js';
-import { NotDecoded } from '../decode/stage.js';
-import { DecoderLost } from '../decode/worker.js';
-import type { Outcome, ServedTenant } from '../tenant.js';
-import { Busy, refuse, respond, tooMany } from './answer.js';
+import type { ServedTenant } from '../tenant.js';
+import { refuse, respond, tooMany } from './answer.js';
 import type { Body } from './body.js';
-import { BodyBudget, ClientGone, NoMemory, discard, readBody } from './body.js';
+import { BodyBudget, NoMemory, discard, readBody } from './body.js';
+import type { Form } from './form.js';
+import { formOf, headOf, largestBody } from './form.js';
 import type { WantedOutputs } from './oip.js';
-import { BadRequest, readRequest } from './oip.js';
+import { readRequest } from './oip.js';
+import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
 import { SpareGate } from './spare-gate.js';
 
-const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
-const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
-const LARGEST_HEADER_BYTES = 64 * 1024;
-/** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
-const JSON_BYTES_PER_ELEMENT = 24;
 /** Decoding that takes so many times as long as expected, and this long at least, is ended. */
 const DECODE_LIMIT_FACTOR = 20;
 const LEAST_DECODE_LIMIT_US = 2_000_000;
@@ -30,8 +24,6 @@ const SAME = 1.001;
 /** The part of the event loop that is ever used, and that telling senders that they are not served may take. */
 const MOST_OF_THE_LOOP = 0.9;
 const REFUSALS_SHARE = 0.1;
-
-type Form = 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
 
 /** What frames pass beside devices. */
 export interface FrameStages {
@@ -141,9 +133,9 @@ export class FrameDoor {
     const { agent, tenant } = passage.serving;
     const promised = passage.promised === true;
     const answer = await agent.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
-    const key = `${tenant.terms.namespace}/${tenant.terms.name}`;
     // Long lists of numbers take only what nobody was promised.
-    const turn = (more: number): Promise<void> | undefined => this.#spare.enter(key, answerUs(agent.stages, more));
+    const turn = (more: number): Promise<void> | undefined =>
+      this.#spare.enter(tenant.key, answerUs(agent.stages, more));
     const bytes = await respond(req, res, tenant, answer, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(agent.stages, bytes));
     const latency = latencyUs(answer);
@@ -157,16 +149,15 @@ export class FrameDoor {
   async #receive(servings: readonly Serving[], req: Request, form: Form): Promise<Body> {
     const { agent, tenant } = servings[0]!;
     const { terms } = tenant;
-    const limit = form === 'JPEG' || form === 'PNG' ? LARGEST_IMAGE_BYTES : largestTensorBody(tenant);
+    const limit = largestBody(form, tenant);
     const announced = Number(req.headers['content-length'] ?? 0);
-    const key = `${terms.namespace}/${terms.name}`;
     const atUs = nowUs();
     const candidate =
       announced <= terms.covered.bytes ? servings.find((each) => each.tenant.mayBePromised(atUs))?.tenant : undefined;
     if (candidate !== undefined) {
       candidate.reading++;
       try {
-        return await this.#body(req, limit, key, tenant, true);
+        return await this.#body(req, limit, tenant, true);
       } finally {
         candidate.reading--;
       }
@@ -175,21 +166,21 @@ export class FrameDoor {
     const { receiveUs } = frameCost(agent.stages, { form: 'Tensor', bytes: announced });
     const full = !servings.some((each) => each.agent.hasRoomForSpare(each.tenant));
     if (terms.beyond === 'refuse' || full) {
-      await this.turnAway(key, req, agent.stages);
+      await this.turnAway(tenant.key, req, agent.stages);
       throw full && terms.beyond === 'serve' ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
     }
     tenant.spareInFlight++;
     try {
-      await this.#spare.enter(key, receiveUs);
-      return await this.#body(req, limit, key, tenant, false);
+      await this.#spare.enter(tenant.key, receiveUs);
+      return await this.#body(req, limit, tenant, false);
     } finally {
       tenant.spareInFlight--;
     }
   }
 
-  async #body(req: Request, limit: number, key: string, tenant: ServedTenant, promised: boolean): Promise<Body> {
+  async #body(req: Request, limit: number, tenant: ServedTenant, promised: boolean): Promise<Body> {
     try {
-      return await readBody(req, limit, this.#budget, key, promised);
+      return await readBody(req, limit, this.#budget, tenant.key, promised);
     } catch (error) {
       if (!(error instanceof NoMemory)) throw error;
       const message = 'the bodies of frames that are on their way take all the memory that there is for them';
@@ -197,25 +188,16 @@ export class FrameDoor {
     }
   }
 
-  /** What a body is, by its head. */
-  #look({ agent }: Serving, { chunks, bytes }: Body, form: Form): Found {
-    let head: FrameHead = { form: form === 'Tensor' ? 'Tensor' : 'JSON', bytes };
-    if (form === 'JPEG' || form === 'PNG') {
-      const image = headOf(chunks, form);
-      const pixels = image.width * image.height;
-      if (pixels > MOST_PIXELS) {
-        const message = `the image has ${image.width}x${image.height} pixels; at most ${MOST_PIXELS} are decoded`;
-        throw new BadRequest(message, 413, 'ImageTooLarge');
-      }
-      head = { form: image.form, bytes, pixels };
-    }
+  /** What a body is, by its head, and what it takes of the stages. */
+  #look({ agent }: Serving, body: Body, form: Form): Found {
+    const head = headOf(body, form);
     const cost = frameCost(agent.stages, head);
     this.#node.stageWatch.handled(cost.receiveUs);
     return { head, cost };
   }
 
   async #decode(
-    { terms }: ServedTenant,
+    { terms, key }: ServedTenant,
     { head, cost }: Found,
     body: Body,
     slot: Slot,
@@ -226,7 +208,7 @@ export class FrameDoor {
     const { promised, pool, index } = slot;
     const doneInUs = promised && terms.decodeDueUs > 0 ? terms.decodeDueUs : terms.deadlineUs - terms.answerDueUs;
     const { us, wanted } = await this.#node.decode.run({
-      tenant: `${terms.namespace}/${terms.name}`,
+      tenant: key,
       promised,
       dueUs: arrivedUs + doneInUs,
       costUs: cost.decodeUs,
@@ -296,80 +278,6 @@ function police(
     retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
   }
   return { serving: byReadiness[0]!, promised: false, retryAfterUs };
-}
-
-function notPromised(servings: readonly Serving[], retryAfterUs: number): Busy {
-  const promised = servings.filter(({ tenant: { terms } }) => terms.promised);
-  const perSecond = promised.reduce((sum, { tenant: { terms } }) => sum + (terms.streams * 1e6) / terms.periodUs, 0);
-  return promised.length === 0
-    ? new Busy(
-        'NotAdmitted',
-        'the tenant is not admitted, and spec.beyondPromise refuses to be served without a promise',
-        retryAfterUs,
-      )
-    : new Busy(
-        'RateExceeded',
-        `the frame came sooner than the ${perSecond.toFixed(1)} a second and the jitter that were admitted allow, and spec.beyondPromise refuses such frames`,
-        retryAfterUs,
-      );
-}
-
-const notCovered = (periodUs: number): Busy =>
-  new Busy(
-    'FrameTooLarge',
-    'the frame is larger, or takes longer to be decoded, than spec.frames says, and spec.beyondPromise refuses such frames',
-    periodUs,
-  );
-
-const tooManyWaiting = ({ terms }: ServedTenant): Busy =>
-  new Busy('TooManyWaiting', 'too many frames of this tenant wait already', terms.periodUs);
-
-function outcomeOf(error: unknown): Outcome {
-  if (error instanceof ClientGone || (error instanceof NotDecoded && error.because === 'gone')) return 'gone';
-  if (error instanceof Busy) return 'refused';
-  if (error instanceof BadRequest || error instanceof BadImage) return 'invalid';
-  return error instanceof FrameDropped || (error instanceof NotDecoded && error.because === 'late')
-    ? 'dropped'
-    : 'failed';
-}
-
-/** What a sender is told of it. */
-function asTold(error: unknown): unknown {
-  if (error instanceof BadImage) return new BadRequest(error.message, 400, 'InvalidImage');
-  if (error instanceof DecoderLost) return new FrameFailure('DecoderLost', error.message);
-  if (!(error instanceof NotDecoded)) return error;
-  return error.because === 'late'
-    ? new FrameDropped('DeadlinePassed', 'this frame could not be decoded in time any more, and was given up')
-    : new FrameFailure('AgentStopping', 'the agent is stopping');
-}
-
-/** In which form the frame comes. */
-function formOf(req: Request): Form {
-  const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
-  if (type === 'image/jpeg') return 'JPEG';
-  if (type === 'image/png') return 'PNG';
-  if (type.startsWith('image/'))
-    throw new BadRequest(
-      `content-type ${type} is not known; send image/jpeg, image/png or a tensor`,
-      415,
-      'UnknownContentType',
-    );
-  return req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
-}
-
-/** Of an image, whose head may be long. */
-function headOf(chunks: readonly Buffer[], form: 'JPEG' | 'PNG'): ReturnType<typeof imageHead> {
-  try {
-    return imageHead(chunks[0] ?? Buffer.alloc(0), form);
-  } catch (error) {
-    if (chunks.length < 2) throw error;
-    return imageHead(Buffer.concat(chunks), form);
-  }
-}
-
-function largestTensorBody({ terms }: ServedTenant): number {
-  const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
-  return Math.min(LARGEST_TENSOR_BYTES, LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements);
 }
 
 /** Numbers connections, the streams of senders that name none. */

@@ -5,6 +5,7 @@ import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
 import { VERSION } from '../../api/version.js';
 import { FrameFailure } from '../agent.js';
+import { nowUs } from '../clock.js';
 import type { Devices } from '../devices.js';
 import { refuse } from './answer.js';
 import { FrameDoor } from './frame.js';
@@ -60,7 +61,7 @@ export class IngestServer {
     this.#state = 'stopping';
     this.#credentials?.stop();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const deadline = Date.now() + graceMs; this.#devices.inFlight > 0 && Date.now() < deadline;)
+    for (const untilUs = nowUs() + 1000 * graceMs; this.#devices.inFlight > 0 && nowUs() < untilUs;)
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#server.closeIdleConnections();
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,5 +1,6 @@
 import { nowUs } from '../clock.js';
-import { DecodeQueue } from '../decode/queue.js';
+import type { Work } from '../fair-queue.js';
+import { FairQueue } from '../fair-queue.js';
 
 /** Work of the event loop for spare frames that may come at one instant, in microseconds: no promised frame waits for more. */
 export const SPARE_BURST_US = 1500;
@@ -7,11 +8,7 @@ export const SPARE_BURST_US = 1500;
 const LEAST_RATE = 0.05;
 const TICK_MS = 2;
 
-interface Turn {
-  readonly tenant: string;
-  readonly promised: false;
-  readonly dueUs: number;
-  readonly costUs: number;
+interface Turn extends Work {
   readonly enter: () => void;
 }
 
@@ -21,7 +18,7 @@ interface Turn {
  */
 export class SpareGate {
   readonly #rateOf: () => number;
-  readonly #queue = new DecodeQueue<Turn>();
+  readonly #queue = new FairQueue<Turn>();
   #waiting = 0;
   #tokensUs = SPARE_BURST_US;
   #atUs = nowUs();
@@ -41,7 +38,7 @@ export class SpareGate {
     }
     return new Promise((resolve) => {
       this.#waiting++;
-      this.#queue.push({ tenant, promised: false, dueUs: Infinity, costUs, enter: resolve });
+      this.#queue.push({ tenant, costUs, enter: resolve });
       if (this.#timer === undefined) this.#timer = setTimeout(() => this.#release(), TICK_MS);
     });
   }
@@ -57,7 +54,7 @@ export class SpareGate {
     this.#timer = undefined;
     this.#fill();
     while (this.#tokensUs > 0) {
-      const turn = this.#queue.nextSpare();
+      const turn = this.#queue.next();
       if (turn === undefined) break;
       this.#waiting--;
       this.#tokensUs -= turn.costUs;

@@ -1,9 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DecodeStage } from '../decode/stage.js';
-import { FramePool } from '../device/frame-pool.js';
-import { image } from './measure-stages.js';
 import { pictures } from './pictures.js';
+import { Practice } from './practice.js';
 
 /** Between two frames that are decoded while the device is measured. */
 const PAUSE_MS = 1;
@@ -22,21 +21,14 @@ export class IngestLoad {
 
   async start(): Promise<void> {
     const { body } = (await pictures()).find(({ form }) => form === 'JPEG')!;
-    const pool = new FramePool(
-      0,
-      image.shape.reduce((product, dim) => product * dim, 1),
-      1,
-    );
-    const recipe = { kind: 'image' as const, input: image };
-    const job = { tenant: '', promised: true, dueUs: Infinity, costUs: 0, limitUs: 60_000_000, gone: () => false };
+    const practice = new Practice(this.#stage);
     this.#delays.enable();
     this.#ended = (async () => {
       while (this.#running) {
-        await this.#stage.run({ ...job, body: [body], recipe, category: 'measure', pool, slot: 0 });
+        await practice.decode(body);
         await delay(PAUSE_MS);
       }
-      this.#stage.poolGone(pool);
-      pool.retire(() => undefined);
+      practice.end();
     })();
   }
 

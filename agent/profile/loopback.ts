@@ -10,6 +10,7 @@ import { nowUs } from '../clock.js';
 import type { DecodeStage } from '../decode/stage.js';
 import { pinProcess } from '../device/cores.js';
 import { FramePool } from '../device/frame-pool.js';
+import { frameBytes } from '../device/frames.js';
 import type { FrameTaker } from '../ingest/frame.js';
 import { FrameDoor } from '../ingest/frame.js';
 import type { TenantTerms } from '../tenant.js';
@@ -46,7 +47,7 @@ class Echo implements FrameTaker {
   }
 
   takeSlot({ terms }: ServedTenant, promised: boolean): Slot | undefined {
-    const bytes = terms.input.dims.reduce((product, dim) => product * dim, 1);
+    const bytes = frameBytes(terms.input.dims, terms.input.elementType);
     if (this.#pool?.slotBytes !== bytes) {
       this.#pool?.retire(() => undefined);
       this.#pool = new FramePool(0, bytes, SLOTS);

@@ -1,11 +1,12 @@
 import type { Stages } from '../../api/frames.js';
 import type { Agent } from '../agent.js';
 import type { DecodeStage } from '../decode/stage.js';
-import { FramePool } from '../device/frame-pool.js';
+import type { Recipe } from '../decode/messages.js';
 import type { Trial } from './loopback.js';
 import { Loopback } from './loopback.js';
 import type { Picture } from './pictures.js';
 import { pictures } from './pictures.js';
+import { Practice, image } from './practice.js';
 import { MARGIN, USUAL, measureChannel } from './profiler.js';
 
 /** Requests that make the code warm, and those that are measured. */
@@ -17,19 +18,11 @@ const [DECODE_WARM_UPS, DECODES] = [2, 8];
 const ANSWER_PART = 0.4;
 const [SMALL, LARGE, LARGE_JSON] = [1024, 256 * 1024, 16 * 1024];
 const LARGE_OUTPUT = 16 * 1024;
+/** Of each frame in JSON, besides what its length takes. */
+const JSON_FRAME_US = 200;
 /** What the loop is held by beside frames, until it was seen. */
 const BLOCKING_US = 2000;
 const KIB = 1024;
-const SIDE = 224;
-
-/** What images are made for. */
-export const image = {
-  shape: [3, SIDE, SIDE],
-  layout: 'NCHW',
-  elementType: 'uint8',
-  channels: [0, 1, 2],
-  values: Array.from({ length: 3 }, () => Float32Array.from({ length: 256 }, (_, i) => i)),
-} as const;
 
 /** How a node's stages are set up. */
 export interface StagesSetup {
@@ -123,17 +116,11 @@ export async function measureStages(agent: Agent, setup: StagesSetup): Promise<S
 
 /** What decoding takes of a worker: per frame and per million pixels, of a small and a large image of each form. */
 async function measureDecoding(stage: DecodeStage, all: readonly Picture[]): Promise<Stages['decode']> {
-  const pool = new FramePool(0, 3 * SIDE * SIDE, 1);
+  const practice = new Practice(stage);
   const json = tensor(LARGE, 4, true);
-  const decoded = async (
-    body: Buffer,
-    category: string,
-    recipe: Parameters<DecodeStage['run']>[0]['recipe'],
-  ): Promise<number> => {
+  const usualUs = async (body: Buffer, recipe?: Recipe): Promise<number> => {
     const times: number[] = [];
-    const task = { tenant: '', promised: true, dueUs: Infinity, costUs: 0, limitUs: 60_000_000, gone: () => false };
-    for (let i = 0; i < DECODE_WARM_UPS + DECODES; i++)
-      times.push((await stage.run({ ...task, body: [body], recipe, category, pool, slot: 0 })).us);
+    for (let i = 0; i < DECODE_WARM_UPS + DECODES; i++) times.push((await practice.decode(body, recipe)).us);
     const sorted = times.slice(DECODE_WARM_UPS).sort((a, b) => a - b);
     return MARGIN * sorted[Math.floor(USUAL * DECODES)]!;
   };
@@ -141,18 +128,16 @@ async function measureDecoding(stage: DecodeStage, all: readonly Picture[]): Pro
     const figures: Stages['decode'] = [];
     for (const form of new Set(all.map((each) => each.form))) {
       const [small, large] = all.filter((each) => each.form === form) as [Picture, Picture];
-      const smallUs = await decoded(small.body, 'measure', { kind: 'image', input: image });
-      const largeUs = await decoded(large.body, 'measure', { kind: 'image', input: image });
-      const perPixelUs = Math.max(0, largeUs - smallUs) / (large.pixels - small.pixels);
+      const smallUs = await usualUs(small.body);
+      const perPixelUs = Math.max(0, (await usualUs(large.body)) - smallUs) / (large.pixels - small.pixels);
       const perFrameUs = round(Math.max(0, smallUs - perPixelUs * small.pixels));
       figures.push({ form, perFrameUs, perMillionUs: round(1e6 * perPixelUs) });
     }
-    const jsonUs = await decoded(Buffer.from(json.body), 'measure', { kind: 'json', expected: json.terms.input });
-    figures.push({ form: 'JSON', perFrameUs: 200, perMillionUs: round((1e6 * jsonUs) / json.body.length) });
+    const jsonUs = await usualUs(Buffer.from(json.body), { kind: 'json', expected: json.terms.input });
+    figures.push({ form: 'JSON', perFrameUs: JSON_FRAME_US, perMillionUs: round((1e6 * jsonUs) / json.body.length) });
     return figures;
   } finally {
-    stage.poolGone(pool);
-    pool.retire(() => undefined);
+    practice.end();
   }
 }
 

@@ -143,8 +143,6 @@ export interface Allowance {
 export const msPerSize = (sizes: number, totalMs: number): number =>
   Math.min(MOST_MS_PER_SIZE, Math.floor(totalMs / Math.max(1, sizes)));
 
-const bytesOfFloats = (dims: readonly number[]): number => 4 * dims.reduce((product, dim) => product * dim, 1);
-
 /** Measures E(n) of one category, alone on the device but beside a running ingest (`IngestLoad`). */
 export async function measureCategory(
   agent: Agent,
@@ -162,7 +160,7 @@ export async function measureCategory(
     for (let i = 0; i < WARM_UPS; i++) {
       const { outputs } = await agent.device.measure({ input, batch: size });
       agent.describeOutputs(name, shape, outputs);
-      if (size === 1) answerBytes = outputs.reduce((sum, { dims }) => sum + bytesOfFloats(dims), 0);
+      if (size === 1) answerBytes = outputs.reduce((sum, { dims }) => sum + frameBytes(dims, 'float32'), 0);
     }
     const memoryBytes = Math.max(await allowance.workspaceBytes(), batches.at(-1)?.memoryBytes ?? 0);
     if (!(await allowance.hasRoom(memoryBytes))) return false;

@@ -68,7 +68,7 @@ const frameOf = ({ dims }: Network): Buffer => {
 };
 
 /** A frame as a binary tensor of the Open Inference Protocol. */
-export function tensorSender(path: string, network: Network): Sender {
+function tensorSender(path: string, network: Network): Sender {
   const frame = frameOf(network);
   const head = Buffer.from(
     JSON.stringify({

@@ -1,3 +1,4 @@
+import { withTenant } from './adding.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import { coverageText, smallerFrames } from '../../api/frames.js';
 import { findOffer } from '../../sched/offer.js';
@@ -11,7 +12,6 @@ import {
   shareOf,
   standing,
   withSpare,
-  withTenant,
   withoutSpare,
   withoutTenant,
 } from './device-plan.js';

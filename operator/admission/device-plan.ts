@@ -8,8 +8,8 @@ import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
 import type { NodeRefusal } from './node.js';
 import { categoryName, tenantKey } from './request.js';
-import type { StageRefusal, Way } from './stages.js';
-import { QUICKER_PARTS, receiveRefusal, stagesFor, streamsOn, waysFor } from './stages.js';
+import type { StageRefusal } from './stages.js';
+import { streamsOn } from './stages.js';
 
 /** Streams of a tenant that a device serves; possibly not all of them. */
 export interface Placed {
@@ -82,129 +82,6 @@ export const placedOn = (plan: DevicePlan): Placed[] => [
   ...plan.categories.flatMap((category) => category.placed),
   ...plan.bestEffort,
 ];
-
-/** Refusals stay what they are as long as the plans of the node do, and many tenants ask for the same. */
-const refused = new WeakMap<
-  DevicePlan,
-  { readonly beside: readonly DevicePlan[]; readonly all: Map<string, Refusal> }
->();
-
-function refusalsOf(plan: DevicePlan, beside: readonly DevicePlan[]): Map<string, Refusal> {
-  const known = refused.get(plan);
-  if (known?.beside.length === beside.length && known.beside.every((each, i) => each === beside[i])) return known.all;
-  const all = new Map<string, Refusal>();
-  refused.set(plan, { beside, all });
-  return all;
-}
-
-/**
- * The plan with these streams added, or why not.
- *
- * @param beside plans of the node's other devices
- */
-export function withTenant(
-  plan: DevicePlan,
-  request: TenantRequest,
-  streams: number,
-  beside: readonly DevicePlan[] = [],
-): Fit {
-  const { model, shape, periodUs, jitterUs, deadlineUs, frames } = request;
-  const form = JSON.stringify(frames ?? null);
-  const asked = [model, shape.join('x'), request.class, periodUs, jitterUs, deadlineUs, streams, form].join();
-  const refusals = refusalsOf(plan, beside);
-  const known = refusals.get(asked);
-  if (known !== undefined) return { refusal: known };
-  const obstacle = obstacleOn(plan, request);
-  const fit = obstacle === undefined ? added(plan, request, streams, beside) : { refusal: obstacle };
-  if ('refusal' in fit) refusals.set(asked, fit.refusal);
-  return fit;
-}
-
-function added(plan: DevicePlan, request: TenantRequest, streams: number, beside: readonly DevicePlan[]): Fit {
-  const found = waysFor(plan, request, streams, beside);
-  if ('refusal' in found) {
-    // Who says what it sends comes before who does not say that it sends images at all.
-    const lighter = request.frames === undefined ? plan : tensorsOnly(plan);
-    if (lighter !== plan) return added(lighter, request, streams, beside);
-    // What the device refuses whatever the stages do is to be told first.
-    const placed = [...placedOn(plan), { request, streams, covered: {}, decodeUs: 0 }];
-    const without = planFor(plan.device, placed, plan);
-    return 'refusal' in without ? without : found;
-  }
-  const attempt = ({ covered, decodeUs, receiveUs }: Way): Fit => {
-    const placed = [...placedOn(plan), { request, streams, covered, decodeUs }];
-    const own = planFor(plan.device, placed, { ...plan, receiveUs });
-    const others = beside.map((other) => receiving(other, receiveUs));
-    if ('refusal' in own) return own;
-    for (const other of others) if ('refusal' in other) return other;
-    return { plan: own.plan, beside: others.flatMap((other) => ('plan' in other ? other.plan : [])) };
-  };
-  let fit: Fit | undefined;
-  for (const way of found.ways) {
-    fit = attempt(way);
-    if ('plan' in fit) return fit;
-  }
-  const quicker = withQuickDecoding(plan, { ...found.ways[0]!, request, streams }, beside);
-  if (quicker !== undefined) return quicker;
-  // Where the device would take it but for what others wait for the event loop then, that is what is full.
-  const [way] = found.ways;
-  const least = Math.min(plan.receiveUs, ...beside.map(({ receiveUs }) => receiveUs));
-  const held = way!.receiveUs > least && 'plan' in attempt({ ...way!, receiveUs: least });
-  return held ? { refusal: receiveRefusal(plan, request, streams, way!, beside) } : fit!;
-}
-
-/** The plan with these streams where decoding takes less of everybody's deadline than it did, so that the device has more. */
-function withQuickDecoding(
-  plan: DevicePlan,
-  { receiveUs, ...more }: Placed & Pick<Way, 'receiveUs'>,
-  beside: readonly DevicePlan[],
-): Fit | undefined {
-  const all = [...placedOn(plan), more];
-  for (const part of QUICKER_PARTS) {
-    const quick = all.map((each) => {
-      const decodeUs = Math.floor(part * each.request.deadlineUs);
-      return each.decodeUs > decodeUs ? { ...each, decodeUs } : each;
-    });
-    if (quick.every((each, i) => each === all[i])) continue;
-    if (stagesFor(plan.device, quick, receiveUs, beside) !== receiveUs) return undefined;
-    const fit = planFor(plan.device, quick, { ...plan, receiveUs });
-    if ('plan' in fit) return beside.some((other) => other.receiveUs < receiveUs) ? undefined : fit;
-  }
-  return undefined;
-}
-
-/** The plan where receiving may take longer than before; the same where it need not. */
-function receiving(plan: DevicePlan, receiveUs: number): Fit {
-  if (plan.categories.length === 0 || receiveUs <= plan.receiveUs) return { plan };
-  return planFor(plan.device, placedOn(plan), { ...plan, receiveUs });
-}
-
-/** The plan without images of tenants that did not say that they send any; the same where there are none. */
-function tensorsOnly(plan: DevicePlan): DevicePlan {
-  const undeclared = ({ request, decodeUs }: Placed): boolean => request.frames === undefined && decodeUs > 0;
-  if (!plan.categories.some(({ placed }) => placed.some(undeclared))) return plan;
-  const categories = plan.categories.map((category) => ({
-    ...category,
-    placed: category.placed.map((each) => (undeclared(each) ? { ...each, covered: {}, decodeUs: 0 } : each)),
-  }));
-  return { ...plan, categories };
-}
-
-/** What forbids a tenant whatever else the device does. */
-function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefined {
-  const { device } = plan;
-  const name = categoryName(request.model, request.shape);
-  const table = device.tables.get(name);
-  const failure = device.failures.get(request.model);
-  if (failure !== undefined) return { reason: 'ModelUnavailable', model: request.model, message: failure };
-  if (table === undefined) return { reason: 'ProfilePending', category: name };
-  if (request.class === 'RealTime') {
-    const availableUs = request.deadlineUs - (device.stages?.channelUs ?? 0);
-    if (availableUs <= table.at(1))
-      return { reason: 'DeadlineShorterThanWCET', category: name, wcetUs: table.at(1), availableUs };
-  }
-  return undefined;
-}
 
 /** The plan without a tenant that was admitted: always possible in the same table, since demand only shrinks. */
 export function withoutTenant(plan: DevicePlan, key: string): DevicePlan {

@@ -1,5 +1,6 @@
+import { withTenant } from './adding.js';
 import type { DevicePlan, Fit, Placed } from './device-plan.js';
-import { placedOn, planFor, withTenant } from './device-plan.js';
+import { placedOn, planFor } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import { tenantKey } from './request.js';
 

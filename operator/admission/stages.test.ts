@@ -1,10 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Stages } from '../../api/frames.js';
-import type { ResourceOf } from '../../api/manifests.js';
+import { device, snapshot, tenant } from '../../test/support/admission.js';
 import type { Decision } from './admit.js';
 import { decide } from './admit.js';
-import { deviceOf } from './device.js';
-import { requestOf } from './request.js';
 
 const STAGES: Stages = {
   blockingUs: 2000,
@@ -19,37 +17,20 @@ const STAGES: Stages = {
   decode: [{ form: 'JPEG', perFrameUs: 3000, perMillionUs: 2000 }],
 };
 
-const profile = (device: number): ResourceOf<'GPUProfile'> =>
-  ({
-    kind: 'GPUProfile',
-    metadata: { name: `n-${device}`, namespace: '' },
-    spec: { nodeName: 'n', device },
-    status: {
-      stages: STAGES,
-      categories: [
-        { model: 'm', shape: [3, 8, 8], batches: [1, 2, 4, 8].map((size) => ({ size, wcetUs: 600 + 900 * size })) },
-      ],
-      models: [{ name: 'm', ready: true }],
-    },
-  }) as unknown as ResourceOf<'GPUProfile'>;
-
-const model = { metadata: { name: 'm' }, spec: { shapes: [[3, 8, 8]] } } as unknown as ResourceOf<'InferenceModel'>;
-
 const jpeg = (width: number, height: number): object => ({ frames: { encoding: 'JPEG', width, height } });
 
+/** A decision on tenants t0, t1, ... of ten frames a second and 300 ms, on one node, whose devices are quick. */
 function admit(specs: readonly object[], devices = 1): Decision {
-  const requests = specs.map((spec, i) =>
-    requestOf({
-      kind: 'InferenceTenant',
-      metadata: { namespace: 'default', name: `t${i}` },
-      spec: { modelRef: { name: 'm' }, inputShape: [3, 8, 8], framesPerSecond: 10, deadline: '300ms', ...spec },
-    } as unknown as ResourceOf<'InferenceTenant'>),
+  const tenants = specs.map((spec, i) =>
+    tenant(`t${i}`, { framesPerSecond: 10, deadline: '300ms', jitter: '10ms', ...spec }),
   );
-  return decide({
-    models: new Map([['m', model]]),
-    devices: Array.from({ length: devices }, (_, i) => deviceOf(profile(i))),
-    requests,
-  });
+  return decide(
+    snapshot(tenants, {
+      devices: Array.from({ length: devices }, (_, index) =>
+        device('n', 0.5, [[3, 8, 8]], { index, status: { stages: STAGES } }),
+      ),
+    }),
+  );
 }
 
 describe('the stages before the device', () => {

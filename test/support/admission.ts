@@ -27,14 +27,15 @@ const model = resource<'InferenceModel'>(
 export const models = new Map([['echo', model]]);
 
 /** A device on which a batch of n takes 2 + n ms, `slow` times as much. */
-export const device = (node: string, slow = 1, shapes = [[3, 8, 8]]): Device =>
+export const device = (node: string, slow = 1, shapes = [[3, 8, 8]], { index = 0, status = {} } = {}): Device =>
   deviceOf(
     resource<'GPUProfile'>({
       apiVersion: 'deeprt.dev/v1alpha1',
       kind: 'GPUProfile',
-      metadata: { name: `${node}-0` },
-      spec: { nodeName: node, device: 0 },
+      metadata: { name: `${node}-${index}` },
+      spec: { nodeName: node, device: index },
       status: {
+        ...status,
         categories: shapes.map((shape) => ({
           model: 'echo',
           shape,

@@ -1,0 +1,61 @@
+import type { Request } from 'express';
+import type { FrameHead } from '../../api/frames.js';
+import { imageHead } from '../decode/image-head.js';
+import { MOST_PIXELS } from '../decode/input.js';
+import type { ServedTenant } from '../tenant.js';
+import type { Body } from './body.js';
+import { BadRequest } from './oip.js';
+
+const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
+const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
+const LARGEST_HEADER_BYTES = 64 * 1024;
+/** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
+const JSON_BYTES_PER_ELEMENT = 24;
+
+/** How a frame's body comes. */
+export type Form = 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
+
+/** @throws BadRequest (415) when it is none of those that are offered */
+export function formOf(req: Request): Form {
+  const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
+  if (type === 'image/jpeg') return 'JPEG';
+  if (type === 'image/png') return 'PNG';
+  if (type.startsWith('image/'))
+    throw new BadRequest(
+      `content-type ${type} is not known; send image/jpeg, image/png or a tensor`,
+      415,
+      'UnknownContentType',
+    );
+  return req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
+}
+
+/** The most bytes that a frame of a tenant may take. */
+export function largestBody(form: Form, { terms }: ServedTenant): number {
+  if (form === 'JPEG' || form === 'PNG') return LARGEST_IMAGE_BYTES;
+  const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
+  return Math.min(LARGEST_TENSOR_BYTES, LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements);
+}
+
+/**
+ * What a body is, by its head.
+ *
+ * @throws BadImage, BadRequest (413) when it is an image with more pixels than are ever decoded
+ */
+export function headOf({ chunks, bytes }: Body, form: Form): FrameHead {
+  if (form === 'Tensor' || form === 'JSON') return { form, bytes };
+  const { form: kind, width, height } = imageHeadOf(chunks, form);
+  const pixels = width * height;
+  if (pixels <= MOST_PIXELS) return { form: kind, bytes, pixels };
+  const message = `the image has ${width}x${height} pixels; at most ${MOST_PIXELS} are decoded`;
+  throw new BadRequest(message, 413, 'ImageTooLarge');
+}
+
+/** Usually in the first chunk, but it may be long. */
+function imageHeadOf(chunks: readonly Buffer[], form: 'JPEG' | 'PNG'): ReturnType<typeof imageHead> {
+  try {
+    return imageHead(chunks[0] ?? Buffer.alloc(0), form);
+  } catch (error) {
+    if (chunks.length < 2) throw error;
+    return imageHead(Buffer.concat(chunks), form);
+  }
+}
