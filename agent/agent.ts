@@ -1,35 +1,20 @@
 import type { Stages } from '../api/frames.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { ScheduleDevice } from '../api/schedule.js';
-import type { GivenUpBecause } from '../sched/frame.js';
 import { nowUs } from './clock.js';
 import type { FramePool } from './device/frame-pool.js';
-import type { BatchDone, DeviceOptions, OutputTensor, ProgramCategory, Ran } from './device/messages.js';
+import type { BatchDone, DeviceOptions, ProgramCategory, Ran } from './device/messages.js';
 import type { DeviceLost } from './device/device.js';
 import type { SupervisorListener } from './device/supervisor.js';
 import { SupervisedDevice } from './device/supervisor.js';
+import { apart } from './dispatch/apart.js';
+import type { Answer, Slot } from './flights.js';
+import { Flights, FrameFailure, givenUp } from './flights.js';
 import { AgentMetrics } from './metrics.js';
 import { SPARE_SLOTS, poolName, programOf } from './program.js';
 import type { ProfileStatus } from './recheck.js';
 import type { Outcome, TenantTerms } from './tenant.js';
 import { OUTCOMES, ServedTenant } from './tenant.js';
-
-/** A frame's answer: its part of a batch's outputs, and its times in microseconds. */
-export interface Answer {
-  readonly outputs: readonly OutputTensor[];
-  readonly index: number;
-  readonly arrivedUs: number;
-  readonly startUs: number;
-  readonly endUs: number;
-  readonly batch: number;
-  /** Channels, height and width that it was computed at; smaller than asked for when degraded. */
-  readonly shape: readonly number[];
-  /**
-   * To be called once the outputs are no longer needed. The memory of a batch is given back at once when all of its
-   * frames are done: left to the garbage collector, megabytes a second of it would make for long pauses.
-   */
-  readonly release: () => void;
-}
 
 /** What somebody beside the frames wants to hear of. */
 export type Change =
@@ -37,50 +22,17 @@ export type Change =
   | { readonly kind: 'deviceGone'; readonly error: string }
   | { readonly kind: 'deviceRecovered'; readonly tookMs: number }
   | { readonly kind: 'modelQuarantined'; readonly model: string; readonly reason: string }
-  | { readonly kind: 'degraded'; readonly tenant: string; readonly shape: readonly number[] };
-
-/** Why a frame was not answered. */
-export class FrameFailure extends Error {
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-/** The frame could not meet its deadline any more, or another took its place. */
-export class FrameDropped extends FrameFailure {}
-
-const DROPPED: Record<Exclude<GivenUpBecause, 'withdrawn'>, readonly [code: string, message: string]> = {
-  late: ['DeadlinePassed', 'this frame could not meet its deadline any more, and was given up'],
-  replaced: ['ReplacedByNewer', 'a newer frame of this stream took the place of this one (spec.spareFrames: Latest)'],
-  full: ['SpareQueueFull', 'too many frames of this tenant wait for spare time already'],
-};
-
-interface Flight {
-  readonly tenant: ServedTenant;
-  readonly promised: boolean;
-  readonly pool: FramePool;
-  readonly slot: number;
-  readonly arrivedUs: number;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: FrameFailure) => void;
-}
-
-/** A slot of shared memory that a frame is written into before it is submitted or given back. */
-export interface Slot {
-  readonly pool: FramePool;
-  readonly index: number;
-  /** Whether its frame is one of those that its tenant was promised. */
-  readonly promised: boolean;
-}
+  | { readonly kind: 'degraded'; readonly tenant: string; readonly shape: readonly number[] }
+  | { readonly kind: 'keptApart'; readonly tenant: string; readonly error: string };
 
 /** One device's books: what share of its time went where. */
 export interface DeviceBooks {
   busyUs: number;
   jobs: number;
   overruns: number;
+  /** Frames that came as promised, and those of them answered late or given up; of tenants that have left, too. */
+  promisedFrames: number;
+  misses: number;
 }
 
 export interface AgentOptions {
@@ -93,20 +45,29 @@ export interface AgentOptions {
   readonly patient?: boolean;
 }
 
+/** Tenants that have left and whose books are kept: they may come back. */
+const MOST_FORMER = 32;
+
 /** One device: holds the tenants of its applied schedule, hands their frames to the device and their answers back. */
 export class Agent {
   /** Of the device on its node. */
   readonly index: number;
   readonly metrics: AgentMetrics;
-  readonly books: DeviceBooks = { busyUs: 0, jobs: 0, overruns: 0 };
+  readonly books: DeviceBooks = { busyUs: 0, jobs: 0, overruns: 0, promisedFrames: 0, misses: 0 };
   readonly #tenants = new Map<string, ServedTenant>();
   readonly #former = new Map<string, ServedTenant>();
-  readonly #flights = new Map<number, Flight>();
+  readonly #flights = new Flights({
+    send: (id, { slot, offer }) =>
+      this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer: { ...offer, atUs: nowUs() } }),
+    landed: ({ tenant, slot }) => {
+      this.giveSlot(tenant, slot);
+      this.metrics.queueDepth.dec({ device: `${this.index}`, category: tenant.terms.category });
+    },
+  });
   readonly #pools = new Map<string, FramePool>();
   readonly #models = new Map<string, ResourceOf<'InferenceModel'>>();
   readonly #outputs = new Map<string, TenantTerms['outputs']>();
   #device!: SupervisedDevice;
-  #lastId = 0;
   /** Categories whose gaps are exported. */
   #visited: string[] = [];
   #stages: Stages | undefined;
@@ -116,6 +77,9 @@ export class Agent {
 
   /** Told of memory that no frames come from any more. */
   onPoolGone: (pool: FramePool) => void = () => undefined;
+
+  /** Told of tenants that the device does not serve any more. */
+  onLeft: (path: string, terms: TenantTerms) => void = () => undefined;
 
   /** Told of each batch that has run. */
   onRan: ((ran: Ran) => void) | undefined;
@@ -132,23 +96,23 @@ export class Agent {
     const listener: SupervisorListener = {
       batchDone: (done) => agent.#batchDone(done),
       dropped: (ids, why) => {
-        for (const id of ids)
-          agent
-            .#land(id)
-            ?.reject(
-              why === 'withdrawn'
-                ? new FrameFailure('TenantWithdrawn', 'the tenant was withdrawn')
-                : new FrameDropped(...DROPPED[why]),
-            );
+        for (const id of ids) agent.#flights.fail(id, givenUp(why));
       },
       ran: (done) => agent.#ran(done),
       lost: (error) => agent.#lost(error),
       recovered: (tookMs) => {
         agent.metrics.deviceReady.set({ device: `${agent.index}` }, 1);
+        agent.#flights.deviceBack();
         agent.onChange({ kind: 'deviceRecovered', tookMs });
       },
-      gone: (error) => agent.onChange({ kind: 'deviceGone', error }),
-      quarantined: (model, reason) => agent.onChange({ kind: 'modelQuarantined', model, reason }),
+      gone: (error) => {
+        agent.#flights.failAll(new FrameFailure('DeviceUnavailable', `the device is gone: ${error}`));
+        agent.onChange({ kind: 'deviceGone', error });
+      },
+      quarantined: (model, reason) => {
+        agent.#flights.failModel(model, new FrameFailure('DeviceUnavailable', reason));
+        agent.onChange({ kind: 'modelQuarantined', model, reason });
+      },
     };
     agent.#device = await SupervisedDevice.start(device, listener, options.patient);
     agent.metrics.deviceReady.set({ device: `${agent.index}` }, agent.ready ? 1 : 0);
@@ -194,8 +158,8 @@ export class Agent {
     return this.#tenants.get(path);
   }
 
-  /** All tenants that were served since the start, also those withdrawn. */
-  everServed(): ServedTenant[] {
+  /** All tenants being served, and those withdrawn last. */
+  servedOrLeft(): ServedTenant[] {
     return [...this.#tenants.values(), ...this.#former.values()];
   }
 
@@ -229,11 +193,7 @@ export class Agent {
     const { categories, served, pools, shares } = programOf(schedule, profile, this.#models, this.#outputs);
     for (const { name, slotBytes, slots } of pools) this.#growPool(name, slotBytes, slots);
     // Whoever leaves stops sending before the change, whoever comes starts after it.
-    for (const [path, tenant] of this.#tenants)
-      if (!served.has(path)) {
-        this.#tenants.delete(path);
-        this.#former.set(path, tenant);
-      }
+    for (const [path, tenant] of this.#tenants) if (!served.has(path)) this.#withdraw(path, tenant);
     await this.#device.program({ adaptation: this.#adaptation, categories });
     const needed = new Set(categories.flatMap(({ name }) => [poolName(name, true), poolName(name, false)]));
     for (const [name, pool] of this.#pools)
@@ -253,13 +213,21 @@ export class Agent {
     this.#tellPromises(categories);
   }
 
+  #withdraw(path: string, tenant: ServedTenant): void {
+    const { namespace, name } = tenant.terms;
+    this.#tenants.delete(path);
+    this.#former.set(path, tenant);
+    for (const oldest of this.#former.keys()) if (this.#former.size > MOST_FORMER) this.#former.delete(oldest);
+    const labels = { namespace, tenant: name, device: `${this.index}` };
+    const { tenantStreams, tenantRate, tenantDeadline } = this.metrics;
+    for (const gauge of [tenantStreams, tenantRate, tenantDeadline]) gauge.remove(labels);
+    this.onLeft(path, tenant.terms);
+  }
+
   /** Exports what the device is promised to. */
   #tellPromises(categories: readonly ProgramCategory[]): void {
     const device = `${this.index}`;
     const { tenantStreams, tenantRate, tenantDeadline, gap } = this.metrics;
-    for (const gauge of [tenantStreams, tenantRate, tenantDeadline])
-      for (const { terms } of this.#former.values())
-        gauge.remove({ namespace: terms.namespace, tenant: terms.name, device });
     for (const { terms } of this.#tenants.values()) {
       const labels = { namespace: terms.namespace, tenant: terms.name, device };
       // A counter that is not there yet looks like nothing is known.
@@ -287,47 +255,44 @@ export class Agent {
 
   /** A slot for a frame of this tenant; undefined when too many frames wait. */
   takeSlot(tenant: ServedTenant, promised: boolean): Slot | undefined {
-    if (!promised && !this.hasRoomForSpare(tenant)) return undefined;
+    const full = promised ? tenant.promisedInFlight >= tenant.terms.slots : !this.hasRoomForSpare(tenant);
+    if (full) return undefined;
     const pool = this.#pools.get(poolName(tenant.terms.category, promised));
     const index = pool?.take();
     if (pool === undefined || index === undefined) return undefined;
-    if (!promised) tenant.spareInFlight++;
+    if (promised) tenant.promisedInFlight++;
+    else tenant.spareInFlight++;
     return { pool, index, promised };
   }
 
   giveSlot(tenant: ServedTenant, { pool, index, promised }: Slot): void {
-    if (!promised) tenant.spareInFlight--;
+    if (promised) tenant.promisedInFlight--;
+    else tenant.spareInFlight--;
     pool.give(index);
   }
 
   /** Submits a frame; its slot is taken care of from here on. */
   async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number, stream = ''): Promise<Answer> {
     const { category, model, deepest, late, deadlineUs, answerDueUs, latest } = tenant.terms;
-    const { promised } = slot;
-    const objection =
-      this.failure === undefined ? this.#device.objection(model) : `the device is being replaced: ${this.failure}`;
+    const objection = this.gone ?? this.#device.objection(model);
     if (objection !== undefined) {
       this.giveSlot(tenant, slot);
       throw new FrameFailure('DeviceUnavailable', objection);
     }
-    const id = ++this.#lastId;
+    const atUs = nowUs();
+    const offer = {
+      category: tenant.suspicion.apart(atUs) ? apart(category) : category,
+      tenant: tenant.key,
+      stream,
+      replacesOlder: latest,
+      promised: slot.promised,
+      deepest,
+      late,
+      dueUs: arrivedUs + deadlineUs - answerDueUs,
+    };
     return new Promise((resolve, reject) => {
-      this.#flights.set(id, { tenant, promised, pool: slot.pool, slot: slot.index, arrivedUs, resolve, reject });
       this.metrics.queueDepth.inc({ device: `${this.index}`, category });
-      const atUs = nowUs();
-      const dueUs = arrivedUs + deadlineUs - answerDueUs;
-      const offer = {
-        category,
-        tenant: tenant.key,
-        stream,
-        replacesOlder: latest,
-        atUs,
-        promised,
-        deepest,
-        late,
-        dueUs,
-      };
-      this.#device.submit({ id, pool: slot.pool.id, slot: slot.index, offer });
+      this.#flights.add({ tenant, model, slot, arrivedUs, offer, resolve, reject }, this.ready);
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
     });
   }
@@ -335,25 +300,32 @@ export class Agent {
   /** Notes what became of a frame. */
   count(tenant: ServedTenant, outcome: Outcome, promised: boolean | undefined, latencyUs?: number, batch = 0): void {
     const { namespace, name } = tenant.terms;
+    const missed = promised === true && (outcome === 'late' || outcome === 'dropped');
     tenant.outcomes[outcome]++;
-    this.metrics.frames.inc({ namespace, tenant: name, outcome });
-    if (promised === true) tenant.promisedFrames++;
-    if (promised === false) tenant.spareFrames++;
-    if (promised === false) this.metrics.spareFrames.inc({ namespace, tenant: name, outcome });
-    if (promised === true && (outcome === 'late' || outcome === 'dropped')) {
-      tenant.misses++;
-      this.metrics.misses.inc({ namespace, tenant: name });
+    if (promised === true) {
+      tenant.promisedFrames++;
+      this.books.promisedFrames++;
     }
-    if (latencyUs === undefined) return;
-    tenant.latencyUs.record(Math.max(1, latencyUs));
-    tenant.batchSum += batch;
-    this.metrics.latency.observe({ namespace, tenant: name }, latencyUs / 1e6);
+    if (promised === false) tenant.spareFrames++;
+    if (missed) {
+      tenant.misses++;
+      this.books.misses++;
+    }
+    if (latencyUs !== undefined) {
+      tenant.latencyUs.record(Math.max(1, latencyUs));
+      tenant.batchSum += batch;
+    }
+    // The series of who has left are gone, and stay so.
+    if (this.#tenants.get(`${namespace}.${name}`) !== tenant) return;
+    this.metrics.frames.inc({ namespace, tenant: name, outcome });
+    if (promised === false) this.metrics.spareFrames.inc({ namespace, tenant: name, outcome });
+    if (missed) this.metrics.misses.inc({ namespace, tenant: name });
+    if (latencyUs !== undefined) this.metrics.latency.observe({ namespace, tenant: name }, latencyUs / 1e6);
   }
 
   async stop(): Promise<void> {
     await this.#device.stop();
-    for (const id of [...this.#flights.keys()])
-      this.#land(id)?.reject(new FrameFailure('AgentStopping', 'the agent is stopping'));
+    this.#flights.stop(new FrameFailure('AgentStopping', 'the agent is stopping'));
   }
 
   /** Frames that were accepted and not answered yet. */
@@ -373,16 +345,7 @@ export class Agent {
     this.onPoolGone(pool);
   }
 
-  #land(id: number): Flight | undefined {
-    const flight = this.#flights.get(id);
-    if (flight === undefined) return undefined;
-    this.#flights.delete(id);
-    this.giveSlot(flight.tenant, { pool: flight.pool, index: flight.slot, promised: flight.promised });
-    this.metrics.queueDepth.dec({ device: `${this.index}`, category: flight.tenant.terms.category });
-    return flight;
-  }
-
-  #batchDone({ ids, outputs, dims, startUs, endUs, error }: BatchDone): void {
+  #batchDone({ ids, outputs, dims, startUs, endUs, error, apart: alone }: BatchDone): void {
     let left = ids.length;
     const releaseOne = (): void => {
       if (--left === 0) for (const { data } of outputs) if (!data.buffer.detached) data.buffer.transfer(0);
@@ -393,11 +356,13 @@ export class Agent {
         if (!released) releaseOne();
         released = true;
       };
-      const flight = this.#land(id);
+      const flight = this.#flights.land(id);
       if (flight === undefined) release();
-      else if (error !== undefined)
-        flight.reject(new FrameFailure('ModelFailed', `the model failed on this batch: ${error}`));
-      else {
+      else if (error !== undefined) {
+        const { suspicion, key } = flight.tenant;
+        if (alone && suspicion.failed(nowUs())) this.onChange({ kind: 'keptApart', tenant: key, error });
+        flight.reject(new FrameFailure('ModelFailed', `the model failed on this frame: ${error}`));
+      } else {
         const shape = flight.tenant.terms.image.layout === 'NHWC' ? [dims[2]!, dims[0]!, dims[1]!] : dims;
         this.#noteShape(flight.tenant, shape);
         const { arrivedUs } = flight;
@@ -431,16 +396,17 @@ export class Agent {
     this.onRan?.(ran);
   }
 
-  #lost({ message, fault }: DeviceLost): void {
+  #lost({ message, fault, culprit }: DeviceLost): void {
     this.metrics.deviceReady.set({ device: `${this.index}` }, 0);
     this.metrics.deviceLosses.inc({ device: `${this.index}`, fault });
-    for (const id of [...this.#flights.keys()])
-      this.#land(id)?.reject(new FrameFailure('DeviceLost', `the device was lost with this frame: ${message}`));
+    for (const { suspicion } of this.#tenants.values()) suspicion.clear();
+    // What took the device down would do so again.
+    if (culprit !== undefined)
+      this.#flights.failModel(
+        culprit,
+        new FrameFailure('DeviceLost', `the device was lost with this frame: ${message}`),
+      );
+    this.#flights.deviceLost();
     this.onChange({ kind: 'deviceLost', error: message });
   }
-}
-
-/** The frame's latency at this instant, in microseconds. */
-export function latencyUs({ arrivedUs }: Answer): number {
-  return nowUs() - arrivedUs;
 }

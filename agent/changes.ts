@@ -19,6 +19,11 @@ export function logChange(log: Logger, change: Change): void {
       return log.info({ tookMs: change.tookMs }, 'device replaced; serving again');
     case 'modelQuarantined':
       return log.error({ model: change.model, reason: change.reason }, 'model kept off the device');
+    case 'keptApart':
+      return log.warn(
+        { tenant: change.tenant, error: change.error },
+        "the network fails on this tenant's frames again and again; they run one by one, in spare time, apart from others'",
+      );
     case 'degraded':
       return log.warn(
         { tenant: change.tenant, shape: change.shape.join('x') },

@@ -39,7 +39,12 @@ export class Devices {
     this.metrics = metrics;
     this.decode = decode;
     this.#stages = stages;
-    for (const { agent } of units) agent.onPoolGone = (pool) => decode.poolGone(pool);
+    for (const { agent } of units) {
+      agent.onPoolGone = (pool) => decode.poolGone(pool);
+      agent.onLeft = (path, { namespace, name }) => {
+        if (this.serving(path).length === 0) metrics.forget(namespace, name);
+      };
+    }
   }
 
   /** @throws DeviceLost when the node's only device does not work */
@@ -110,10 +115,10 @@ export class Devices {
     return this.units.flatMap(({ agent }) => agent.served());
   }
 
-  /** What became of every tenant's frames since the start, also of those withdrawn, by `<namespace>/<name>`. */
+  /** What became of every tenant's frames since the start, also of those withdrawn last, by `<namespace>/<name>`. */
   books(): Map<string, TenantBooks> {
     const parts = new Map<string, ServedTenant[]>();
-    for (const tenant of this.units.flatMap(({ agent }) => agent.everServed())) {
+    for (const tenant of this.units.flatMap(({ agent }) => agent.servedOrLeft())) {
       parts.set(tenant.key, [...(parts.get(tenant.key) ?? []), tenant]);
     }
     return new Map([...parts].map(([key, all]) => [key, booksOf(all)]));

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { OUTCOMES } from './tenant.js';
 
 /** All that an agent exports. Base units; labels are bounded by the tenants and categories that were admitted. */
 export class AgentMetrics {
@@ -117,6 +118,13 @@ export class AgentMetrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Nothing is told any more of a tenant that has left. */
+  forget(namespace: string, tenant: string): void {
+    for (const counter of [this.frames, this.spareFrames])
+      for (const outcome of OUTCOMES) counter.remove({ namespace, tenant, outcome });
+    for (const metric of [this.misses, this.degraded, this.latency]) metric.remove({ namespace, tenant });
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {

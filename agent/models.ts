@@ -322,13 +322,8 @@ export class ModelKeeper {
 
   /** A soft promise ends when more frames are late than it allows; the operator admits anew. */
   #checkPromise(changed: () => void): void {
-    // Also of those who have left: what they come back with is not new.
-    const served = this.#agent.everServed();
-    const books = {
-      frames: served.reduce((sum, { promisedFrames }) => sum + promisedFrames, 0),
-      late: served.reduce((sum, { misses }) => sum + misses, 0),
-    };
-    const firm = this.#soft.withdrawn(this.#profile!, books, nowUs());
+    const { promisedFrames: frames, misses: late } = this.#agent.books;
+    const firm = this.#soft.withdrawn(this.#profile!, { frames, late }, nowUs());
     if (firm === undefined) return;
     this.#profile = firm;
     this.#options.log.warn({}, firm.status!.conditions!.at(-1)!.message);

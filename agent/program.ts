@@ -15,9 +15,8 @@ import type { TenantTerms } from './tenant.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
-/** How long frames of one category may pile up, in frames, before more are turned away. */
-const MOST_WAITING = 4096;
-const LEAST_SLOTS = 32;
+/** Promised frames of each tenant that may be on their way through this node, at least. */
+const LEAST_SLOTS = 8;
 const POOL_BYTES = 1024 ** 3;
 /** Spare frames of each tenant that may be on their way through this node. */
 export const SPARE_SLOTS = 32;
@@ -165,6 +164,7 @@ function ladderOn(
     periodUs: tenant.periodUs,
     jitterUs: tenant.jitterUs,
     deadlineUs: tenant.deadlineUs ?? Infinity,
+    slots: slotsFor(tenant),
     covered: {
       ...coveredCost(profile.stages, tenant, tensorBytes),
       bytes: coveredBytes(tenant, tensorBytes),
@@ -178,14 +178,14 @@ function ladderOn(
   return { ladder, termsOf };
 }
 
+/** Of the longest time that a tenant's promised frames may spend here, twice over, and some. */
+const slotsFor = ({ streams, periodUs, deadlineUs = 0 }: ServedEntry): number =>
+  Math.max(LEAST_SLOTS, Math.ceil((2 * deadlineUs * streams) / periodUs) + 4 * streams);
+
 /** Promised frames and spare ones wait apart, so that no flood takes the promised ones' places. */
 function poolsOf({ name, tenants }: ServedCategory, slotBytes: number): PoolSize[] {
-  // Promised frames of the longest time that any of them may spend here, twice over, and some.
   const promised = tenants.filter((tenant) => tenant.promised);
-  const perUs = promised.reduce((sum, { streams, periodUs }) => sum + streams / periodUs, 0);
-  const streams = promised.reduce((sum, tenant) => sum + tenant.streams, 0);
-  const longestUs = promised.reduce((longest, { deadlineUs = 0 }) => Math.max(longest, deadlineUs), 0);
-  const wanted = Math.max(LEAST_SLOTS, Math.min(MOST_WAITING, Math.ceil(2 * longestUs * perUs) + 4 * streams));
+  const wanted = promised.reduce((sum, tenant) => sum + slotsFor(tenant), 0);
   const within = (slots: number, mostBytes: number): number =>
     Math.max(1, Math.min(slots, Math.floor(mostBytes / slotBytes)));
   const spare = {

@@ -5,6 +5,7 @@ import { Policer } from '../sched/policer.js';
 import type { FrameCost } from '../api/frames.js';
 import type { ImageInput } from './decode/input.js';
 import type { ExpectedInput } from './ingest/oip.js';
+import { Suspicion } from './suspicion.js';
 
 export const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
@@ -35,6 +36,8 @@ export interface TenantTerms {
   readonly deadlineUs: number;
   /** The most that one of its promised frames takes of the stages before the device, and of the event loop after it. */
   readonly covered: FrameCost & { readonly bytes: number; readonly answerUs: number };
+  /** So many of its promised frames may be on their way: nobody else's take these places. */
+  readonly slots: number;
   /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
   readonly decodeDueUs: number;
   readonly answerDueUs: number;
@@ -76,7 +79,7 @@ export function booksOf(parts: readonly ServedTenant[]): TenantBooks {
   };
 }
 
-const newLatencies = (): RecordableHistogram => createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });
+const newLatencies = (): RecordableHistogram => createHistogram({ lowest: 1, highest: 600_000_000, figures: 2 });
 
 /** A tenant counts as degraded until this long after its last degraded frame, so that its condition does not flap. */
 export const DEGRADED_FOR_MS = 5000;
@@ -114,6 +117,9 @@ export class ServedTenant {
   spareFrames = 0;
   /** Spare frames that are on their way through this node, and frames whose bodies are being read that will hardly be promised ones. */
   spareInFlight = 0;
+  promisedInFlight = 0;
+  /** Whether its frames spoil batches. */
+  readonly suspicion = new Suspicion();
   /** Bodies being read of frames that may be promised ones. */
   reading = 0;
   #policer: Policer;
@@ -138,17 +144,27 @@ export class ServedTenant {
 
   /** Whether a frame whose head is here now may be one of those that the tenant was promised, with those before it. */
   mayBePromised(atUs: number): boolean {
-    return this.terms.promised && this.reading < this.#policer.mostBy(atUs, atUs);
+    return this.#isPromised(atUs) && this.reading < this.#policer.mostBy(atUs, atUs);
   }
 
   /** In how many microseconds a frame would be one of those that the tenant was promised; 0: now. */
   promisedInUs(atUs: number): number {
-    return this.terms.promised ? this.#policer.waitUs(atUs) : this.terms.periodUs;
+    return this.#isPromised(atUs) ? this.#policer.waitUs(atUs) : this.terms.periodUs;
   }
 
   /** Whether a frame that arrives now is one of those that the tenant was promised; when the next one would be where not. */
   arrive(atUs: number): Policed {
-    return this.terms.promised ? this.#policer.offer(atUs) : { accepted: false, retryAfterUs: this.terms.periodUs };
+    return this.#isPromised(atUs) ? this.#policer.offer(atUs) : { accepted: false, retryAfterUs: this.terms.periodUs };
+  }
+
+  /** Whether frames that were not promised are refused; those that have to run apart are served so. */
+  refusesSpare(atUs: number): boolean {
+    return this.terms.beyond === 'refuse' && !this.suspicion.apart(atUs);
+  }
+
+  /** Frames that spoil batches have no part in what was promised. */
+  #isPromised(atUs: number): boolean {
+    return this.terms.promised && !this.suspicion.apart(atUs);
   }
 
   /** A frame was computed at a smaller shape. Returns whether that is news. */

@@ -114,6 +114,15 @@ function tenantOf(name: string, more: object = {}): ScheduleDevice['categories']
   };
 }
 
+/** Terms that both networks can be promised at once. */
+const LIGHT = { streams: 1, jitterUs: 20_000, deadlineUs: 200_000 };
+
+const lightly = (gate: object = {}): ScheduleDevice => {
+  const { categories, ...device } = schedule(tenantOf('gate', { ...LIGHT, ...gate }));
+  const [echo, other] = categories;
+  return { ...device, categories: [echo!, { ...other!, tenants: [tenantOf('other', LIGHT)] }] };
+};
+
 function schedule(...tenants: ScheduleDevice['categories'][number]['tenants']): ScheduleDevice {
   const category = { shape: SHAPES[0]!, class: 'RealTime' as const, windowUs: 20_000, relativeDeadlineUs: 40_000 };
   return {
@@ -171,7 +180,7 @@ afterEach(async () => {
 
 describe('a device that goes wrong', () => {
   test('killed 50 times under load: every frame gets an answer, serving resumes, all else is as it was', async () => {
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await agent.apply(lightly(), PROFILE);
     await until(serves('gate'));
     const stops = [camera('gate', 15), camera('other', 15)];
     for (let i = 0; i < 50; i++) {
@@ -187,11 +196,37 @@ describe('a device that goes wrong', () => {
     expect([...byStatus.keys()].filter((status) => ![200, 429, 503].includes(status))).toEqual([]);
     expect(byStatus.get(200)!.length).toBeGreaterThan(100);
     expect(byStatus.get(503)!.length).toBeGreaterThan(0);
-    for (const { error } of byStatus.get(503)!) expect(error).toMatch(/device/);
+    for (const { error } of byStatus.get(503)!) expect(error).toMatch(/device|deadline/);
     expect(agent.inFlight).toBe(0);
     expect(changes.filter(({ kind }) => kind === 'deviceRecovered')).toHaveLength(50);
     expect(changes.filter(({ kind }) => kind === 'modelQuarantined')).toEqual([]);
   }, 300_000);
+
+  test('frames that have time wait for the next device, and none of them is lost with it', async () => {
+    await agent.apply(lightly({ deadlineUs: 5_000_000 }), PROFILE);
+    await until(serves('gate'));
+    const stop = camera('gate', 20);
+    for (let i = 0; i < 10; i++) {
+      const before = agent.device.pid;
+      process.kill(before, 'SIGKILL');
+      await until(() => agent.device.pid !== before && agent.ready);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    const answers = await stop();
+    expect(answers.length).toBeGreaterThan(100);
+    expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+  }, 60_000);
+
+  test('standing still between two runs is noticed as soon as somebody waits, and ended', async () => {
+    await agent.apply(schedule(tenantOf('gate', { deadlineUs: 10_000_000 }), tenantOf('hasty')), PROFILE);
+    await until(serves('gate'));
+    process.kill(agent.device.pid, 'SIGSTOP');
+    const [patient, hasty] = await Promise.all([infer('gate'), infer('hasty')]);
+    expect(patient.status).toBe(200);
+    expect(hasty).toMatchObject({ status: 503, code: 'DeadlinePassed' });
+    expect(changes[0]).toMatchObject({ kind: 'deviceLost', error: expect.stringMatching(/stood still/) });
+    expect(await ready()).toBe(true);
+  });
 
   test('killed as soon as there is one, again and again, also before it could be told anything: one lives in the end', async () => {
     await agent.apply(schedule(tenantOf('gate')), PROFILE);
@@ -246,7 +281,7 @@ describe('a device that goes wrong', () => {
     await inject({ fail: 'out of memory on the device', input: 'in' });
     expect(await infer('gate')).toMatchObject({
       status: 503,
-      error: 'the model failed on this batch: out of memory on the device',
+      error: 'the model failed on this frame: out of memory on the device',
     });
     expect((await infer('other')).status).toBe(200);
     const stop = camera('gate', 25);

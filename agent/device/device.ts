@@ -48,6 +48,8 @@ export class DeviceLost extends Error {
 type Request = ToDevice extends infer M ? (M extends { request: number } ? Omit<M, 'request'> : never) : never;
 
 const WATCH_MS = 100;
+/** A device that holds something, is not busy, and has not answered when it was looked at so often stands still. */
+const MOST_UNANSWERED = 15;
 const STOP_MS = 5000;
 /** Signals with which native code ends when it goes wrong. */
 const FAULTS = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']);
@@ -64,6 +66,11 @@ export class Device {
   readonly #watch: NodeJS.Timeout;
   #lastRequest = 0;
   #hung: Activity | undefined;
+  /** Frames that it has to answer. */
+  #held = 0;
+  #isReady = false;
+  /** How often it was looked at since it was asked whether it is there; 0: it was not asked. */
+  #unanswered = 0;
   #unusable: string | undefined;
   #gone = false;
   #stopping = false;
@@ -73,7 +80,7 @@ export class Device {
     this.#recorder = Recorder.create();
     this.#outbox = Outbox.create();
     this.#listener = listener;
-    this.#watch = setInterval(() => this.#endHang(), WATCH_MS);
+    this.#watch = setInterval(() => this.#look(), WATCH_MS);
     this.#watch.unref();
     const child = fork(new URL('./process.js', import.meta.url), {
       serialization: 'advanced',
@@ -85,8 +92,10 @@ export class Device {
     this.#child = child;
     this.ready = new Promise<void>((resolve, reject) => {
       child.on('message', (message: FromDevice) => {
-        if (message.kind === 'ready') resolve();
-        else this.#hear(message);
+        if (message.kind === 'ready') {
+          this.#isReady = true;
+          resolve();
+        } else this.#hear(message);
       });
       child.on('error', (error) => {
         // A message that could not be sent: the process is about to end, and its end is dealt with.
@@ -153,6 +162,7 @@ export class Device {
   }
 
   submit(frame: Omit<FrameMessage, 'kind'>): void {
+    this.#held++;
     this.#tell({ kind: 'frame', ...frame });
   }
 
@@ -194,9 +204,11 @@ export class Device {
         this.#settle(message.request)?.reject(new Error(message.error));
         return;
       case 'dropped':
+        this.#held -= message.ids.length;
         this.#listener.dropped(message.ids, message.why);
         return;
       case 'done':
+        this.#held -= message.ids.length;
         this.#listener.batchDone({ ...message, outputs: this.#outbox.unpack(message.outputs) });
         if (message.outputs.offset !== undefined) this.#tell({ kind: 'taken' });
         return;
@@ -215,11 +227,24 @@ export class Device {
     return waiting;
   }
 
-  #endHang(): void {
+  /** A run that takes too long ends the process, and so does not being there while something is waited for. */
+  #look(): void {
     const activity = this.#recorder.read();
-    if (activity === undefined || nowUs() - activity.sinceUs <= activity.limitUs) return;
-    this.#hung = activity;
-    this.kill();
+    if (activity !== undefined) {
+      this.#unanswered = 0;
+      if (nowUs() - activity.sinceUs <= activity.limitUs) return;
+      this.#hung = activity;
+      return this.kill();
+    }
+    if (this.#unanswered > 0) {
+      if (++this.#unanswered > MOST_UNANSWERED) this.kill();
+    } else if (this.#isReady && (this.#held > 0 || this.#waiting.size > 0)) {
+      this.#unanswered = 1;
+      const answered = (): void => {
+        this.#unanswered = 0;
+      };
+      this.#ask({ kind: 'ping' }).then(answered, () => undefined);
+    }
   }
 
   #obituary(code: number | null, signal: string | null): DeviceLost {
@@ -231,6 +256,11 @@ export class Device {
         model,
       );
     }
+    if (this.#unanswered > MOST_UNANSWERED)
+      return new DeviceLost(
+        `the device's process stood still: it had nothing to run, and did not answer for ${(MOST_UNANSWERED * WATCH_MS) / 1000}s`,
+        'hang',
+      );
     if (this.#unusable !== undefined) return new DeviceLost(this.#unusable, 'crash');
     const activity = this.#recorder.read();
     const busy = activity === undefined ? '' : ` during a ${activity.what} of model "${activity.model}"`;

@@ -121,6 +121,8 @@ export interface BatchDone {
   /** Of a frame as it was computed. */
   readonly dims: readonly number[];
   readonly error?: string;
+  /** Whether it ran by itself because a batch with it has failed. */
+  readonly apart: boolean;
 }
 
 /** A whole batch, for the books. */

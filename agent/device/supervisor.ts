@@ -183,16 +183,25 @@ export class SupervisedDevice {
     return new Device(this.#options, listener);
   }
 
-  /** A batch may fail for what is in it; one after the other fails for what the device has come to. */
+  /** A frame may fail for what is in it; whether one after the other fails for what the device has come to is looked at. */
   #watchFailures({ category, error }: BatchDone): void {
-    const model = this.#program?.categories.find(({ name }) => name === category)?.model;
-    if (model === undefined) return;
+    const known = this.#program?.categories.find(({ name }) => name === category);
+    if (known === undefined) return;
+    const { model, ladder } = known;
     const failures = error === undefined ? 0 : (this.#failures.get(model) ?? 0) + 1;
     this.#failures.set(model, failures);
-    if (failures < MOST_FAILURES) return;
-    this.#failures.set(model, 0);
-    this.#strike(model, `${failures} batches of model "${model}" failed one after the other, the last with: ${error}`);
-    this.#device.kill();
+    if (failures !== MOST_FAILURES) return;
+    const device = this.#device;
+    device.measure({ input: { model, dims: ladder[0]!.dims }, batch: 1 }).then(
+      () => this.#failures.set(model, 0),
+      (failed: unknown) => {
+        this.#failures.set(model, 0);
+        if (failed instanceof DeviceLost) return;
+        const reason = `${failures} runs of model "${model}" failed one after the other, the last with: ${error}`;
+        this.#strike(model, reason);
+        device.kill();
+      },
+    );
   }
 
   #strike(model: string, reason: string): void {

@@ -8,6 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { hangLimitUs } from '../../sched/faults.js';
 import type { Run } from '../../sched/frame.js';
 import { nowUs } from '../clock.js';
+import { isApart, shared } from '../dispatch/apart.js';
 import type { Control } from '../dispatch/loop.js';
 import { dispatchLoop } from '../dispatch/loop.js';
 import type { Bell } from '../dispatch/bell.js';
@@ -84,15 +85,17 @@ function readSlot({ pool, slot }: FrameMessage, into: Uint8Array): void {
   }
 }
 
-async function execute(run: Run<FrameMessage>, startUs: number): Promise<void> {
-  const { model, ladder } = categories.get(run.category)!;
+async function execute(run: Run<FrameMessage>, startUs: number): Promise<FrameMessage[]> {
+  const category = shared(run.category);
+  const { model, ladder } = categories.get(category)!;
   const { dims, largestBatch } = ladder[run.rung]!;
   const limitUs = hangLimitUs(run.wcetUs);
+  const again: FrameMessage[] = [];
   let fromUs = startUs;
   for (let first = 0; first < run.frames.length; first += largestBatch) {
     const frames = run.frames.slice(first, first + largestBatch);
     const ids = frames.map(({ id }) => id);
-    const done = { kind: 'done' as const, category: run.category, ids, dims, startUs: fromUs };
+    const done = { kind: 'done' as const, category, ids, dims, startUs: fromUs, apart: isApart(run.category) };
     try {
       const outputs = await recorded({ what: 'run', model, limitUs }, async () => {
         const { session, resizer } = openModel(model);
@@ -102,10 +105,12 @@ async function execute(run: Run<FrameMessage>, startUs: number): Promise<void> {
       post({ ...done, endUs: nowUs(), outputs: outbox.pack(outputs) });
       free(outputs);
     } catch (error) {
-      post({ ...done, endUs: nowUs(), outputs: { tensors: [] }, error: (error as Error).message });
+      if (frames.length > 1) again.push(...frames);
+      else post({ ...done, endUs: nowUs(), outputs: { tensors: [] }, error: (error as Error).message });
     }
     fromUs = nowUs();
   }
+  return again;
 }
 
 /** More than the caches of an edge node's processor hold. */

@@ -8,6 +8,7 @@ import type { GivenUp, GivenUpBecause, Run } from '../../sched/frame.js';
 import { WcetTable } from '../../sched/wcet.js';
 import { nowUs } from '../clock.js';
 import type { FrameMessage, FromDevice, Program, ToDevice } from '../device/messages.js';
+import { apart, shared } from './apart.js';
 import type { Bell } from './bell.js';
 import { sleep } from './bell.js';
 
@@ -20,12 +21,19 @@ const LOOK_AGAIN_US = 1000;
 
 const toConfig = ({ categories, adaptation }: Program): BatcherConfig => ({
   adaptation,
-  categories: categories.map(({ name, ladder, overheadUs, visit, promised }) => ({
-    name,
-    ladder: ladder.map(({ points }) => new WcetTable(points, overheadUs)),
-    visit,
-    promised: new Map(promised),
-  })),
+  categories: categories.flatMap(({ name, ladder, overheadUs, visit, promised }) => [
+    {
+      name,
+      ladder: ladder.map(({ points }) => new WcetTable(points, overheadUs)),
+      visit,
+      promised: new Map(promised),
+    },
+    {
+      name: apart(name),
+      ladder: ladder.map(({ points }) => new WcetTable(points.slice(0, 1), overheadUs)),
+      promised: new Map(),
+    },
+  ]),
 });
 
 /** Requests that wait for slack. */
@@ -33,8 +41,8 @@ export type Control = Extract<ToDevice, { kind: 'load' | 'unload' | 'measure' }>
 
 /** What the loop needs of the device beside it. */
 export interface Executor {
-  /** Runs a batch's frames, reporting each run of the network. */
-  execute(run: Run<FrameMessage>, startUs: number): Promise<void>;
+  /** Runs a batch's frames, reporting each run of the network. Resolves to those that are to be run again, each by itself. */
+  execute(run: Run<FrameMessage>, startUs: number): Promise<readonly FrameMessage[]>;
   /** Does what is asked and answers; may take as long as a run, or longer. */
   control(message: Control): Promise<void>;
   /** Frames may come from this memory. */
@@ -59,6 +67,7 @@ class DeviceWorld implements World<FrameMessage, Promise<void>, Batcher<FrameMes
   #pending: { request: number; program: Program; config: BatcherConfig; sinceUs: number } | undefined;
   #controlDueUs = 0;
   #heard = 0;
+  #again: readonly FrameMessage[] = [];
 
   constructor(port: MessagePort, bell: Bell, executor: Executor, post: (message: FromDevice) => void) {
     this.#port = port;
@@ -141,12 +150,17 @@ class DeviceWorld implements World<FrameMessage, Promise<void>, Batcher<FrameMes
     return undefined;
   }
 
-  execute(run: Run<FrameMessage>, startUs: number): Promise<void> {
-    return this.#executor.execute(run, startUs);
+  async execute(run: Run<FrameMessage>, startUs: number): Promise<void> {
+    this.#again = await this.#executor.execute(run, startUs);
   }
 
   ended(run: Run<FrameMessage>, startUs: number, endUs: number, batcher: Batcher<FrameMessage>): void {
-    const { category, kind, frames, wcetUs, rung } = run;
+    for (const frame of this.#again) {
+      const { offer } = frame;
+      batcher.arrive(frame, { ...offer, category: apart(offer.category), promised: false, atUs: endUs });
+    }
+    const { kind, frames, wcetUs, rung } = run;
+    const category = shared(run.category);
     const { penaltyUs, rung: nextRung } = batcher.adapted(category);
     const books = { category, runKind: kind, frames: frames.length, startUs, endUs, wcetUs, rung, penaltyUs, nextRung };
     this.#post({ kind: 'ran', ...books });

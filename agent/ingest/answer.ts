@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { setImmediate } from 'node:timers/promises';
-import type { Answer } from '../agent.js';
-import { latencyUs } from '../agent.js';
+import type { Answer } from '../flights.js';
+import { latencyUs } from '../flights.js';
 import type { ServedTenant } from '../tenant.js';
 import { ClientGone } from './body.js';
 import type { Busy } from './refusals.js';

@@ -1,10 +1,11 @@
 import type { Request, Response } from 'express';
 import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
-import type { Agent, Slot } from '../agent.js';
-import { FrameDropped, FrameFailure, latencyUs } from '../agent.js';
+import type { Agent } from '../agent.js';
 import { nowUs } from '../clock.js';
 import type { DecodeStage } from '../decode/stage.js';
+import type { Slot } from '../flights.js';
+import { FrameDropped, FrameFailure, latencyUs } from '../flights.js';
 import type { ServedTenant } from '../tenant.js';
 import { refuse, respond, tooMany } from './answer.js';
 import type { Body } from './body.js';
@@ -165,9 +166,10 @@ export class FrameDoor {
     const waitUs = servings.reduce((least, each) => Math.min(least, each.tenant.promisedInUs(atUs)), Infinity);
     const { receiveUs } = frameCost(agent.stages, { form: 'Tensor', bytes: announced });
     const full = !servings.some((each) => each.agent.hasRoomForSpare(each.tenant));
-    if (terms.beyond === 'refuse' || full) {
+    const refuses = tenant.refusesSpare(atUs);
+    if (refuses || full) {
       await this.turnAway(tenant.key, req, agent.stages);
-      throw full && terms.beyond === 'serve' ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
+      throw full && !refuses ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
     }
     tenant.spareInFlight++;
     try {
@@ -248,6 +250,7 @@ function admit(
   arrivedUs: number,
 ): void {
   const { terms } = passage.serving.tenant;
+  const refuses = passage.serving.tenant.refusesSpare(arrivedUs);
   const covered =
     bytes <= terms.covered.bytes &&
     cost.receiveUs <= SAME * terms.covered.receiveUs &&
@@ -256,8 +259,7 @@ function admit(
   passage.serving = policed?.serving ?? servings.find(({ agent }) => agent.ready) ?? servings[0]!;
   passage.promised = policed?.promised === true;
   if (passage.promised) return;
-  if (terms.beyond === 'refuse')
-    throw covered ? notPromised(servings, policed!.retryAfterUs) : notCovered(terms.periodUs);
+  if (refuses) throw covered ? notPromised(servings, policed!.retryAfterUs) : notCovered(terms.periodUs);
   if (cost.decodeUs > terms.deadlineUs)
     throw new FrameDropped(
       'DecodingTooLong',

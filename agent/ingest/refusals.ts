@@ -1,4 +1,4 @@
-import { FrameDropped, FrameFailure } from '../agent.js';
+import { FrameDropped, FrameFailure } from '../flights.js';
 import { BadImage } from '../decode/input.js';
 import { NotDecoded } from '../decode/stage.js';
 import { DecoderLost } from '../decode/worker.js';

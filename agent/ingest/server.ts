@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
 import { VERSION } from '../../api/version.js';
-import { FrameFailure } from '../agent.js';
+import { FrameFailure } from '../flights.js';
 import { nowUs } from '../clock.js';
 import type { Devices } from '../devices.js';
 import { refuse } from './answer.js';

@@ -5,7 +5,8 @@ import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
-import type { Agent, Answer, Slot } from '../agent.js';
+import type { Agent } from '../agent.js';
+import type { Answer, Slot } from '../flights.js';
 import { nowUs } from '../clock.js';
 import type { DecodeStage } from '../decode/stage.js';
 import { pinProcess } from '../device/cores.js';
@@ -142,6 +143,7 @@ const ANYBODY: Omit<TenantTerms, 'input' | 'image'> = {
   periodUs: 1,
   jitterUs: 0,
   deadlineUs: Infinity,
+  slots: SLOTS,
   covered: { receiveUs: Infinity, decodeUs: Infinity, bytes: Infinity, answerUs: 0 },
   decodeDueUs: 0,
   answerDueUs: 0,
