@@ -205,6 +205,7 @@ export class Publisher {
       spareFrames: figures?.spareFrames ?? 0,
       onTime: figures?.onTime ?? 0,
       degraded: figures?.degraded,
+      keptApart: figures?.keptApart === true,
     };
   }
 
@@ -282,6 +283,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
   Programmed: 'Program',
   Ready: 'Serve',
   Degraded: 'Degrade',
+  KeptApart: 'KeepApart',
 };
 
 /** What of a change of status is worth an Event: every decision, and every coming and going of service. */
@@ -294,7 +296,7 @@ function happenings(before: TenantStatus | undefined, after: TenantStatus): Happ
     // Not yet being served is no news; no longer being served is.
     if (type !== 'Admitted' && status !== 'True' && old?.status !== 'True') continue;
     const good =
-      type === 'Degraded'
+      type === 'Degraded' || type === 'KeptApart'
         ? status !== 'True'
         : status === 'True'
           ? type !== 'Admitted' || reason === 'Admitted'

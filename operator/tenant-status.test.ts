@@ -47,6 +47,7 @@ const serving: NodeReport = {
   spareFrames: 10,
   onTime: 95,
   degraded: undefined,
+  keptApart: false,
 };
 
 const statusOf = (
@@ -139,6 +140,7 @@ describe('the status of a tenant', () => {
     const before = statusOf(admitted);
     expect(isUrgent(undefined, before)).toBe(true);
     expect(isUrgent(before, statusOf(admitted, { misses: 9 }))).toBe(false);
+    expect(isUrgent(before, statusOf(admitted, { keptApart: true }))).toBe(true);
     const degraded = { shape: [3, 4, 4], since: '2026-01-01T00:00:00.000Z' };
     expect(isUrgent(before, statusOf(admitted, { degraded }))).toBe(true);
     expect(isUrgent(before, statusOf({ ...admitted, utilization: 0.5 }))).toBe(false);
@@ -153,5 +155,11 @@ describe('the status of a tenant', () => {
     expect(status.conditions!.find(({ type }) => type === 'Degraded')!.message).toMatch(
       /edge-1 computes at 3x4x4 since 2026-01-01/,
     );
+  });
+
+  test('tells who sends frames that the network fails on', () => {
+    const status = statusOf(admitted, { keptApart: true });
+    expect(told(status, 'KeptApart')).toEqual(['True', 'FramesFail']);
+    expect(statusOf(admitted, {}, status).conditions!.some(({ type }) => type === 'KeptApart')).toBe(false);
   });
 });

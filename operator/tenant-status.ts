@@ -24,6 +24,8 @@ export interface NodeReport {
   readonly onTime: number;
   /** That its frames are computed at a smaller shape there, and since when. */
   readonly degraded: { readonly shape: readonly number[]; readonly since: string } | undefined;
+  /** That the network fails on its frames there again and again. */
+  readonly keptApart: boolean;
 }
 
 /** The Reasons with which an admitted tenant's waiting goes on are told by what happened to it. */
@@ -85,6 +87,7 @@ export function tenantStatus(
       condition('Ready', ready.status, ready.reason, ready.message),
       ...(placements.length === 0 ? [] : [condition('Degraded', degraded.status, degraded.reason, degraded.message)]),
       ...spareConditions(placements, condition),
+      ...apartConditions(reports, condition),
     ],
     placements,
     framesPerSecond: framesPerSecond(tenant.spec),
@@ -108,6 +111,17 @@ function spareConditions(
   const nodes = placements.map(({ node }) => node).join(', ');
   const message = `frames are answered on ${nodes} in time that nobody was promised; status.onTimeRatio tells how many in time`;
   return [condition('ServedInSpareTime', 'True', 'NoPromise', message)];
+}
+
+/** That a tenant's frames run apart from others', because they spoil batches. */
+function apartConditions(
+  reports: readonly (NodeReport & { node: string })[],
+  condition: (type: string, status: Condition['status'], reason: string, message: string) => Condition,
+): Condition[] {
+  const nodes = reports.filter(({ keptApart }) => keptApart).map(({ node }) => node);
+  if (nodes.length === 0) return [];
+  const message = `the network fails on this tenant's frames again and again on ${nodes.join(', ')}, so they run one by one and without a promise until a minute has passed without; look at the frames, and at what the answers of those that fail say`;
+  return [condition('KeptApart', 'True', 'FramesFail', message)];
 }
 
 type Told = Pick<Condition, 'status' | 'reason' | 'message'>;

@@ -1,5 +1,6 @@
 import type { ResourceOf } from '../../api/manifests.js';
 import type { DeviceBooks } from '../agent.js';
+import { nowUs } from '../clock.js';
 import type { ServedTenant } from '../tenant.js';
 
 export type ScheduleStatus = NonNullable<ResourceOf<'NodeSchedule'>['status']>;
@@ -14,6 +15,7 @@ interface TenantFigures {
   readonly spareFrames: number;
   readonly onTime: number;
   readonly degraded?: { shape: number[]; since: string };
+  readonly keptApart?: boolean;
 }
 
 /** How the newest schedule fared. */
@@ -79,6 +81,7 @@ export function scheduleStatus(
       spareFrames: tenant.spareFrames,
       onTime: tenant.outcomes.onTime,
       ...degradedOf(tenant, nowMs),
+      ...(tenant.suspicion.apart(nowUs()) ? { keptApart: true } : {}),
     }));
   const lost = devices.filter(({ failure }) => failure !== undefined);
   const failure = lost.map(({ device, failure: why }) =>
@@ -125,7 +128,9 @@ export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStat
       status?.endpoint,
       status?.conditions?.map(({ type, status: value, message }) => [type, value, message]),
       status?.devices?.map(({ failure }) => failure),
-      status?.tenants?.flatMap(({ namespace, name, degraded }) => (degraded === undefined ? [] : [namespace, name])),
+      status?.tenants?.flatMap(({ namespace, name, degraded, keptApart }) =>
+        degraded === undefined && keptApart === undefined ? [] : [namespace, name, degraded !== undefined, keptApart],
+      ),
     ]);
   return gist(before) !== gist(after);
 }

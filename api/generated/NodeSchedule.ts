@@ -308,6 +308,10 @@ export interface NodeSchedule {
          */
         since: string;
       };
+      /**
+       * The network fails on its frames again and again, so they run one by one and without a promise, apart from others'.
+       */
+      keptApart?: boolean;
     }[];
     /**
      * How each device does.
