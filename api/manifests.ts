@@ -66,7 +66,7 @@ export function parseManifests(file: string, text: string): { manifests: Manifes
     return { manifests, problems };
   }
   const lines = new LineCounter();
-  for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true })) {
+  for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: true })) {
     if (!('contents' in document)) continue; // an empty stream
     const line = lines.linePos(document.contents?.range?.[0] ?? document.range[0]).line || 1;
     const problem = (path: string, message: string, object = ''): void => {

@@ -1,4 +1,4 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Manifest, ManifestProblem, Resource, ResourceOf } from '../api/manifests.js';
 import { describeProblem, findDuplicates, keyOf, parseManifests } from '../api/manifests.js';
@@ -17,6 +17,8 @@ export async function readFiles(path: string): Promise<Files> {
   const files = new Map<string, { manifests: Manifest[]; problems: ManifestProblem[] }>();
   for (const file of await listFiles(path)) {
     try {
+      // A pipe or a device among them would be waited for, for ever.
+      if (!(await stat(file)).isFile()) throw new Error('not a file; remove it, or give it another name');
       files.set(file, parseManifests(file, await readFile(file, 'utf8')));
     } catch (error) {
       const gone = (error as NodeJS.ErrnoException).code === 'ENOENT'; // removed since it was listed

@@ -1,7 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { watch } from 'chokidar';
 import { Counter, Histogram } from 'prom-client';
 import { stringify } from 'yaml';
 import type { DeviceOptions } from '../agent/device/messages.js';
@@ -25,6 +24,7 @@ import type { Catalogue, Files } from './directory.js';
 import { BadInput, catalogueOf, readFiles } from './directory.js';
 import type { Promised } from '../sched/promise.js';
 import type { Logger } from './log.js';
+import { followFolder } from './folder.js';
 import { progressBar } from './progress.js';
 
 export interface StandaloneOptions {
@@ -42,8 +42,6 @@ export interface StandaloneOptions {
   /** Whether the Adaptation Module is at work; it is where absent. */
   readonly adaptation?: boolean;
 }
-
-const SETTLE_MS = 200;
 
 const nodeName = ({ node }: StandaloneOptions): string => node ?? hostname().toLowerCase();
 
@@ -125,21 +123,10 @@ export class Standalone {
   /** Follows the folder, and the device's drift from its profile, until `stop`. */
   watch(): { stop: () => Promise<void> } {
     const drifts = this.devices.units.map(({ keeper }) => keeper.watchDrift(() => void this.refresh()));
-    let timer: NodeJS.Timeout | undefined;
-    const watcher = watch(this.#options.dir, { depth: 0, ignoreInitial: true });
-    const changed = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(() => void this.refresh(), SETTLE_MS);
-    };
-    watcher.on('all', changed);
-    watcher.on('ready', changed); // The folder may have changed since it was read, before it was watched.
-    watcher.on('error', (error) =>
-      this.#options.log.error({ error: (error as Error).message }, 'cannot watch the folder'),
-    );
+    const folder = followFolder(this.#options.dir, () => void this.refresh());
     return {
       stop: async () => {
-        clearTimeout(timer);
-        await watcher.close();
+        await folder.stop();
         await Promise.all(drifts.map((drift) => drift.stop()));
         await this.#reconciling;
       },
