@@ -38,10 +38,10 @@ const BYTES_A_PIXEL = { JPEG: 0.25, PNG: 2.5 } as const;
 const LEAST_IMAGE_BYTES = 32 * KIB;
 /** What a tensor in JSON takes by default, in multiples of its bytes. */
 const JSON_FACTOR = 4;
-/** Who does not say what it sends may send tensors as JSON up to this size. */
-const SMALL_TENSOR_BYTES = 16 * KIB;
 /** Longer JSON is read by a decode worker. */
 export const LARGEST_INLINE_JSON = 32 * KIB;
+/** Who does not say what it sends may send tensors as JSON up to this size: without images its promise takes nothing of decoding. */
+const SMALL_TENSOR_BYTES = (LARGEST_INLINE_JSON - KIB) / JSON_FACTOR;
 /** Promises reckon with answers in JSON up to this size of outputs, and in binary form beyond. */
 const JSON_OUTPUT_BYTES = 64 * KIB;
 

@@ -62,7 +62,7 @@ export function reportOf({ devices, decision }: Standalone, servingSinceMs: numb
       };
     }),
     devices: devices.units.map(({ agent: { index, books: own } }) => ({
-      admittedUtilization: decision.plans.find(({ device }) => device.device === index)?.utilization ?? 0,
+      admittedUtilization: decision.devices.find(({ schedule }) => schedule.device === index)?.utilization ?? 0,
       busy: own.busyUs / 1e6 / seconds,
       jobs: own.jobs,
       overruns: own.overruns,

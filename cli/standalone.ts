@@ -1,30 +1,26 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { Counter, Histogram } from 'prom-client';
-import { stringify } from 'yaml';
 import type { DeviceOptions } from '../agent/device/messages.js';
 import { changesProfile, logChange } from '../agent/changes.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { FileCredentials } from '../agent/ingest/tls.js';
-import type { Unit } from '../agent/devices.js';
 import { Devices } from '../agent/devices.js';
-import { API_VERSION } from '../api/crds.js';
-import type { ResourceOf } from '../api/manifests.js';
-import { describeProblem, parseManifests } from '../api/manifests.js';
-import type { Decision, Verdict } from '../operator/admission/admit.js';
-import { decide } from '../operator/admission/admit.js';
-import type { Device } from '../operator/admission/device.js';
-import { deviceOf } from '../operator/admission/device.js';
-import type { DevicePlan } from '../operator/admission/device-plan.js';
-import { requestOf, tenantKey } from '../operator/admission/request.js';
-import { planOf, scheduleOf } from '../operator/admission/schedule.js';
 import type { Profile } from '../agent/profile/profiler.js';
-import type { Catalogue, Files } from './directory.js';
-import { BadInput, catalogueOf, readFiles } from './directory.js';
+import type { ScheduleDevice } from '../api/schedule.js';
+import type { Verdict } from '../operator/admission/admit.js';
+import { tenantKey } from '../operator/admission/request.js';
+import { BadInput } from './directory.js';
 import type { Promised } from '../sched/promise.js';
-import type { Logger } from './log.js';
 import { followFolder } from './folder.js';
+import type { Logger } from './log.js';
+import type { Decided, PlannerOptions, Reading } from './planner.js';
+import type { Question, Reply } from './planner-thread.js';
 import { progressBar } from './progress.js';
 
 export interface StandaloneOptions {
@@ -43,34 +39,73 @@ export interface StandaloneOptions {
   readonly adaptation?: boolean;
 }
 
+/** What failed is tried again after this long, then ever more rarely. */
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 60_000;
+
 const nodeName = ({ node }: StandaloneOptions): string => node ?? hostname().toLowerCase();
+
+/** The planner in a thread of its own, so that deciding does not hold up frames. */
+class PlannerThread {
+  readonly #worker: Worker;
+
+  constructor(options: PlannerOptions) {
+    this.#worker = new Worker(new URL('./planner-thread.js', import.meta.url), { workerData: options });
+    this.#worker.unref();
+  }
+
+  read(): Promise<Reading> {
+    return this.#ask({ ask: 'read' }) as Promise<Reading>;
+  }
+
+  decide(profiles: Extract<Question, { ask: 'decide' }>['profiles']): Promise<Decided> {
+    return this.#ask({ ask: 'decide', profiles }) as Promise<Decided>;
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  async #ask(question: Question): Promise<unknown> {
+    this.#worker.ref();
+    this.#worker.postMessage(question);
+    const [reply] = (await once(this.#worker, 'message')) as [Reply];
+    this.#worker.unref();
+    if ('value' in reply) return reply.value;
+    throw reply.isBadInput ? new BadInput(reply.error) : new Error(reply.error);
+  }
+}
 
 /** The operator's logic and one node's agent in one process, over a folder of manifests. */
 export class Standalone {
   readonly #options: StandaloneOptions;
   readonly #node: string;
   readonly devices: Devices;
+  readonly #planner: PlannerThread;
   readonly #server: IngestServer;
   readonly #decisions: Counter<'reason'>;
   readonly #reconciles: Histogram;
   /** Where frames are served. */
   url = '';
+  /** Whom the devices are promised to. */
+  decision: Decided = { devices: [], verdicts: [] };
 
-  #files: Files = new Map();
-  /** The devices as placement sees them, and the profiles that say so. */
-  readonly #measured = new Map<Unit, { readonly profile: Profile; readonly device: Device }>();
-  #plans: readonly DevicePlan[] | undefined;
-  /** Of models that could not be had. */
+  /** The devices' profiles as the planner knows them. */
+  #profiles: readonly Profile[] = [];
+  /** What each device serves by, and the profile it was made from. */
+  readonly #serving: { schedule: ScheduleDevice; profile: Profile }[] = [];
+  /** When what failed is tried again, and models that could not be had. */
   #retry: NodeJS.Timeout | undefined;
-  decision: Decision = { plans: [], verdicts: [] };
-
+  #retryMs = FIRST_RETRY_MS;
   /** Reconciliation runs one at a time; a change meanwhile makes one more. */
   #reconciling: Promise<void> = Promise.resolve();
+  #asked = 0;
 
-  private constructor(options: StandaloneOptions, devices: Devices) {
+  private constructor(options: StandaloneOptions, devices: Devices, planner: PlannerThread) {
     this.#options = options;
     this.#node = nodeName(options);
     this.devices = devices;
+    this.#planner = planner;
     this.#server = new IngestServer(devices, options.credentials);
     for (const { agent } of devices.units)
       agent.onChange = (change) => {
@@ -94,30 +129,43 @@ export class Standalone {
   /**
    * Reads the folder, profiles the machine, admits, serves.
    *
-   * @throws BadInput when a manifest is wrong
+   * @throws BadInput when a manifest is wrong, or the folder for what is kept cannot be written to
    */
   static async start(options: StandaloneOptions): Promise<Standalone> {
-    const files = await readFiles(options.dir);
-    const { problems } = catalogueOf(files);
-    if (problems.length > 0) throw new BadInput(problems.map(describeProblem).join('\n'));
-    await mkdir(options.stateDir, { recursive: true });
-    const { devices, stateDir, log, adaptation = true, promise = 'Firm' } = options;
-    const progress = progressBar('profiling');
-    const standalone = new Standalone(
-      options,
-      await Devices.start({ node: nodeName(options), devices, stateDir, log, progress, adaptation, promise }),
-    );
+    const { devices, dir, stateDir, log, adaptation = true, promise = 'Firm' } = options;
+    const node = nodeName(options);
+    const planner = new PlannerThread({ dir, stateDir, node });
     try {
-      standalone.#files = files;
-      await standalone.#reconcile();
-      standalone.url = (await standalone.#server.listen(options.host, options.port)).url;
-      standalone.#server.open();
-      options.log.info({ url: standalone.url }, 'listening');
+      const { problems } = await planner.read();
+      if (problems.length > 0) throw new BadInput(problems.join('\n'));
+      await tryWriting(stateDir);
+      const progress = progressBar('profiling');
+      const units = await Devices.start({ node, devices, stateDir, log, progress, adaptation, promise });
+      const standalone = new Standalone(options, units, planner);
+      try {
+        await standalone.#serve();
+      } catch (error) {
+        await units.stop();
+        throw error;
+      }
+      return standalone;
     } catch (error) {
-      await standalone.devices.stop();
+      await planner.stop();
       throw error;
     }
-    return standalone;
+  }
+
+  /** Serves for the first time, however often that has to be tried. */
+  async #serve(): Promise<void> {
+    for (let served = false; !served;) {
+      await this.refresh();
+      served = this.#retryMs === FIRST_RETRY_MS;
+      if (!served) await delay(this.#retryMs / 2);
+    }
+    const { host, port, log } = this.#options;
+    this.url = (await this.#server.listen(host, port)).url;
+    this.#server.open();
+    log.info({ url: this.url }, 'listening');
   }
 
   /** Follows the folder, and the device's drift from its profile, until `stop`. */
@@ -133,80 +181,70 @@ export class Standalone {
     };
   }
 
-  /** Reads the folder again and brings the node in line. A file that has become wrong keeps its last good content. */
+  /** Reads the folder again and brings the node in line; once for all who ask while it has not begun. */
   async refresh(): Promise<void> {
+    const asked = ++this.#asked;
     this.#reconciling = this.#reconciling.then(async () => {
+      if (asked !== this.#asked) return;
+      clearTimeout(this.#retry);
+      const observed = this.#reconciles.startTimer();
       try {
-        const read = await readFiles(this.#options.dir);
-        const files = new Map(read);
-        for (const [file, { problems }] of read)
-          if (problems.length > 0) files.set(file, { manifests: this.#files.get(file)?.manifests ?? [], problems: [] });
-        for (const problem of catalogueOf(read).problems)
-          this.#options.log.error(
-            { problem: describeProblem(problem) },
-            'manifest refused; what was applied before stays',
-          );
-        this.#files = files;
         await this.#reconcile();
+        this.#retryMs = FIRST_RETRY_MS;
+        this.#retryIn(this.devices.units.flatMap(({ keeper }) => keeper.retryInMs ?? []));
       } catch (error) {
         this.#options.log.error(
-          { error: (error as Error).message },
-          'reconciliation failed; it is tried again with the next change',
+          { error: (error as Error).message, retryMs: this.#retryMs },
+          'reconciliation failed; what was applied before stays, it is tried again',
         );
+        this.#retryIn([this.#retryMs]);
+        this.#retryMs = Math.min(2 * this.#retryMs, LONGEST_RETRY_MS);
       }
+      observed();
     });
     return this.#reconciling;
   }
 
   /** Takes no more frames, answers those accepted, ends. */
   async stop(): Promise<void> {
-    clearTimeout(this.#retry);
     await this.#server.drain();
-    await this.devices.stop();
+    await this.#reconciling;
+    clearTimeout(this.#retry);
+    await Promise.all([this.devices.stop(), this.#planner.stop()]);
   }
 
   async #reconcile(): Promise<void> {
-    const observed = this.#reconciles.startTimer();
-    const { catalogue } = catalogueOf(this.#files);
+    const { log } = this.#options;
+    const { problems, models } = await this.#planner.read();
+    for (const problem of problems) log.error({ problem }, 'manifest refused; what was applied before stays');
     const { units } = this.devices;
-    const devices = await Promise.all(units.map((unit) => this.#measure(unit, catalogue)));
-    this.#retryWhenDue();
-    const before = this.decision.verdicts;
-    const promised = this.#plans ?? (await this.#readPromises(devices, catalogue.tenants));
-    const decision = decide({
-      models: catalogue.models,
-      devices,
-      requests: catalogue.tenants.map((tenant) => requestOf(tenant)),
-      promised,
-    });
-    const changed = decision.plans.filter((plan) => this.#plans?.includes(plan) !== true);
-    // The record of what is promised comes first, so that a crash in between loses nothing.
-    if (changed.length > 0) await this.#writePromises(decision.plans);
-    // Whoever moves leaves one device before coming to another, or both would be counted on meanwhile.
-    for (const plan of changed.sort((a, b) => a.categories.length - b.categories.length)) {
-      const { keeper, agent } = units[plan.device.device]!;
-      await keeper.serve(scheduleOf(plan));
-      this.devices.metrics.admittedUtilization.set({ node: this.#node, device: `${agent.index}` }, plan.utilization);
+    const baseDirs = new Map(models.map(({ model, baseDir }) => [model.metadata.name, baseDir]));
+    const catalogue = models.map(({ model }) => model);
+    const profiles = await Promise.all(
+      units.map(({ keeper }) => keeper.bring(catalogue, ({ metadata }) => baseDirs.get(metadata.name)!)),
+    );
+    const decided = await this.#planner.decide(
+      profiles.map((profile, device) => (profile === this.#profiles[device] ? undefined : profile)),
+    );
+    this.#profiles = profiles;
+    for (const { schedule, utilization } of decided.devices) {
+      const { device } = schedule;
+      const profile = profiles[device]!;
+      const serving = this.#serving[device];
+      if (serving?.profile !== profile || !isDeepStrictEqual(serving.schedule, schedule)) {
+        await units[device]!.keeper.serve(schedule);
+        this.#serving[device] = { schedule, profile };
+      }
+      this.devices.metrics.admittedUtilization.set({ node: this.#node, device: `${device}` }, utilization);
     }
-    this.#plans = decision.plans;
-    this.decision = decision;
-    this.#announce(before, decision.verdicts);
-    observed();
+    const before = this.decision.verdicts;
+    this.decision = decided;
+    this.#announce(before, decided.verdicts);
   }
 
-  async #measure(unit: Unit, { models, baseDirs }: Catalogue): Promise<Device> {
-    const profile = await unit.keeper.bring([...models.values()], ({ metadata }) => baseDirs.get(metadata.name)!);
-    const known = this.#measured.get(unit);
-    if (known?.profile === profile) return known.device;
-    const device = deviceOf(profile);
-    this.#measured.set(unit, { profile, device });
-    return device;
-  }
-
-  #retryWhenDue(): void {
+  #retryIn(dueMs: readonly number[]): void {
     clearTimeout(this.#retry);
-    const due = this.devices.units.flatMap(({ keeper }) => keeper.retryInMs ?? []);
-    if (due.length > 0) this.#retry = setTimeout(() => void this.refresh(), Math.min(...due)).unref();
+    if (dueMs.length > 0) this.#retry = setTimeout(() => void this.refresh(), Math.min(...dueMs)).unref();
   }
 
   #announce(before: readonly Verdict[], after: readonly Verdict[]): void {
@@ -225,38 +263,22 @@ export class Standalone {
     }
     for (const key of known.keys()) this.#options.log.info({ tenant: key }, 'tenant withdrawn');
   }
+}
 
-  get #promiseFile(): string {
-    return join(this.#options.stateDir, 'schedule.yaml');
-  }
-
-  async #writePromises(plans: readonly DevicePlan[]): Promise<void> {
-    const schedule = {
-      apiVersion: API_VERSION,
-      kind: 'NodeSchedule',
-      metadata: { name: this.#node },
-      spec: { nodeName: this.#node, devices: plans.map(scheduleOf) },
-    };
-    await writeFile(`${this.#promiseFile}.part`, stringify(schedule, { aliasDuplicateObjects: false }));
-    await rename(`${this.#promiseFile}.part`, this.#promiseFile);
-  }
-
-  async #readPromises(
-    devices: readonly Device[],
-    tenants: readonly ResourceOf<'InferenceTenant'>[],
-  ): Promise<DevicePlan[]> {
-    let text: string;
-    try {
-      text = await readFile(this.#promiseFile, 'utf8');
-    } catch {
-      return [];
-    }
-    const resource = parseManifests(this.#promiseFile, text).manifests[0]?.resource;
-    if (resource?.kind !== 'NodeSchedule') return [];
-    const requests = new Map(tenants.map((tenant) => [tenantKey(tenant.metadata), requestOf(tenant)]));
-    return (resource.spec.devices ?? []).flatMap((schedule) => {
-      const device = devices.find(({ device: index }) => index === schedule.device);
-      return device === undefined ? [] : [planOf(schedule, device, requests)];
-    });
+/**
+ * Finds out before minutes of measuring whether anything can be kept.
+ *
+ * @throws BadInput when it cannot
+ */
+async function tryWriting(stateDir: string): Promise<void> {
+  const file = join(stateDir, '.writable');
+  try {
+    await mkdir(stateDir, { recursive: true });
+    await writeFile(file, 'yes');
+    await rm(file);
+  } catch (error) {
+    throw new BadInput(
+      `--state ${stateDir} cannot be written to: ${(error as Error).message}; give a folder that this user may write to, with some space`,
+    );
   }
 }

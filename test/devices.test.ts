@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Logger } from '../cli/log.js';
 import { WcetTable } from '../sched/wcet.js';
+import type { DevicePromise } from '../cli/planner.js';
 import { Standalone } from '../cli/standalone.js';
 import { Cameras } from './support/cameras.js';
 import { inferJson } from './support/cli.js';
-import type { DevicePlan } from '../operator/admission/device-plan.js';
-import { placedOn } from '../operator/admission/device-plan.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
 import { heavyNetwork, identityNetwork } from './support/onnx.js';
@@ -220,7 +219,8 @@ describe('two devices', () => {
         }),
       );
   }
-  const placed = (plan: DevicePlan): number => placedOn(plan).length;
+  const placed = ({ schedule }: DevicePromise): number =>
+    schedule.categories.reduce((sum, { tenants: all }) => sum + all.length, 0);
   const admitted = (): string[] =>
     standalone!.decision.verdicts.filter((each) => each.admitted).map(({ name }) => name);
 
@@ -238,7 +238,7 @@ describe('two devices', () => {
     initial.set(1, { input: 'in', nsPerElement: 10_000 });
     const { devices, decision } = await start(2);
     expect(devicesOf('tight')).toEqual([1]);
-    const [slow, fast] = [0, 1].map((index) => decision.plans.find(({ device }) => device.device === index)!);
+    const [slow, fast] = [0, 1].map((index) => decision.devices.find(({ schedule }) => schedule.device === index)!);
     expect(placed(fast!)).toBeGreaterThan(placed(slow!));
     expect(placed(slow!)).toBeGreaterThan(0);
     for (const { utilization } of [slow!, fast!]) expect(utilization).toBeLessThan(1);

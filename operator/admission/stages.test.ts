@@ -63,6 +63,14 @@ describe('the stages before the device', () => {
     expect(verdicts[0]!.placements[0]!.covers).toBe('Tensor');
   });
 
+  test('who declared nothing is promised tensors beside any number of such', () => {
+    const silent = Array.from({ length: 60 }, () => ({ deadline: '500ms', framesPerSecond: 1 }));
+    const { verdicts } = admit(silent);
+    expect(verdicts.every(({ admitted }) => admitted)).toBe(true);
+    expect(new Set(verdicts.map(({ placements }) => placements[0]!.covers)).size).toBeGreaterThan(1);
+    expect(verdicts.at(-1)!.placements[0]!.covers).toBe('Tensor');
+  });
+
   test('what receiving may take stands whoever is served in spare time, and for all devices of the node', () => {
     const { plans } = admit([jpeg(640, 480), { class: 'BestEffort', deadline: undefined }]);
     expect(plans[0]!.receiveUs).toBeGreaterThan(0);
