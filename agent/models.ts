@@ -20,6 +20,7 @@ import { warmUp } from './profile/profiler.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { ModelFile, Residents } from './residents.js';
 import { InsufficientMemory } from './residents.js';
+import { Turns } from './turns.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
@@ -75,6 +76,8 @@ export class ModelKeeper {
   #quietAtMs = 0;
   #quietMs = FIRST_PATIENCE_MS;
   #profile: Profile | undefined;
+  /** Measurements side by side would falsify each other. */
+  readonly #measuring = new Turns();
   /** The models that the device refused when the profile was made. */
   #refused = '';
 
@@ -111,7 +114,11 @@ export class ModelKeeper {
    *
    * @param baseDirOf where a model's relative file URI starts
    */
-  async bring(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<Profile> {
+  bring(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<Profile> {
+    return this.#measuring.take(() => this.#bring(models, baseDirOf));
+  }
+
+  async #bring(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<Profile> {
     const changed = await this.#fetch(models, baseDirOf);
     const left = [...this.#known.keys()].filter((name) => !models.some(({ metadata }) => metadata.name === name));
     for (const name of left) this.#forget(name);
@@ -237,7 +244,7 @@ export class ModelKeeper {
             memoryAtMs = Date.now();
             await this.#tellMemory();
           }
-          if (!stop.signal.aborted) await this.#checkDrift(changed);
+          if (!stop.signal.aborted) await this.#measuring.take(() => this.#checkDrift(changed));
         } catch (error) {
           this.#options.log.warn({ error: (error as Error).message }, 'the profile could not be checked');
         }

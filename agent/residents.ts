@@ -3,6 +3,7 @@ import { toUnload } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import type { MemoryMeter } from './device/memory.js';
 import type { Logger } from './models.js';
+import { Turns } from './turns.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
@@ -28,8 +29,8 @@ export class Residents {
   readonly #lastPromised = new Map<string, number>();
   #promised: ReadonlySet<string> = new Set();
   #promises = 0;
-  /** What changes the models on the device goes one after the other. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Of what changes the models on the device. */
+  readonly #turns = new Turns();
 
   private constructor(agent: Agent, meter: MemoryMeter, log: Logger, baseBytes: number, allowedBytes: number) {
     this.#agent = agent;
@@ -81,11 +82,11 @@ export class Residents {
    * @throws InsufficientMemory when there is no room; Error when it cannot be loaded
    */
   load(file: ModelFile, bytes: number = file.fileBytes): Promise<number> {
-    return this.#inTurn(() => this.#load(file, bytes));
+    return this.#turns.take(() => this.#load(file, bytes));
   }
 
   unload(name: string): Promise<void> {
-    return this.#inTurn(() => this.#unload(name));
+    return this.#turns.take(() => this.#unload(name));
   }
 
   /**
@@ -94,7 +95,7 @@ export class Residents {
    * @returns whether it fits
    */
   grown(name: string, bytes: number): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const resident = this.#on.get(name);
       if (resident === undefined) return false; // it had to make room for what was promised meanwhile
       resident.bytes = Math.max(resident.bytes, bytes);
@@ -118,7 +119,7 @@ export class Residents {
     wanted: ReadonlyMap<string, number>,
     withdraw: (going: ReadonlySet<string>) => Promise<void>,
   ): Promise<Set<string>> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const names = new Set([...files].map(({ model }) => model.metadata.name));
       const missing = (): ModelFile[] => [...files].filter(({ model }) => !this.#on.has(model.metadata.name));
       const bytesOf = ({ model, fileBytes }: ModelFile): number => wanted.get(model.metadata.name) ?? fileBytes;
@@ -161,12 +162,6 @@ export class Residents {
     if (!this.#on.delete(name)) return;
     await this.#agent.unload(name);
     this.#log.info({ device: this.#agent.index, model: name }, 'model unloaded');
-  }
-
-  #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(act);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 }
 

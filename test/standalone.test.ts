@@ -5,8 +5,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { seededRandom } from '../sched/arrivals.js';
 import type { Running } from './support/cli.js';
-import { deeprt, inferJson, standalone, start } from './support/cli.js';
+import { background, childrenOf, deeprt, inferJson, standalone, start } from './support/cli.js';
 import { identityNetwork } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
@@ -178,6 +179,38 @@ describe('a restart', () => {
     running = await standalone(workspace);
     expect(running.log()).toContainEqual(expect.objectContaining({ msg: 'profile ready', measured: true }));
   });
+});
+
+test('a device killed again and again while it starts, loads and is measured ends nobody’s agent', async () => {
+  await workspace.write('model.yaml', await workspace.model('echo', echoNetwork()));
+  await workspace.write('tenant.yaml', tenantManifest('gate'));
+  const { dir, state } = workspace;
+  const random = seededRandom(5);
+  const process = background('standalone', '-f', dir, '--state', state, '--listen', '127.0.0.1:0');
+  try {
+    for (let kills = 0; kills < 8;) {
+      await setTimeout(100 + 1200 * random());
+      if (process.ended()) break;
+      for (const device of await childrenOf(process.pid, 'device/process')) {
+        global.process.kill(device, 'SIGKILL');
+        kills++;
+      }
+    }
+    const { url } = await process.logged(({ msg }) => msg === 'listening', 0, 60_000);
+    running = { ...process, url: url as string };
+    expect(await status('gate')).toBe(200);
+  } finally {
+    await process.kill('SIGKILL');
+  }
+}, 120_000);
+
+test('a state folder that cannot be written to is told before anything is measured', async () => {
+  await workspace.write('model.yaml', await workspace.model('echo', echoNetwork()));
+  const file = join(workspace.root, 'file');
+  await writeFile(file, '');
+  const { code, stderr } = await deeprt('standalone', '-f', workspace.dir, '--state', join(file, 'state'));
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/--state .*state cannot be written to: .*; give a folder that this user may write to/);
 });
 
 test('SIGTERM answers what was accepted, reports and ends with code 0', async () => {

@@ -37,11 +37,14 @@ export class DeviceLost extends Error {
   /** The model that the device was busy with, where that is to blame. */
   readonly culprit: string | undefined;
   readonly fault: 'hang' | 'crash';
+  /** Somebody else ended it. */
+  readonly killed: boolean;
 
-  constructor(message: string, fault: 'hang' | 'crash', culprit?: string) {
+  constructor(message: string, fault: 'hang' | 'crash', culprit?: string, killed = false) {
     super(message);
     this.fault = fault;
     this.culprit = culprit;
+    this.killed = killed;
   }
 }
 
@@ -269,6 +272,7 @@ export class Device {
       `the device's process ended with ${signal ?? `code ${code}`}${busy}`,
       'crash',
       faulted ? activity?.model : undefined,
+      !faulted,
     );
   }
 

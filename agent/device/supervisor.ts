@@ -63,11 +63,13 @@ export class SupervisedDevice {
     try {
       await supervised.#device.ready;
     } catch (error) {
-      if (!patient) {
+      // Another one is being started already; that is waited for where somebody ended this one.
+      if (error instanceof DeviceLost && error.killed) await supervised.#usableOrGone;
+      else supervised.#gone = patient;
+      if (supervised.#failure !== undefined && !patient) {
         await supervised.stop();
         throw error;
       }
-      supervised.#gone = true;
     }
     return supervised;
   }
