@@ -36,6 +36,9 @@ export class FrameFailure extends Error {
   }
 }
 
+export const outOfMemory = (error: unknown): FrameFailure =>
+  new FrameFailure('OutOfMemory', `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
+
 /** The frame could not meet its deadline any more, or another took its place. */
 export class FrameDropped extends FrameFailure {}
 

@@ -78,6 +78,8 @@ export class ModelKeeper {
   #profile: Profile | undefined;
   /** Measurements side by side would falsify each other. */
   readonly #measuring = new Turns();
+  /** A profile that could not be stored. */
+  #unkept: Profile | undefined;
   /** The models that the device refused when the profile was made. */
   #refused = '';
 
@@ -243,6 +245,7 @@ export class ModelKeeper {
           if (!stop.signal.aborted && Date.now() - memoryAtMs > MEMORY_CHECK_MS) {
             memoryAtMs = Date.now();
             await this.#tellMemory();
+            if (this.#unkept !== undefined) await this.#keep(this.#unkept);
           }
           if (!stop.signal.aborted) await this.#measuring.take(() => this.#checkDrift(changed));
         } catch (error) {
@@ -297,7 +300,7 @@ export class ModelKeeper {
     if (stages.correct()) this.#options.log.info({ stages: stages.value }, 'live frames correct what stages take');
     if (stages.value === undefined || profile.status?.stages === stages.value) return;
     this.#profile = { ...profile, status: { ...profile.status, stages: stages.value } };
-    await writeProfile(this.#options.stateDir, this.#profile);
+    await this.#keep(this.#profile);
     changed();
   }
 
@@ -348,7 +351,7 @@ export class ModelKeeper {
     const better = corrected(profile, factors, now);
     if (better === undefined && !isStale(profile)) return false;
     const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now);
-    if (better !== undefined) await writeProfile(this.#options.stateDir, better);
+    if (better !== undefined) await this.#keep(better);
     this.#take(better ?? { ...profile, status: { ...profile.status, conditions: fine } });
     this.#options.log.info(
       { factors: Object.fromEntries(factors), corrected: better !== undefined },
@@ -405,7 +408,10 @@ export class ModelKeeper {
     const { device, node, stateDir, log, progress } = this.#options;
     const { unavailable } = this;
     const files = [...this.#files.values()].filter(({ model }) => !unavailable.has(model.metadata.name));
-    const stored = await readProfile(stateDir, `${node}-${this.#agent.index}`);
+    const stored = await readProfile(stateDir, `${node}-${this.#agent.index}`).catch((error: unknown) => {
+      log.warn({ error: (error as Error).message }, 'the stored profile is not taken; measuring again');
+      return undefined;
+    });
     const { profile, failures, measured } = await profileNode(
       this.#agent,
       this.#residents,
@@ -423,9 +429,24 @@ export class ModelKeeper {
     await this.#preload(profile);
     const { promise = 'Firm' } = this.#options;
     const complete = { ...profile, status: { ...profile.status, promise, models: this.#told(models, profile) } };
-    if (measured) await writeProfile(stateDir, complete);
+    if (measured) await this.#keep(complete);
     log.info({ node, measured, categories: profile.status?.categories?.length ?? 0 }, 'profile ready');
     return complete;
+  }
+
+  /** Stores a profile for the next start. One that cannot be stored serves all the same. */
+  async #keep(profile: Profile): Promise<void> {
+    const { stateDir, log } = this.#options;
+    try {
+      await writeProfile(stateDir, profile);
+      this.#unkept = undefined;
+    } catch (error) {
+      this.#unkept = profile;
+      log.error(
+        { error: (error as Error).message },
+        `the profile cannot be stored under --state ${stateDir}; it is served by, and tried again: does the folder have space, and may this user write there?`,
+      );
+    }
   }
 
   /** What the profile says of the catalogue's models: which can be served, and why not the others. */

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -31,6 +30,7 @@ import {
   tlsOption,
 } from './options.js';
 import { progressBar } from './progress.js';
+import { ownFolder } from './state-folder.js';
 
 interface Address {
   readonly host: string;
@@ -164,7 +164,7 @@ export function addClusterCommands(program: Command): void {
           );
         const credentials = await credentialsFrom(options.tlsDir, log);
         const cluster = connect(options.kubeconfig);
-        await mkdir(options.state, { recursive: true });
+        await ownFolder(options.state);
         const devices = await Devices.start({
           node: options.nodeName,
           devices: apart(await deviceOptions(options)),

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Profile } from '../agent/profile/profiler.js';
-import { writeWhole } from '../agent/whole-file.js';
+import { keep, kept } from '../agent/kept-file.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';
@@ -41,6 +40,8 @@ export interface Decided {
   readonly verdicts: readonly Verdict[];
   /** In the order in which they are to be applied. */
   readonly devices: readonly DevicePromise[];
+  /** Why nothing is known of what was promised before a restart, where a record of it could not be taken. */
+  readonly damage?: string;
 }
 
 /** Reads a node's manifests, decides whom its devices are promised to, and keeps the record of it. */
@@ -79,7 +80,16 @@ export class Planner {
     });
     const { models, tenants } = catalogueOf(this.#files).catalogue;
     const requests = tenants.map((tenant) => requestOf(tenant));
-    const promised = this.#plans ?? (await this.#record(tenants));
+    let damage: string | undefined;
+    const record = async (): Promise<DevicePlan[]> => {
+      try {
+        return await this.#record(tenants);
+      } catch (error) {
+        damage = (error as Error).message;
+        return [];
+      }
+    };
+    const promised = this.#plans ?? (await record());
     const { plans, verdicts } = decide({ models, devices: this.#devices, requests, promised });
     if (plans.some((plan) => this.#plans?.includes(plan) !== true)) await this.#write(plans);
     this.#plans = plans;
@@ -88,6 +98,7 @@ export class Planner {
     return {
       verdicts,
       devices: order.map((plan) => ({ schedule: scheduleOf(plan), utilization: plan.utilization })),
+      ...(damage === undefined ? {} : { damage }),
     };
   }
 
@@ -103,17 +114,13 @@ export class Planner {
       metadata: { name: node },
       spec: { nodeName: node, devices: plans.map(scheduleOf) },
     };
-    await writeWhole(this.#file, stringify(schedule, { aliasDuplicateObjects: false }));
+    await keep(this.#file, stringify(schedule, { aliasDuplicateObjects: false }));
   }
 
   /** What was promised before a restart. */
   async #record(tenants: readonly ResourceOf<'InferenceTenant'>[]): Promise<DevicePlan[]> {
-    let text: string;
-    try {
-      text = await readFile(this.#file, 'utf8');
-    } catch {
-      return [];
-    }
+    const text = await kept(this.#file);
+    if (text === undefined) return [];
     const resource = parseManifests(this.#file, text).manifests[0]?.resource;
     if (resource?.kind !== 'NodeSchedule') return [];
     const requests = new Map(tenants.map((tenant) => [tenantKey(tenant.metadata), requestOf(tenant)]));

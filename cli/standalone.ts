@@ -1,7 +1,5 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -11,6 +9,7 @@ import { changesProfile, logChange } from '../agent/changes.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { FileCredentials } from '../agent/ingest/tls.js';
 import { Devices } from '../agent/devices.js';
+import { ownFolder } from './state-folder.js';
 import type { Profile } from '../agent/profile/profiler.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { Verdict } from '../operator/admission/admit.js';
@@ -82,6 +81,8 @@ export class Standalone {
   readonly #node: string;
   readonly devices: Devices;
   readonly #planner: PlannerThread;
+  /** The folder for what is kept. */
+  readonly #giveBack: () => void;
   readonly #server: IngestServer;
   readonly #decisions: Counter<'reason'>;
   readonly #reconciles: Histogram;
@@ -101,11 +102,12 @@ export class Standalone {
   #reconciling: Promise<void> = Promise.resolve();
   #asked = 0;
 
-  private constructor(options: StandaloneOptions, devices: Devices, planner: PlannerThread) {
+  private constructor(options: StandaloneOptions, devices: Devices, planner: PlannerThread, giveBack: () => void) {
     this.#options = options;
     this.#node = nodeName(options);
     this.devices = devices;
     this.#planner = planner;
+    this.#giveBack = giveBack;
     this.#server = new IngestServer(devices, options.credentials);
     for (const { agent } of devices.units)
       agent.onChange = (change) => {
@@ -135,13 +137,14 @@ export class Standalone {
     const { devices, dir, stateDir, log, adaptation = true, promise = 'Firm' } = options;
     const node = nodeName(options);
     const planner = new PlannerThread({ dir, stateDir, node });
+    let giveBack = (): void => undefined;
     try {
       const { problems } = await planner.read();
       if (problems.length > 0) throw new BadInput(problems.join('\n'));
-      await tryWriting(stateDir);
+      giveBack = await ownFolder(stateDir);
       const progress = progressBar('profiling');
       const units = await Devices.start({ node, devices, stateDir, log, progress, adaptation, promise });
-      const standalone = new Standalone(options, units, planner);
+      const standalone = new Standalone(options, units, planner, giveBack);
       try {
         await standalone.#serve();
       } catch (error) {
@@ -150,6 +153,7 @@ export class Standalone {
       }
       return standalone;
     } catch (error) {
+      giveBack();
       await planner.stop();
       throw error;
     }
@@ -211,6 +215,7 @@ export class Standalone {
     await this.#reconciling;
     clearTimeout(this.#retry);
     await Promise.all([this.devices.stop(), this.#planner.stop()]);
+    this.#giveBack();
   }
 
   async #reconcile(): Promise<void> {
@@ -227,6 +232,8 @@ export class Standalone {
       profiles.map((profile, device) => (profile === this.#profiles[device] ? undefined : profile)),
     );
     this.#profiles = profiles;
+    if (decided.damage !== undefined)
+      log.error({ error: decided.damage }, 'the record of what was promised is not taken; deciding anew');
     for (const { schedule, utilization } of decided.devices) {
       const { device } = schedule;
       const profile = profiles[device]!;
@@ -262,23 +269,5 @@ export class Standalone {
       );
     }
     for (const key of known.keys()) this.#options.log.info({ tenant: key }, 'tenant withdrawn');
-  }
-}
-
-/**
- * Finds out before minutes of measuring whether anything can be kept.
- *
- * @throws BadInput when it cannot
- */
-async function tryWriting(stateDir: string): Promise<void> {
-  const file = join(stateDir, '.writable');
-  try {
-    await mkdir(stateDir, { recursive: true });
-    await writeFile(file, 'yes');
-    await rm(file);
-  } catch (error) {
-    throw new BadInput(
-      `--state ${stateDir} cannot be written to: ${(error as Error).message}; give a folder that this user may write to, with some space`,
-    );
   }
 }

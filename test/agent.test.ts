@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
+import { keep, kept } from '../agent/kept-file.js';
 import { childrenOf, inferJson } from './support/cli.js';
 import type { RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';
@@ -224,10 +225,9 @@ describe('an agent', () => {
 
 test('an agent takes over a measurement that was recorded on the same device, and serves by it', async () => {
   await profiled('edge-1');
-  const recorded = await readFile(join(agents[0]!.state, 'profiles', 'edge-1-0.yaml'), 'utf8');
+  const recorded = await kept(join(agents[0]!.state, 'profiles', 'edge-1-0.yaml'));
   const state = join(cluster.api.dir, 'state-recorded');
-  await mkdir(join(state, 'profiles'), { recursive: true });
-  await writeFile(join(state, 'profiles', 'recorded-0.yaml'), recorded.replaceAll('edge-1', 'recorded'));
+  await keep(join(state, 'profiles', 'recorded-0.yaml'), recorded!.replaceAll('edge-1', 'recorded'));
   await cluster.node('recorded', { labels: { site: 'attic' } });
   const agent = await cluster.agent('recorded');
   expect(await agent.logged(({ msg }) => msg === 'profile ready')).toMatchObject({ measured: false, categories: 1 });

@@ -5,6 +5,7 @@ import { parse, stringify } from 'yaml';
 import type { Logger } from '../cli/log.js';
 import type { StandaloneOptions } from '../cli/standalone.js';
 import { Standalone } from '../cli/standalone.js';
+import { keep } from '../agent/kept-file.js';
 import { Cameras } from './support/cameras.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
@@ -55,7 +56,7 @@ interface Profile {
 async function rewriteProfile(change: (status: Profile['status']) => void): Promise<void> {
   const profile = parse(await readFile(profileFile(), 'utf8')) as Profile;
   change(profile.status);
-  await writeFile(profileFile(), stringify(profile));
+  await keep(profileFile(), stringify(profile));
 }
 /** As of a device so many times slower, without the machine's noise: WCET is 1.2 times p99, and p99 hardly above p50. */
 const calm =

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { parse, stringify } from 'yaml';
+import { keep } from '../agent/kept-file.js';
 import type { Stages } from '../api/frames.js';
 import type { Running } from './support/cli.js';
 import { childrenOf, standalone } from './support/cli.js';
@@ -196,7 +197,7 @@ describe('figures that are wrong', () => {
     const [file] = await profiles();
     const profile = parse(await readFile(file!, 'utf8')) as { status: { stages: Stages } };
     const decode = profile.status.stages.decode.map((figure) => ({ ...figure, perFrameUs: 100 * figure.perFrameUs }));
-    await writeFile(
+    await keep(
       file!,
       stringify({ ...profile, status: { ...profile.status, stages: { ...profile.status.stages, decode } } }),
     );

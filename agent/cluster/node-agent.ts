@@ -91,7 +91,13 @@ export class NodeAgent {
   /** Serves by what was stored last, if anything was, before the API server is asked. */
   async resume(): Promise<void> {
     const { stateDir, node, log, modelDir } = this.#options;
-    const { models, schedule } = await readState(stateDir, node);
+    const { models, schedule } = await readState(stateDir, node).catch((error: unknown) => {
+      log.error(
+        { node, error: (error as Error).message },
+        'the stored schedule is not taken; waiting for the API server',
+      );
+      return { models: [], schedule: undefined };
+    });
     if (schedule === undefined) return;
     await Promise.all(
       this.#devices.units.map(async (unit) => {

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { API_VERSION } from '../../api/crds.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
-import { writeWhole } from '../whole-file.js';
+import { keep, kept } from '../kept-file.js';
 
 /** What an agent needs to go on serving without its control plane, also across a restart. */
 export interface NodeState {
@@ -14,15 +13,15 @@ export interface NodeState {
 
 const fileOf = (stateDir: string, node: string): string => join(stateDir, 'nodes', `${node}.yaml`);
 
-/** The state stored last; empty when there is none that can be read. */
+/**
+ * The state stored last; empty when there is none.
+ *
+ * @throws Damaged when it is not what was stored
+ */
 export async function readState(stateDir: string, node: string): Promise<NodeState> {
   const file = fileOf(stateDir, node);
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch {
-    return { models: [], schedule: undefined };
-  }
+  const text = await kept(file);
+  if (text === undefined) return { models: [], schedule: undefined };
   const resources = parseManifests(file, text).manifests.map(({ resource }) => resource);
   return {
     models: resources.filter((resource) => resource.kind === 'InferenceModel'),
@@ -39,5 +38,5 @@ export async function writeState(stateDir: string, node: string, { models, sched
     metadata: { name: metadata.name },
     spec,
   }));
-  await writeWhole(file, objects.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'));
+  await keep(file, objects.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'));
 }

@@ -4,6 +4,7 @@ import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { FramePool } from '../device/frame-pool.js';
 import { openShared } from '../device/frame-pool.js';
+import { outOfMemory } from '../flights.js';
 import { BadRequest } from '../ingest/oip.js';
 import type { Decoded, FromWorker, Recipe, ToWorker } from './messages.js';
 
@@ -77,15 +78,9 @@ export class DecodeWorker {
    *
    * @throws BadRequest when it cannot be decoded, DecoderLost when its decoder ended
    */
-  decode({ body, recipe, category, pool, slot, limitUs }: DecodeTask): Promise<Decoded> {
+  async decode({ body, recipe, category, pool, slot, limitUs }: DecodeTask): Promise<Decoded> {
     const { fd } = this.#bodies;
-    let bytes = 0;
-    for (const chunk of body)
-      for (let written = 0; written < chunk.length;) {
-        const more = writeSync(fd, chunk, written, chunk.length - written, bytes);
-        written += more;
-        bytes += more;
-      }
+    const bytes = this.#write(body);
     const key = `${recipe.kind} ${category}`;
     const terms = recipe.kind === 'json' ? recipe.expected : recipe.input;
     if (this.#recipes.get(key) !== terms) this.#tell({ kind: 'recipe', key, recipe });
@@ -99,6 +94,21 @@ export class DecodeWorker {
     }).finally(() => {
       if (bytes > KEPT_BYTES && !this.#stopped) ftruncateSync(fd, 0);
     });
+  }
+
+  #write(body: readonly Uint8Array[]): number {
+    let bytes = 0;
+    try {
+      for (const chunk of body)
+        for (let written = 0; written < chunk.length;) {
+          const more = writeSync(this.#bodies.fd, chunk, written, chunk.length - written, bytes);
+          written += more;
+          bytes += more;
+        }
+    } catch (error) {
+      throw outOfMemory(error);
+    }
+    return bytes;
   }
 
   poolGone(pool: string): void {
@@ -116,12 +126,17 @@ export class DecodeWorker {
   }
 
   #start(): void {
-    const child = fork(new URL('./process.js', import.meta.url), {
-      serialization: 'advanced',
-      stdio: ['ignore', 2, 2, 'ipc'],
-      execArgv: [],
-      env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
-    });
+    let child: ChildProcess;
+    try {
+      child = fork(new URL('./process.js', import.meta.url), {
+        serialization: 'advanced',
+        stdio: ['ignore', 2, 2, 'ipc'],
+        execArgv: [],
+        env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+      });
+    } catch (error) {
+      return this.#lost(`it could not be started: ${(error as Error).message}`);
+    }
     this.#child = child;
     this.#recipes = new Map();
     this.#pools.clear();

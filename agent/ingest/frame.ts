@@ -5,7 +5,7 @@ import type { Agent } from '../agent.js';
 import { nowUs } from '../clock.js';
 import type { DecodeStage } from '../decode/stage.js';
 import type { Slot } from '../flights.js';
-import { FrameDropped, FrameFailure, latencyUs } from '../flights.js';
+import { FrameDropped, latencyUs, outOfMemory } from '../flights.js';
 import type { ServedTenant } from '../tenant.js';
 import { refuse, respond, tooMany } from './answer.js';
 import type { Body } from './body.js';
@@ -232,10 +232,7 @@ export class FrameDoor {
     try {
       await pool.write(index, tensor);
     } catch (error) {
-      throw new FrameFailure(
-        'OutOfMemory',
-        `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`,
-      );
+      throw outOfMemory(error);
     }
     return wanted;
   }

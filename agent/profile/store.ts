@@ -1,30 +1,30 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
-import { writeWhole } from '../whole-file.js';
+import { keep, kept } from '../kept-file.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { fingerprint } from './profiler.js';
 
 const fileOf = (stateDir: string, name: string): string => join(stateDir, 'profiles', `${name}.yaml`);
 
-/** The profile stored for a device; undefined when there is none that can be read. */
+/**
+ * The profile stored for a device; undefined when there is none.
+ *
+ * @throws Damaged when it is not what was stored
+ */
 export async function readProfile(stateDir: string, name: string): Promise<Profile | undefined> {
   const file = fileOf(stateDir, name);
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch {
-    return undefined;
-  }
+  const text = await kept(file);
+  if (text === undefined) return undefined;
   const resource = parseManifests(file, text).manifests[0]?.resource;
   return resource?.kind === 'GPUProfile' ? resource : undefined;
 }
 
 /** Stores a profile; a crash leaves the old one or the new one. */
 export async function writeProfile(stateDir: string, profile: Profile): Promise<void> {
-  await writeWhole(fileOf(stateDir, profile.metadata.name), profileText(profile));
+  await keep(fileOf(stateDir, profile.metadata.name), profileText(profile));
 }
 
 /** Forgets what is stored of a device. */
