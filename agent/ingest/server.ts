@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -13,6 +14,8 @@ import { BadRequest } from './oip.js';
 import type { FileCredentials } from './tls.js';
 
 const MOST_CONNECTIONS = 4096;
+/** Descriptors that devices, decoders, models and files need, whatever connections there are. */
+const OTHER_DESCRIPTORS = 200;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 const TLS = { minVersion: 'TLSv1.2' } as const;
@@ -37,7 +40,7 @@ export class IngestServer {
       credentials.follow((renewed) => server.setSecureContext({ ...TLS, ...renewed }));
       this.#server = server;
     }
-    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.maxConnections = Math.max(1, Math.min(MOST_CONNECTIONS, mostDescriptors() - OTHER_DESCRIPTORS));
   }
 
   /** @returns the URL and the address that is listened on */
@@ -136,6 +139,15 @@ export class IngestServer {
       if (!(error instanceof BadRequest) && !(error instanceof FrameFailure)) throw error;
       refuse(res, error instanceof BadRequest ? error.status : 503, error.code, error.message);
     }
+  }
+}
+
+/** How many files and connections this process may have open. */
+function mostDescriptors(): number {
+  try {
+    return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
+  } catch {
+    return Infinity;
   }
 }
 
