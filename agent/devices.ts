@@ -8,6 +8,7 @@ import { divisionFor } from './device/cores.js';
 import type { Serving } from './ingest/frame.js';
 import { memoryMeter } from './device/memory.js';
 import type { DeviceOptions } from './device/messages.js';
+import { cleanUp, stopFetching } from './device/model-file.js';
 import { AgentMetrics } from './metrics.js';
 import type { ModelKeeperOptions } from './models.js';
 import { ModelKeeper } from './models.js';
@@ -33,8 +34,16 @@ export class Devices {
   readonly metrics: AgentMetrics;
   readonly decode: DecodeStage;
   readonly #stages: NodeStages;
+  readonly #stateDir: string;
 
-  private constructor(units: readonly Unit[], metrics: AgentMetrics, decode: DecodeStage, stages: NodeStages) {
+  private constructor(
+    units: readonly Unit[],
+    metrics: AgentMetrics,
+    decode: DecodeStage,
+    stages: NodeStages,
+    stateDir: string,
+  ) {
+    this.#stateDir = stateDir;
     this.units = units;
     this.metrics = metrics;
     this.decode = decode;
@@ -49,6 +58,7 @@ export class Devices {
 
   /** @throws DeviceLost when the node's only device does not work */
   static async start({ devices, adaptation = true, ...options }: DevicesOptions): Promise<Devices> {
+    await cleanUp(options.stateDir);
     const metrics = new AgentMetrics();
     const patient = devices.length > 1;
     const setup = stagesSetup(devices);
@@ -69,7 +79,7 @@ export class Devices {
       const decoding = decode.start();
       const all = await Promise.all(units);
       await decoding;
-      return new Devices(all, metrics, decode, stages);
+      return new Devices(all, metrics, decode, stages, options.stateDir);
     } catch (error) {
       await decode.stop();
       throw error;
@@ -125,6 +135,7 @@ export class Devices {
   }
 
   async stop(): Promise<void> {
+    stopFetching(this.#stateDir);
     await Promise.all([...this.units.map(({ agent }) => agent.stop()), this.decode.stop()]);
   }
 }

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../api/manifests.js';
 import type { Promised } from '../sched/promise.js';
@@ -6,7 +7,7 @@ import { memoryFor, modelBytes, profiledMemory } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import { nowUs } from './clock.js';
 import type { DeviceOptions } from './device/messages.js';
-import { modelFile } from './device/model-file.js';
+import { StillComing, modelFile } from './device/model-file.js';
 import { Contention } from './profile/contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
 import type { CategoryDrift } from './profile/drift.js';
@@ -32,6 +33,8 @@ export interface Logger {
 }
 
 /** A model that could not be had is tried again after this long, then ever more rarely: what was missing may have come. */
+/** So is one that is on its way. */
+const LOOK_AGAIN_MS = 500;
 const FIRST_RETRY_MS = 30_000;
 const LONGEST_RETRY_MS = 600_000;
 
@@ -51,6 +54,16 @@ export interface ModelKeeperOptions extends NodeOf {
   readonly progress: Progress;
   /** By which execution times the device is promised. */
   readonly promise?: Promised;
+  /** Prefixes of URLs that models may come from; anywhere where absent. */
+  readonly modelsFrom?: readonly string[];
+  /** How long a model that has to be fetched is waited for; otherwise the others go on without it. */
+  readonly graceMs?: number;
+}
+
+async function folderBytes(folder: string): Promise<number> {
+  const names = await readdir(folder, { recursive: true });
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** Brings the catalogue's models onto a device and keeps its profile. A model that cannot be had concerns its own tenants only. */
@@ -169,27 +182,36 @@ export class ModelKeeper {
   }
 
   async #fetch(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
-    let changed = false;
-    for (const model of models) {
-      const { name } = model.metadata;
-      const version = JSON.stringify(model.spec);
-      const isNew = this.#known.get(name) !== version;
-      if (isNew) this.#backoffMs.delete(name);
-      else if (!this.#retryIsDue(name)) continue;
-      changed = true;
-      try {
-        const path = await modelFile(model, baseDirOf(model), this.#options.stateDir);
-        this.#files.set(name, { model, path, fileBytes: (await stat(path)).size });
-        if (isNew && this.#known.has(name)) await this.#replace(name);
-        this.#failures.delete(name);
-        this.#options.log.info({ model: name, path }, 'model available');
-      } catch (error) {
-        this.#fail(name, (error as Error).message);
-        this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
+    const changes = await Promise.all(models.map((model) => this.#fetchOne(model, baseDirOf(model))));
+    return changes.includes(true);
+  }
+
+  /** Returns whether anything about the model has changed. */
+  async #fetchOne(model: Model, baseDir: string): Promise<boolean> {
+    const { stateDir, modelsFrom, graceMs, log } = this.#options;
+    const { name } = model.metadata;
+    const version = JSON.stringify(model.spec);
+    const isNew = this.#known.get(name) !== version;
+    if (isNew) this.#backoffMs.delete(name);
+    else if (!this.#retryIsDue(name)) return false;
+    try {
+      const path = await modelFile(model, baseDir, stateDir, modelsFrom, graceMs);
+      this.#files.set(name, { model, path, fileBytes: await folderBytes(dirname(path)) });
+      if (isNew && this.#known.has(name)) await this.#replace(name);
+      this.#failures.delete(name);
+      log.info({ model: name, path }, 'model available');
+    } catch (error) {
+      const { message } = error as Error;
+      if (error instanceof StillComing) {
+        if (isNew) log.info({ model: name }, message);
+        this.#failures.set(name, { message, retryAtMs: Date.now() + LOOK_AGAIN_MS });
+      } else {
+        this.#fail(name, message);
+        log.error({ model: name, error: message }, 'model not available');
       }
-      this.#known.set(name, version);
     }
-    return changed;
+    this.#known.set(name, version);
+    return true;
   }
 
   /** A model has changed: what is on the device is the old one. */

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { apart } from '../agent/device/cores.js';
@@ -20,6 +21,7 @@ import {
   durationArgument,
   listenArgument,
   logOption,
+  modelsFromOption,
   promiseOption,
   promisedBy,
   providerOption,
@@ -126,6 +128,7 @@ export function addClusterCommands(program: Command): void {
         .default(hostname().toLowerCase()),
     )
     .option('--model-dir <dir>', 'where relative file: URIs of models start', '.')
+    .addOption(modelsFromOption())
     .addOption(stateOption())
     .addOption(providerOption())
     .addOption(threadsOption())
@@ -150,6 +153,7 @@ export function addClusterCommands(program: Command): void {
           kubeconfig?: string;
           nodeName: string;
           modelDir: string;
+          modelsFrom?: string[];
           state: string;
           listen: Address;
           advertise?: Address;
@@ -170,6 +174,7 @@ export function addClusterCommands(program: Command): void {
           devices: apart(await deviceOptions(options)),
           promise: promisedBy(options),
           stateDir: options.state,
+          modelsFrom: options.modelsFrom ?? [pathToFileURL(resolve(options.modelDir)).href, 'https:', 'http:'],
           log,
           progress: progressBar('profiling'),
         });

@@ -128,6 +128,9 @@ program
     },
   );
 
+/** Of a model, where nothing can be done without it. */
+const LONGEST_FETCH_MS = 3_600_000;
+
 /** What goes wrong is told by the command itself. */
 const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -152,6 +155,7 @@ program
       devices: apart(await deviceOptions(options)),
       promise: promisedBy(options),
       stateDir: downloads,
+      graceMs: LONGEST_FETCH_MS,
       log: SILENT,
       progress: progressBar('profiling'),
     });

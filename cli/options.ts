@@ -183,6 +183,17 @@ export const stateOption = (): Option =>
   new Option('--state <dir>', 'where measurements and promises are kept across runs').default(
     join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? tmpdir(), '.local', 'state'), 'deeprt'),
   );
+export const modelsFromOption = (): Option =>
+  new Option(
+    '--models-from <url...>',
+    'beginnings of URLs that models may come from, such as https://models.example.com/ or file:///models; by default\nany http(s), and the files under --model-dir',
+  ).argParser((url: string, before: string[] | undefined) => [...(before ?? []), sourcesArgument(url)]);
+
+function sourcesArgument(url: string): string {
+  if (/^(file|https?):/.test(url) && (URL.canParse(url) || /^https?:$/.test(url))) return url;
+  throw new InvalidArgumentError('it must begin with file:, http: or https:');
+}
+
 export const logOption = (): Option =>
   new Option('--log <form>', 'log lines on stderr')
     .choices(['text', 'json'])

@@ -17,6 +17,21 @@ export interface InferenceModel {
      */
     sha256: string;
     /**
+     * Files that the ONNX file keeps weights in, where they come over HTTP, or their names do not begin with its own.
+     *
+     * @maxItems 64
+     */
+    externalData?: {
+      /**
+       * As the ONNX file names it, relative to itself.
+       */
+      name: string;
+      /**
+       * Digest of the file, in lower-case hexadecimal.
+       */
+      sha256: string;
+    }[];
+    /**
      * The network's input.
      */
     input: {

@@ -113,3 +113,22 @@ export function firstRowNetwork(shape: readonly [Axis, number, number, number]):
     initializer: [constant('starts', [0, 0]), constant('ends', [1, 1]), constant('axes', [1, 2])],
   });
 }
+
+/** out = in times weights that are in a file beside the network's. */
+export function externalNetwork(location: string): Uint8Array {
+  return model({
+    name: 'external',
+    input: [valueInfo('in', FLOAT, ['n', 3, 8, 8])],
+    output: [valueInfo('out', FLOAT, ['n', 3, 8, 8])],
+    node: [{ opType: 'Mul', input: ['in', 'weights'], output: ['out'] }],
+    initializer: [
+      {
+        name: 'weights',
+        dataType: FLOAT,
+        dims: [1, 3, 8, 8],
+        externalData: [{ key: 'location', value: location }],
+        dataLocation: proto.onnx.TensorProto.DataLocation.EXTERNAL,
+      },
+    ],
+  });
+}
