@@ -1,5 +1,3 @@
-import { readdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../api/manifests.js';
 import type { Promised } from '../sched/promise.js';
@@ -7,7 +5,9 @@ import { memoryFor, modelBytes, profiledMemory } from '../sched/memory.js';
 import type { Agent } from './agent.js';
 import { nowUs } from './clock.js';
 import type { DeviceOptions } from './device/messages.js';
-import { StillComing, modelFile } from './device/model-file.js';
+import type { LibraryOptions } from './library/library.js';
+import { Library } from './library/library.js';
+import { beside, besideName, isBeside, ownName, withNewer } from './library/newer.js';
 import { Contention } from './profile/contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './profile/correction.js';
 import type { CategoryDrift } from './profile/drift.js';
@@ -17,7 +17,8 @@ import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { SoftPromise } from './profile/soft.js';
 import { readProfile, removeProfile, writeProfile } from './profile/store.js';
-import { warmUp } from './profile/profiler.js';
+import { fingerprint, warmUp } from './profile/profiler.js';
+import { recheck } from './recheck.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { ModelFile, Residents } from './residents.js';
 import { InsufficientMemory } from './residents.js';
@@ -32,12 +33,6 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** A model that could not be had is tried again after this long, then ever more rarely: what was missing may have come. */
-/** So is one that is on its way. */
-const LOOK_AGAIN_MS = 500;
-const FIRST_RETRY_MS = 30_000;
-const LONGEST_RETRY_MS = 600_000;
-
 const DRIFT_CHECK_MS = 2000;
 /** How long others must have left the cores alone. */
 const CALM_US = 10_000_000;
@@ -46,24 +41,12 @@ const MEMORY_CHECK_MS = 30_000;
 const FIRST_PATIENCE_MS = 10_000;
 const LONGEST_PATIENCE_MS = 600_000;
 
-export interface ModelKeeperOptions extends NodeOf {
+export interface ModelKeeperOptions extends NodeOf, LibraryOptions {
   readonly node: string;
   readonly device: DeviceOptions;
-  readonly stateDir: string;
-  readonly log: Logger;
   readonly progress: Progress;
   /** By which execution times the device is promised. */
   readonly promise?: Promised;
-  /** Prefixes of URLs that models may come from; anywhere where absent. */
-  readonly modelsFrom?: readonly string[];
-  /** How long a model that has to be fetched is waited for; otherwise the others go on without it. */
-  readonly graceMs?: number;
-}
-
-async function folderBytes(folder: string): Promise<number> {
-  const names = await readdir(folder, { recursive: true });
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
-  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** Brings the catalogue's models onto a device and keeps its profile. A model that cannot be had concerns its own tenants only. */
@@ -71,11 +54,9 @@ export class ModelKeeper {
   readonly #agent: Agent;
   readonly #residents: Residents;
   readonly #options: ModelKeeperOptions;
-  /** The catalogue as it was brought last: each model's version. */
-  readonly #known = new Map<string, string>();
-  readonly #files = new Map<string, ModelFile>();
-  readonly #failures = new Map<string, { message: string; retryAtMs: number }>();
-  readonly #backoffMs = new Map<string, number>();
+  readonly #library: Library;
+  /** What the device serves by. */
+  #schedule: ScheduleDevice | undefined;
   readonly #drift = new DriftEstimate();
   readonly #persistence = new Persistence();
   readonly #soft = new SoftPromise();
@@ -100,6 +81,7 @@ export class ModelKeeper {
     this.#agent = agent;
     this.#residents = residents;
     this.#options = options;
+    this.#library = new Library(options);
   }
 
   /** The newest complete measurement. */
@@ -109,9 +91,9 @@ export class ModelKeeper {
 
   /** Why models cannot be served, by model. */
   get unavailable(): ReadonlyMap<string, string> {
-    const all = new Map([...this.#failures].map(([model, { message }]) => [model, message]));
-    for (const model of this.#known.keys()) {
-      const objection = this.#agent.gone ?? this.#agent.device.objection(model);
+    const all = new Map<string, string>();
+    for (const model of this.#library.names) {
+      const objection = this.#agent.gone ?? this.#agent.device.objection(model) ?? this.#library.objection(model);
       if (objection !== undefined) all.set(model, objection);
     }
     return all;
@@ -119,8 +101,7 @@ export class ModelKeeper {
 
   /** How long until a model that could not be had is tried again by `bring`; undefined when there is none. */
   get retryInMs(): number | undefined {
-    const due = [...this.#failures.values()].map(({ retryAtMs }) => retryAtMs);
-    return due.length === 0 ? undefined : Math.max(0, Math.min(...due) - Date.now());
+    return this.#library.retryInMs;
   }
 
   /**
@@ -134,11 +115,15 @@ export class ModelKeeper {
   }
 
   async #bring(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<Profile> {
-    const changed = await this.#fetch(models, baseDirOf);
-    const left = [...this.#known.keys()].filter((name) => !models.some(({ metadata }) => metadata.name === name));
-    for (const name of left) this.#forget(name);
+    // What takes the device down is not tried again before it changes.
+    const mayRetry = (name: string): boolean => this.#agent.device.objection(name) === undefined;
+    const changed = await this.#library.fetch(models, baseDirOf, mayRetry);
+    const left = this.#library.names.filter((name) => !models.some(({ metadata }) => metadata.name === name));
+    for (const name of left) this.#library.forget(name);
+    for (const file of this.#library.newer) if (!this.#isMeasuredBeside(file)) await this.#replace(file);
     const refused = [...this.unavailable.keys()].sort().join();
-    if (!changed && left.length === 0 && refused === this.#refused && this.#profile !== undefined) return this.#profile;
+    if (changed.length === 0 && left.length === 0 && refused === this.#refused && this.#profile !== undefined)
+      return this.#profile;
     try {
       this.#take(await this.#measure(models));
     } catch (error) {
@@ -171,7 +156,7 @@ export class ModelKeeper {
     const profile = this.#profile?.status ?? {};
     const served = [...schedule.categories, ...(schedule.spare ?? [])];
     const wanted = memoryFor(profiledMemory(profile), served);
-    const files = served.flatMap(({ model }) => this.#files.get(model) ?? []);
+    const files = served.flatMap(({ model }) => this.#library.file(model) ?? []);
     const arrived = await this.#residents.provide(new Set(files), wanted, async (going) => {
       const stays = ({ model }: { model: string }): boolean => this.#residents.has(model) && !going.has(model);
       const spare = (schedule.spare ?? []).filter(stays);
@@ -179,58 +164,62 @@ export class ModelKeeper {
     });
     for (const { model, shape } of served) if (arrived.has(model)) await this.#warmUp(profile, model, shape);
     await this.#agent.apply(schedule, profile);
+    this.#schedule = schedule;
   }
 
-  async #fetch(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
-    const changes = await Promise.all(models.map((model) => this.#fetchOne(model, baseDirOf(model))));
-    return changes.includes(true);
-  }
-
-  /** Returns whether anything about the model has changed. */
-  async #fetchOne(model: Model, baseDir: string): Promise<boolean> {
-    const { stateDir, modelsFrom, graceMs, log } = this.#options;
+  /**
+   * Whether a newer version of a model is measured beside the one that is served, before it takes its place. Where it is the
+   * same network, or both do not fit, it takes its place at once.
+   */
+  #isMeasuredBeside({ model, fileBytes }: ModelFile): boolean {
     const { name } = model.metadata;
-    const version = JSON.stringify(model.spec);
-    const isNew = this.#known.get(name) !== version;
-    if (isNew) this.#backoffMs.delete(name);
-    else if (!this.#retryIsDue(name)) return false;
-    try {
-      const path = await modelFile(model, baseDir, stateDir, modelsFrom, graceMs);
-      this.#files.set(name, { model, path, fileBytes: await folderBytes(dirname(path)) });
-      if (isNew && this.#known.has(name)) await this.#replace(name);
-      this.#failures.delete(name);
-      log.info({ model: name, path }, 'model available');
-    } catch (error) {
-      const { message } = error as Error;
-      if (error instanceof StillComing) {
-        if (isNew) log.info({ model: name }, message);
-        this.#failures.set(name, { message, retryAtMs: Date.now() + LOOK_AGAIN_MS });
-      } else {
-        this.#fail(name, message);
-        log.error({ model: name, error: message }, 'model not available');
-      }
-    }
-    this.#known.set(name, version);
-    return true;
+    return (
+      this.#residents.isPromised(name) &&
+      fingerprint(model) !== fingerprint(this.#library.file(name)!.model) &&
+      this.#residents.victims(fileBytes) !== undefined
+    );
   }
 
   /** A model has changed: what is on the device is the old one. */
-  async #replace(name: string): Promise<void> {
+  async #replace({ model: { metadata } }: ModelFile): Promise<void> {
+    const { name } = metadata;
+    this.#library.promote(name);
     this.#agent.device.pardon(name);
-    if (this.#residents.isPromised(name)) await this.#residents.load(this.#files.get(name)!);
+    if (this.#residents.isPromised(name)) await this.#residents.load(this.#library.file(name)!);
     else await this.#residents.unload(name);
   }
 
-  #forget(name: string): void {
-    this.#known.delete(name);
-    this.#failures.delete(name);
-    this.#files.delete(name);
+  /**
+   * A newer version that was measured takes the place of the one that is served: without a gap where the schedule holds with
+   * it, else after its tenants are withdrawn, for whom the next schedule then says what they get.
+   */
+  async #exchange(file: ModelFile, profile: Profile): Promise<void> {
+    const { metadata, spec } = file.model;
+    const { name } = metadata;
+    const status = profile.status ?? {};
+    const schedule = this.#schedule;
+    const fits = schedule !== undefined && recheck(schedule, status).refusal === undefined;
+    const others = schedule && {
+      ...schedule,
+      categories: schedule.categories.filter(({ model }) => model !== name),
+      spare: (schedule.spare ?? []).filter(({ model }) => model !== name),
+    };
+    if (!fits && others !== undefined) await this.#agent.apply(others, status);
+    await this.#replace(file);
+    if (this.#residents.has(name)) for (const shape of spec.shapes) await this.#warmUp(status, name, shape);
+    if (fits) await this.#agent.apply(schedule, status);
+    this.#schedule = fits ? schedule : others;
+    this.#options.log.info(
+      { device: this.#agent.index, model: name, fits },
+      'a newer version of the model serves from now on',
+    );
   }
 
   /** Loads what fits beside the others without anything having to go, so that it is there when a tenant comes. */
   async #preload(profile: Profile): Promise<void> {
     const memory = profiledMemory(profile.status ?? {});
-    for (const [name, file] of this.#files) {
+    for (const file of this.#library.files) {
+      const { name } = file.model.metadata;
       const { shapes } = file.model.spec;
       const bytes = modelBytes(memory.get(name) ?? { weightsBytes: file.fileBytes, workspaceBytes: new Map() }, shapes);
       if (this.unavailable.has(name) || this.#residents.has(name)) continue;
@@ -239,14 +228,14 @@ export class ModelKeeper {
         await this.#residents.load(file, bytes);
         for (const shape of shapes) await this.#warmUp(profile.status, name, shape);
       } catch (error) {
-        this.#fail(name, (error as Error).message);
+        this.#library.fail(name, (error as Error).message);
         this.#options.log.error({ model: name, error: (error as Error).message }, 'model not available');
       }
     }
   }
 
   async #warmUp(profile: Profile['status'], name: string, shape: readonly number[]): Promise<void> {
-    const { model } = this.#files.get(name)!;
+    const { model } = this.#library.file(name)!;
     const category = profile?.categories?.find((each) => each.model === name && each.shape.join() === shape.join());
     if (category !== undefined) await warmUp(this.#agent, model, category);
   }
@@ -403,7 +392,7 @@ export class ModelKeeper {
   }
 
   #models(): Map<string, Model> {
-    return new Map([...this.#files].map(([name, { model }]) => [name, model]));
+    return new Map(this.#library.files.map(({ model }) => [model.metadata.name, model]));
   }
 
   #take(profile: Profile): void {
@@ -412,41 +401,38 @@ export class ModelKeeper {
     this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => `${model}@${shape.join('x')}`);
   }
 
-  #retryIsDue(model: string): boolean {
-    const failure = this.#failures.get(model);
-    // What takes the device down is not tried again before it changes.
-    return (
-      failure !== undefined && failure.retryAtMs <= Date.now() && this.#agent.device.objection(model) === undefined
-    );
-  }
-
-  #fail(model: string, message: string): void {
-    const retryMs = this.#backoffMs.get(model) ?? FIRST_RETRY_MS;
-    this.#backoffMs.set(model, Math.min(2 * retryMs, LONGEST_RETRY_MS));
-    this.#failures.set(model, { message, retryAtMs: Date.now() + retryMs });
-  }
-
   async #measure(models: readonly Model[]): Promise<Profile> {
     const { device, node, stateDir, log, progress } = this.#options;
     const { unavailable } = this;
-    const files = [...this.#files.values()].filter(({ model }) => !unavailable.has(model.metadata.name));
+    const files = this.#library.files.filter(({ model }) => !unavailable.has(model.metadata.name));
+    const newer = this.#library.newer;
     const stored = await readProfile(stateDir, `${node}-${this.#agent.index}`).catch((error: unknown) => {
       log.warn({ error: (error as Error).message }, 'the stored profile is not taken; measuring again');
       return undefined;
     });
-    const { profile, failures, measured } = await profileNode(
+    const {
+      profile: found,
+      failures,
+      measured,
+    } = await profileNode(
       this.#agent,
       this.#residents,
       device,
       node,
-      files,
+      [...files, ...newer.map(beside)],
       stored,
       progress,
       this.#options,
     );
     for (const [model, error] of failures) {
-      this.#fail(model, error);
-      log.error({ model, error }, 'model cannot be measured');
+      if (isBeside(model)) this.#library.hold(ownName(model), error);
+      else this.#library.fail(model, error);
+      log.error({ model: ownName(model), error }, 'model cannot be measured');
+    }
+    const profile = withNewer(found);
+    for (const file of newer) {
+      await this.#residents.unload(besideName(file.model.metadata.name));
+      if (!failures.has(besideName(file.model.metadata.name))) await this.#exchange(file, profile);
     }
     await this.#preload(profile);
     const { promise = 'Firm' } = this.#options;
@@ -477,11 +463,13 @@ export class ModelKeeper {
     return models.map(({ metadata: { name }, spec: { sha256 } }) => {
       const message = unavailable.get(name);
       const memoryBytes = status?.models?.find((each) => each.name === name)?.memoryBytes;
+      const held = this.#library.heldBack(name);
+      const told = message ?? (held && `the newest version cannot be served, so the one before goes on: ${held}`);
       return {
         name,
-        sha256,
+        sha256: this.#library.file(name)?.model.spec.sha256 ?? sha256,
         ready: message === undefined,
-        ...(message === undefined ? {} : { message }),
+        ...(told === undefined ? {} : { message: told }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
       };
     });

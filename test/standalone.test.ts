@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { seededRandom } from '../sched/arrivals.js';
 import type { Running } from './support/cli.js';
 import { background, childrenOf, deeprt, inferJson, standalone, start } from './support/cli.js';
-import { identityNetwork } from './support/onnx.js';
+import { identityNetwork, scalingNetwork } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
 
@@ -179,6 +179,96 @@ describe('a restart', () => {
     running = await standalone(workspace);
     expect(running.log()).toContainEqual(expect.objectContaining({ msg: 'profile ready', measured: true }));
   });
+});
+
+describe('a newer version of a model that is served', () => {
+  const SHAPE = ['n', 3, 8, 8];
+  let timers: NodeJS.Timeout[] = [];
+  afterEach(() => {
+    for (const timer of timers) clearInterval(timer);
+    timers = [];
+  });
+
+  interface Sent {
+    readonly status: number;
+    readonly value: number;
+    readonly inTime: boolean;
+  }
+
+  /** Sends frames of ones until stopped. */
+  function camera(tenant: string, periodMs: number): () => Promise<Sent[]> {
+    const sent: Promise<Sent>[] = [];
+    const send = async (): Promise<Sent> => {
+      const response = await inferJson(running!.url, tenant, { data: Array(192).fill(1) });
+      const body = (await response.json()) as {
+        outputs?: { data: number[] }[];
+        parameters?: { deadline_met: boolean };
+      };
+      return {
+        status: response.status,
+        value: body.outputs?.[0]!.data[0] ?? NaN,
+        inTime: body.parameters?.deadline_met === true,
+      };
+    };
+    const timer = setInterval(() => sent.push(send()), periodMs);
+    timers.push(timer);
+    return () => {
+      clearInterval(timer);
+      return Promise.all(sent);
+    };
+  }
+  const serving = (since: number): Promise<object> =>
+    running!.logged(({ msg }) => msg.includes('newer version of the model serves'), since, 60_000);
+
+  beforeEach(async () => {
+    await workspace.write('other.yaml', await workspace.model('other', identityNetwork('float32', SHAPE)));
+    await workspace.write('model.yaml', await workspace.model('net', scalingNetwork(2, SHAPE)));
+    const terms = { deadline: '500ms', framesPerSecond: 20, jitter: '40ms', streams: 2 };
+    await workspace.write(
+      'tenants.yaml',
+      tenantManifest('own', { modelRef: { name: 'net' }, ...terms }),
+      tenantManifest('neighbour', { modelRef: { name: 'other' }, ...terms }),
+    );
+    running = await standalone(workspace);
+  });
+
+  test('takes its place when it is measured, and no frame is lost', async () => {
+    const stops = [camera('own', 50), camera('neighbour', 50)];
+    const since = running!.log().length;
+    await workspace.write('model.yaml', await workspace.model('net', scalingNetwork(3, SHAPE)));
+    await serving(since);
+    await setTimeout(1000);
+    const [own, neighbour] = await Promise.all(stops.map((stop) => stop()));
+    expect([...own!, ...neighbour!].filter(({ status, inTime }) => status !== 200 || !inTime)).toEqual([]);
+    const values = own!.map(({ value }) => value);
+    expect([values[0], values.at(-1)]).toEqual([2, 3]);
+    expect(values).toEqual(values.toSorted());
+  }, 90_000);
+
+  test('that is far slower costs its own tenants their promise, and the neighbour nothing', async () => {
+    const stops = [camera('own', 50), camera('neighbour', 50)];
+    const since = running!.log().length;
+    await workspace.write(
+      'model.yaml',
+      await workspace.model('net', scalingNetwork(3, SHAPE, 1100), { maxBatchSize: 1 }),
+    );
+    await running!.logged(({ tenant, admitted }) => tenant === 'default/own' && admitted === false, since, 90_000);
+    await setTimeout(1000);
+    const [own, neighbour] = await Promise.all(stops.map((stop) => stop()));
+    const late = neighbour!.filter(({ status, inTime }) => status !== 200 || !inTime);
+    expect(late.length).toBeLessThanOrEqual(0.01 * neighbour!.length);
+    expect(own!.filter(({ value }) => value === 2).length).toBeGreaterThan(0.5 * own!.length);
+  }, 120_000);
+
+  test('that cannot be loaded is told of, and the one before goes on', async () => {
+    const since = running!.log().length;
+    await workspace.write('model.yaml', await workspace.model('net', new TextEncoder().encode('no network')));
+    await running!.logged(({ msg, model }) => msg === 'model cannot be measured' && model === 'net', since, 60_000);
+    await setTimeout(500);
+    const stop = camera('own', 50);
+    await setTimeout(1000);
+    expect((await stop()).every(({ status, value }) => status === 200 && value === 2)).toBe(true);
+  }, 90_000);
 });
 
 test('a device killed again and again while it starts, loads and is measured ends nobody’s agent', async () => {

@@ -98,6 +98,8 @@ export interface Measure {
   readonly compare?: boolean | undefined;
   /** Let the device idle for this long before the run, in microseconds. */
   readonly idleUs?: number | undefined;
+  /** What it is likely to take, in microseconds, where that is known. */
+  readonly aboutUs?: number | undefined;
   /** Takes at most about this long, in microseconds; refuse rather than take time that somebody was promised. */
   readonly slackUs?: number | undefined;
 }

@@ -272,8 +272,8 @@ export class SupervisedDevice {
     // A first run sets things up, which no frame should pay for.
     for (const { model, ladder } of program.categories)
       for (const { dims, points } of ladder)
-        for (const batch of new Set([1, points.at(-1)!.batch]))
-          await device.measure({ input: { model, dims }, batch }).catch(unlessLost);
+        for (const { batch, wcetUs } of new Set([points[0]!, points.at(-1)!]))
+          await device.measure({ input: { model, dims }, batch, aboutUs: wcetUs }).catch(unlessLost);
     await device.program(program);
   }
 

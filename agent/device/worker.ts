@@ -220,15 +220,23 @@ async function answer(message: Control): Promise<unknown> {
   }
 }
 
+/** What a batch took last, or what a smaller one did, frame by frame; 0 when neither is known. */
+function likelyUs(message: Measure): number {
+  for (let batch = message.batch; batch > 0; batch--) {
+    const lastUs = lastMeasuredUs.get(measurementKey({ ...message, batch }));
+    if (lastUs !== undefined) return (lastUs * message.batch) / batch;
+  }
+  return 0;
+}
+
 /** How long a request holds the device, as far as that is known. */
 function expectedUs(message: Control): number {
   switch (message.kind) {
-    case 'measure':
-      return lastMeasuredUs.has(measurementKey(message)) || message.slackUs !== undefined
-        ? sweepUs +
-            (message.idleUs ?? 0) +
-            Math.max(1.5 * (lastMeasuredUs.get(measurementKey(message)) ?? 0), message.slackUs ?? 0)
-        : Infinity;
+    case 'measure': {
+      const { slackUs = 0, aboutUs = 0, idleUs = 0 } = message;
+      const knownUs = Math.max(1.5 * likelyUs(message), slackUs, aboutUs);
+      return knownUs === 0 ? Infinity : sweepUs + idleUs + knownUs;
+    }
     case 'load':
     case 'unload':
       return Infinity;

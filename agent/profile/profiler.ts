@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import type { ResourceOf } from '../../api/manifests.js';
+import { WcetTable } from '../../sched/wcet.js';
 import type { Agent } from '../agent.js';
 import { frameBytes, networkDims } from '../device/frames.js';
 import { hardwareOf } from '../device/machine.js';
@@ -300,9 +301,11 @@ export async function warmUp(
   category: ProfiledCategory,
 ): Promise<void> {
   const input = { model: category.model, dims: networkDims(category.shape, model.spec.input.layout ?? 'NCHW') };
-  const largest = Math.max(...category.batches.map(({ size }) => size));
-  for (const size of batchGrid(largest))
-    agent.describeOutputs(category.model, category.shape, (await agent.device.measure({ input, batch: size })).outputs);
+  const table = new WcetTable(category.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })));
+  for (const size of batchGrid(table.largestBatch)) {
+    const { outputs } = await agent.device.measure({ input, batch: size, aboutUs: table.at(size) });
+    agent.describeOutputs(category.model, category.shape, outputs);
+  }
 }
 
 /** p99 of a message's way to the device's thread and back, in microseconds. */

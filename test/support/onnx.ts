@@ -132,3 +132,48 @@ export function externalNetwork(location: string): Uint8Array {
     ],
   });
 }
+
+/** out = in times a factor, after multiplying matrices of so many rows and columns, five times a run. */
+export function scalingNetwork(factor: number, shape: readonly Axis[], rows = 1): Uint8Array {
+  const float = (name: string, dims: readonly number[], values: readonly number[]): onnx.ITensorProto => ({
+    name,
+    dataType: FLOAT,
+    dims: [...dims],
+    floatData: [...values],
+  });
+  const products = Array.from({ length: 5 }, (_, i) => ({
+    opType: 'MatMul',
+    input: [`m${i}`, 'matrix'],
+    output: [`m${i + 1}`],
+  }));
+  return model({
+    name: 'scaling',
+    input: [valueInfo('in', FLOAT, shape)],
+    output: [valueInfo('out', FLOAT, shape)],
+    node: [
+      // What is multiplied comes from the input, or it would be computed once and for all.
+      {
+        opType: 'ReduceMean',
+        input: ['in'],
+        output: ['mean'],
+        attribute: [{ name: 'keepdims', type: INT_ATTRIBUTE, i: 0 }],
+      },
+      { opType: 'Mul', input: ['mean', 'matrix'], output: ['m0'] },
+      ...products,
+      {
+        opType: 'ReduceMean',
+        input: ['m5'],
+        output: ['last'],
+        attribute: [{ name: 'keepdims', type: INT_ATTRIBUTE, i: 0 }],
+      },
+      { opType: 'Mul', input: ['last', 'nothing'], output: ['zero'] },
+      { opType: 'Mul', input: ['in', 'factor'], output: ['scaled'] },
+      { opType: 'Add', input: ['scaled', 'zero'], output: ['out'] },
+    ],
+    initializer: [
+      float('factor', [], [factor]),
+      float('nothing', [], [0]),
+      float('matrix', [rows, rows], Array<number>(rows * rows).fill(1 / rows)),
+    ],
+  });
+}
