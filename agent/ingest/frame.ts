@@ -8,6 +8,7 @@ import type { Slot } from '../flights.js';
 import { FrameDropped, latencyUs, outOfMemory } from '../flights.js';
 import type { ServedTenant } from '../tenant.js';
 import { refuse, respond, tooMany } from './answer.js';
+import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
 import { BodyBudget, NoMemory, discard, readBody } from './body.js';
 import type { Form } from './form.js';
@@ -64,6 +65,7 @@ interface Found {
 /** Takes frames: which of them are promised ones, what their bodies hold, and what becomes of them (docs/architecture.md). */
 export class FrameDoor {
   readonly #node: FrameStages;
+  readonly #arrivals = new Arrivals();
   readonly #budget = new BodyBudget();
   readonly #spare: SpareGate;
   readonly #refused = new SpareGate(() => REFUSALS_SHARE);
@@ -71,6 +73,10 @@ export class FrameDoor {
   constructor(node: FrameStages) {
     this.#node = node;
     this.#spare = new SpareGate(() => MOST_OF_THE_LOOP - node.promisedShare);
+  }
+
+  stop(): void {
+    this.#arrivals.stop();
   }
 
   /** Before a frame is refused by its head: resolves when that is to be answered. Its body is not looked at. */
@@ -112,10 +118,10 @@ export class FrameDoor {
     const body = await this.#receive(servings, req, form);
     let wanted: WantedOutputs;
     let slot: Slot;
-    const arrivedUs = nowUs();
+    const arrivedUs = this.#arrivals.nowUs;
     try {
       const found = this.#look(servings[0]!, body, form);
-      admit(passage, servings, found, body.bytes, arrivedUs);
+      admit(passage, servings, found, body.bytes, nowUs());
       const { agent, tenant } = passage.serving;
       const taken = agent.takeSlot(tenant, passage.promised === true);
       if (taken === undefined) throw tooManyWaiting(tenant);
@@ -244,15 +250,15 @@ function admit(
   servings: readonly Serving[],
   { head, cost }: Found,
   bytes: number,
-  arrivedUs: number,
+  atUs: number,
 ): void {
   const { terms } = passage.serving.tenant;
-  const refuses = passage.serving.tenant.refusesSpare(arrivedUs);
+  const refuses = passage.serving.tenant.refusesSpare(atUs);
   const covered =
     bytes <= terms.covered.bytes &&
     cost.receiveUs <= SAME * terms.covered.receiveUs &&
     cost.decodeUs <= SAME * terms.covered.decodeUs;
-  const policed = covered ? police(servings, arrivedUs) : undefined;
+  const policed = covered ? police(servings, atUs) : undefined;
   passage.serving = policed?.serving ?? servings.find(({ agent }) => agent.ready) ?? servings[0]!;
   passage.promised = policed?.promised === true;
   if (passage.promised) return;

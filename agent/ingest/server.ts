@@ -70,6 +70,7 @@ export class IngestServer {
     await new Promise((resolve) => setTimeout(resolve, 20));
     this.#server.closeAllConnections();
     await closed;
+    this.#door.stop();
   }
 
   #app(): express.Express {

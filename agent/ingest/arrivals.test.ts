@@ -1,0 +1,38 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { expect, test } from '@jest/globals';
+import { nowUs } from '../clock.js';
+import { Arrivals } from './arrivals.js';
+
+/** Sends a request 20 ms from now, from a thread that nothing holds up. */
+const SENDER = `
+  const { workerData } = require('node:worker_threads');
+  setTimeout(() => require('node:http').get(workerData), 20);
+`;
+
+test('what came while the event loop was held up counts from then, and what comes when it is not from its own time', async () => {
+  const arrivals = new Arrivals();
+  const seen: number[] = [];
+  const server = createServer((_req, res) => {
+    seen.push(nowUs() - arrivals.nowUs);
+    res.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const worker = new Worker(SENDER, { eval: true, workerData: url });
+  await once(worker, 'online');
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  for (const untilUs = nowUs() + 200_000; nowUs() < untilUs;);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const [response] = (await once(request(url).end(), 'response')) as [NodeJS.ReadableStream];
+  response.resume();
+  arrivals.stop();
+  server.closeAllConnections();
+  server.close();
+  await worker.terminate();
+  expect(seen).toHaveLength(2);
+  expect(seen[0]).toBeGreaterThan(100_000);
+  expect(seen[1]).toBeLessThan(5000);
+});
