@@ -353,9 +353,12 @@ export class ModelKeeper {
 
   /** Measures categories of the profile again, and corrects it where that is worth it. Returns whether it was. */
   async #measureAgain(profile: Profile, isSuspect: (name: string) => boolean, changed: () => void): Promise<boolean> {
-    const suspects = (profile.status?.categories ?? []).filter(({ model, shape }) =>
-      isSuspect(`${model}@${shape.join('x')}`),
-    );
+    const drifts = await this.#drift.drifts(Date.now());
+    // Where frames' content decides, noise does not overrule what live runs have shown.
+    const suspects = (profile.status?.categories ?? []).filter(({ model, shape, byContent }) => {
+      const name = `${model}@${shape.join('x')}`;
+      return isSuspect(name) && (byContent !== true || drifts.has(name));
+    });
     const factors = await measureFactors(this.#agent, suspects, this.#models(), () => this.#drift.drifts(Date.now()));
     if (this.#profile !== profile) return false; // models came or went meanwhile
     const now = new Date().toISOString();
@@ -365,7 +368,11 @@ export class ModelKeeper {
     if (better !== undefined) await this.#keep(better);
     this.#take(better ?? { ...profile, status: { ...profile.status, conditions: fine } });
     this.#options.log.info(
-      { factors: Object.fromEntries(factors), corrected: better !== undefined },
+      {
+        factors: Object.fromEntries(factors.factors),
+        byContent: [...factors.byContent],
+        corrected: better !== undefined,
+      },
       'the profile was measured again',
     );
     changed();

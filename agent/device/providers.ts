@@ -26,7 +26,8 @@ export function sessionOptions({
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    logSeverityLevel: 3,
+    // Its errors are told where they concern somebody, in our own words and log.
+    logSeverityLevel: 4,
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   };
 }

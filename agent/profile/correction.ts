@@ -12,10 +12,17 @@ const RUNS = 15;
 const LONGEST_MS = 6000;
 /** A run is given a gap of this many times its WCET: the device may be slower than that. */
 const ROOM = 1.5;
+/** Live runs that take so many times what runs of noise take at the same time take it for what is in the frames. */
+const BY_CONTENT = 1.5;
 /** Smaller changes are left alone. */
 const WORTH_CORRECTING = 0.1;
 
 const nameOf = ({ model, shape }: ProfiledCategory): string => categoryKey(model, shape);
+
+export interface Factors {
+  readonly factors: ReadonlyMap<string, number>;
+  readonly byContent: ReadonlySet<string>;
+}
 
 /**
  * By how many times the profile's figures of categories are wrong. Measured in the device's slack, at the smallest, a
@@ -23,28 +30,36 @@ const nameOf = ({ model, shape }: ProfiledCategory): string => categoryKey(model
  * gap does, what live runs took; where there were none, what the other categories have in common.
  *
  * @param categories those that are wrong, and those that nothing is known of
+ * @returns the factors by category, and the categories whose time depends on what is in the frames
  */
 export async function measureFactors(
   agent: Agent,
   categories: readonly ProfiledCategory[],
   models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>,
   live: () => Promise<ReadonlyMap<string, CategoryDrift>>,
-): Promise<Map<string, number>> {
+): Promise<Factors> {
   const factors = new Map<string, number>();
+  const byContent = new Set<string>();
   const untilMs = Date.now() + LONGEST_MS;
   for (const category of categories) {
     const model = models.get(category.model);
     const measured =
-      model === undefined ? undefined : await measuredFactor(agent, category, model, () => Date.now() > untilMs);
+      model === undefined || category.byContent === true
+        ? undefined
+        : await measuredFactor(agent, category, model, () => Date.now() > untilMs);
     if (measured !== undefined) factors.set(nameOf(category), measured);
   }
   // These runs were all made since the drift was noticed.
   const names = new Set(categories.map(nameOf));
-  for (const [name, { median, p95OfWcet }] of await live())
-    if (names.has(name)) factors.set(name, Math.max(factors.get(name) ?? median, p95OfWcet > 1 ? p95OfWcet : 0));
+  for (const [name, { median, p95OfWcet }] of await live()) {
+    if (!names.has(name)) continue;
+    const measured = factors.get(name);
+    if (p95OfWcet > BY_CONTENT * (measured ?? Infinity)) byContent.add(name);
+    factors.set(name, Math.max(measured ?? median, p95OfWcet > 1 ? p95OfWcet : 0));
+  }
   const common = geometricMean([...factors.values()]);
   for (const category of categories) if (!factors.has(nameOf(category))) factors.set(nameOf(category), common);
-  return factors;
+  return { factors, byContent };
 }
 
 async function measuredFactor(
@@ -72,7 +87,7 @@ async function measuredFactor(
 }
 
 /** The profile with its times multiplied; undefined when nothing changes enough to matter. */
-export function corrected(profile: Profile, factors: ReadonlyMap<string, number>, now: string): Profile | undefined {
+export function corrected(profile: Profile, { factors, byContent }: Factors, now: string): Profile | undefined {
   const worth = [...factors].filter(([, factor]) => Math.abs(factor - 1) >= WORTH_CORRECTING);
   if (worth.length === 0) return undefined;
   const applied = new Map(worth);
@@ -82,9 +97,10 @@ export function corrected(profile: Profile, factors: ReadonlyMap<string, number>
     status: {
       ...profile.status,
       measuredAt: now,
-      categories: (profile.status?.categories ?? []).map((category) =>
-        slowed(category, applied.get(nameOf(category)) ?? 1),
-      ),
+      categories: (profile.status?.categories ?? []).map((category) => ({
+        ...slowed(category, applied.get(nameOf(category)) ?? 1),
+        ...(byContent.has(nameOf(category)) ? { byContent: true } : {}),
+      })),
       conditions: withStale(profile, 'False', 'Corrected', message, now),
     },
   };

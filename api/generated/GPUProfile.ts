@@ -189,6 +189,10 @@ export interface GPUProfile {
        */
       sha256?: string;
       /**
+       * What frames hold decides how long a run takes, so that live runs alone correct the figures.
+       */
+      byContent?: boolean;
+      /**
        * Digest of everything the measurement depends on but the device; equal, the measurement is reused.
        */
       fingerprint?: string;
