@@ -203,15 +203,33 @@ export class Nodes {
 }
 
 /** Services are of the core group as well. */
-export class Services {
+export class Services<T extends KubeObject & { spec: object }> {
+  readonly #cluster: Cluster;
   readonly #api: CoreV1Api;
 
   constructor(cluster: Cluster) {
+    this.#cluster = cluster;
     this.#api = cluster.makeApiClient(CoreV1Api);
   }
 
+  /** Undefined when there is none. */
+  async get(name: string, namespace: string): Promise<T | undefined> {
+    try {
+      return (await this.#api.readNamespacedService({ name, namespace })) as unknown as T;
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  listWatch(selector: Selector = {}): Watchable<T> {
+    const listAll = async (): Promise<List<T>> =>
+      (await this.#api.listServiceForAllNamespaces(selector)) as unknown as List<T>;
+    return watchOf<T>(this.#cluster, '/api/v1/services', listAll, selector);
+  }
+
   /** Server-side apply. */
-  async apply(object: KubeObject & { spec: object }, fieldManager: string): Promise<void> {
+  async apply(object: T, fieldManager: string): Promise<void> {
     const { name, namespace } = object.metadata;
     await this.#api.patchNamespacedService(
       {

@@ -66,7 +66,7 @@ export class Decider {
     this.#log = log;
     this.#metrics = metrics;
     this.#publish = publish;
-    this.records = new Records(schedules, () => this.#mayWrite());
+    this.records = new Records(schedules, log, () => this.#mayWrite());
   }
 
   get backlog(): number {
@@ -89,8 +89,10 @@ export class Decider {
     this.#queue.addAfter(WORLD, WORLD_DELAY_MS);
   }
 
-  scheduleChanged(schedule: ScheduleObject): void {
-    if (this.records.noticed(schedule)) this.worldChanged();
+  scheduleChanged(schedule: ScheduleObject, gone: boolean): void {
+    // That of a node that is gone goes with it.
+    const orphan = gone && this.#view.nodes.get(schedule.spec.nodeName) === undefined;
+    if (!orphan && this.records.noticed(schedule, gone)) this.worldChanged();
   }
 
   /** Decides until the term ends. */

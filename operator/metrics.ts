@@ -7,7 +7,12 @@ export interface Lookups {
   /** By node: 1 when its agent does not report, else 0. */
   readonly silentAgents: () => ReadonlyMap<string, number>;
   readonly reasons: () => ReadonlyMap<string, number>;
-  readonly admitted: () => Iterable<{ readonly namespace: string; readonly name: string; readonly admitted: boolean }>;
+  readonly admitted: () => Iterable<{
+    readonly namespace: string;
+    readonly name: string;
+    readonly admitted: boolean;
+    readonly stands?: string;
+  }>;
 }
 
 /** All that the operator exports. */
@@ -69,8 +74,8 @@ export class OperatorMetrics {
       registers: [this.registry],
       collect() {
         this.reset();
-        for (const { namespace, name, admitted: value } of admitted())
-          this.set({ namespace, tenant: name }, value ? 1 : 0);
+        for (const { namespace, name, admitted: value, stands } of admitted())
+          this.set({ namespace, tenant: name }, value || stands !== undefined ? 1 : 0);
       },
     });
   }

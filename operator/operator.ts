@@ -16,7 +16,7 @@ import { Decider } from './decider.js';
 import type { Logger } from './log.js';
 import { OperatorMetrics } from './metrics.js';
 import { Publisher } from './publisher.js';
-import type { EndpointSliceObject } from './services.js';
+import type { EndpointSliceObject, ServiceObject } from './services.js';
 import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
 import { ClusterView } from './view.js';
 import { tenantKey } from './admission/request.js';
@@ -47,18 +47,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       leading?.decider.tenantChanged(key, tenant, gone);
       leading?.publisher.tenant(key);
     },
-    schedule: (_node, schedule) => {
-      leading?.decider.scheduleChanged(schedule);
+    schedule: (_node, schedule, gone) => {
+      leading?.decider.scheduleChanged(schedule, gone);
       for (const key of tenantsOf(schedule)) leading?.publisher.tenant(key);
     },
     profile: (profile) => {
       for (const { name } of profile.status?.models ?? []) leading?.publisher.model(name);
     },
-    world: () => {
-      leading?.decider.worldChanged();
-      for (const model of view.models.list()) leading?.publisher.model(model.metadata.name);
-    },
+    model: (name) => leading?.publisher.model(name),
+    world: () => leading?.decider.worldChanged(),
     failed: (kind, error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
+    odd: (kind, name, error) => log.error({ kind, name, error }, 'this object is left out: nothing can be made of it'),
   });
   const verdicts = (): Verdict[] => [...(leading?.decider.verdicts.values() ?? [])];
   const metrics = new OperatorMetrics({
@@ -80,7 +79,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const api = {
     tenants,
     models: new Objects<ModelObject>(cluster, MODELS),
-    services: new Services(cluster),
+    services: new Services<ServiceObject>(cluster),
     slices: new Objects<EndpointSliceObject>(cluster, ENDPOINT_SLICES),
     scheme: options.tls ? ('https' as const) : ('http' as const),
     events: new EventRecorder(new Objects<EventObject>(cluster, EVENTS), 'deeprt-operator'),

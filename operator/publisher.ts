@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { reasonOf, statusOf } from '../kube/cluster.js';
 import type { EventRecorder, Happening } from '../kube/events.js';
+import type { InformerListener } from '../kube/informer.js';
 import { Informer, keyOf } from '../kube/informer.js';
 import { tenantKey } from './admission/request.js';
 import { scheduledOn } from '../api/schedule.js';
 import type { Term } from '../kube/leader.js';
-import type { KubeObject, Objects, Services } from '../kube/objects.js';
+import type { KubeObject, Meta, Objects, Services } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';
 import type { Decider } from './decider.js';
 import { FINALIZER, NotLeading } from './decider.js';
@@ -13,8 +14,18 @@ import type { Logger } from './log.js';
 import type { OperatorMetrics } from './metrics.js';
 import type { ModelStatus } from './model-status.js';
 import { modelStatus } from './model-status.js';
-import type { EndpointSliceObject, Scheme } from './services.js';
-import { SLICE_SELECTOR, serviceName, serviceOf, serviceOfSlice, slicesOf } from './services.js';
+import type { EndpointSliceObject, Scheme, ServiceObject } from './services.js';
+import {
+  SERVICE_SELECTOR,
+  SLICE_SELECTOR,
+  isAsWanted,
+  isOurs,
+  serviceName,
+  serviceOf,
+  serviceOfSlice,
+  slicesOf,
+  tenantOf,
+} from './services.js';
 import type { NodeReport, TenantStatus } from './tenant-status.js';
 import { isUrgent, tenantStatus } from './tenant-status.js';
 import type { ClusterView, ModelObject, TenantObject } from './view.js';
@@ -28,13 +39,15 @@ const MOST_EVENT_WAIT_MS = 2000;
 /** Figures that nobody waits for are written at most this often per tenant. */
 const LAZY_MS = 10_000;
 const WITHDRAW_POLL_MS = 200;
+/** Whether a Service that stands in the way is still there is looked at this often. */
+const TAKEN_POLL_MS = 10_000;
 /** A deleted tenant waits no longer than this for an agent that does not answer. */
 const LONGEST_WITHDRAWAL_MS = 30_000;
 
 export interface Publishing {
   readonly tenants: Objects<TenantObject>;
   readonly models: Objects<ModelObject>;
-  readonly services: Services;
+  readonly services: Services<ServiceObject>;
   readonly slices: Objects<EndpointSliceObject>;
   /** What the agents speak. */
   readonly scheme: Scheme;
@@ -53,11 +66,13 @@ export class Publisher {
   /** Services and their slices: after the statuses, which people wait for. */
   readonly #network = new WorkQueue<string>();
   readonly #events = new WorkQueue<{ about: KubeObject; happening: Happening }>();
+  readonly #services: Informer<ServiceObject>;
   readonly #slices: Informer<EndpointSliceObject>;
   /** What was written last: the local copy may lag behind. */
-  readonly #written = new Map<string, { uid: string | undefined; status: TenantStatus; atMs: number }>();
-  readonly #writtenModels = new Map<string, ModelStatus>();
-  readonly #serviced = new Set<string>();
+  readonly #written = new Map<string, Written<TenantStatus> & { uid: string | undefined; atMs: number }>();
+  readonly #writtenModels = new Map<string, Written<ModelStatus>>();
+  /** Tenants whose Service's name is somebody else's. */
+  readonly #taken = new Set<string>();
   decider!: Decider;
 
   constructor(view: ClusterView, api: Publishing, term: Term, log: Logger, metrics: OperatorMetrics) {
@@ -66,10 +81,22 @@ export class Publisher {
     this.#term = term;
     this.#log = log;
     this.#metrics = metrics;
-    this.#slices = new Informer(api.slices.listWatch({ labelSelector: SLICE_SELECTOR }), {
-      changed: () => undefined,
-      failed: (error, retryMs) => log.warn({ kind: 'EndpointSlice', error, retryMs }, 'watch ended; starting it again'),
+    // What somebody else deletes or changes is put back.
+    const follow = (kind: string): InformerListener<KubeObject> => ({
+      changed: (_key, object) => {
+        const tenant = tenantOf(object);
+        if (tenant !== undefined) this.#network.add(tenant);
+      },
+      failed: (error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
     });
+    this.#services = new Informer<ServiceObject>(
+      api.services.listWatch({ labelSelector: SERVICE_SELECTOR }),
+      follow('Service'),
+    );
+    this.#slices = new Informer<EndpointSliceObject>(
+      api.slices.listWatch({ labelSelector: SLICE_SELECTOR }),
+      follow('EndpointSlice'),
+    );
   }
 
   get depths(): ReadonlyMap<string, number> {
@@ -93,6 +120,7 @@ export class Publisher {
   async run(): Promise<void> {
     const queues = [this.#tenants, this.#models, this.#network, this.#events];
     this.#term.signal.addEventListener('abort', () => queues.forEach((queue) => queue.close()));
+    this.#services.start();
     this.#slices.start();
     for (const model of this.#view.models.list()) this.model(model.metadata.name);
     for (const tenant of this.#view.tenants.list()) this.tenant(keyOf(tenant));
@@ -107,7 +135,7 @@ export class Publisher {
       work(this.#network, NETWORK_WORKERS, (key) => this.#publishNetwork(key), failed),
       work(this.#events, EVENT_WORKERS, ({ about, happening }) => this.#record(about, happening), failed),
     ]);
-    await this.#slices.stop();
+    await Promise.all([this.#services.stop(), this.#slices.stop()]);
   }
 
   async #publish(key: string): Promise<void> {
@@ -115,7 +143,7 @@ export class Publisher {
     const tenant = this.#view.tenants.get(name, namespace);
     if (tenant === undefined) {
       this.#written.delete(key);
-      this.#serviced.delete(key);
+      this.#taken.delete(key);
       return;
     }
     if (tenant.metadata.deletionTimestamp !== undefined) return this.#withdraw(key, tenant);
@@ -124,11 +152,12 @@ export class Publisher {
 
     const { uid } = tenant.metadata;
     const written = this.#written.get(key);
-    const previous = written?.uid === uid ? written?.status : tenant.status;
+    const previous = written !== undefined && written.uid === uid ? newest(tenant, written) : tenant.status;
     const status = tenantStatus(
       tenant,
       verdict,
       (node) => this.#reportOf(node, key),
+      this.#taken.has(key) ? serviceName(name) : undefined,
       previous,
       new Date().toISOString(),
     );
@@ -139,15 +168,15 @@ export class Publisher {
         return;
       }
       this.#mayWrite();
-      await this.#api.tenants.applyStatus(
+      const { metadata } = await this.#api.tenants.applyStatus(
         { metadata: { name, namespace, ...(uid === undefined ? {} : { uid }) }, status } as unknown as TenantObject,
         FIELD_MANAGER,
       );
-      this.#written.set(key, { uid, status, atMs: Date.now() });
+      this.#written.set(key, { uid, status, atMs: Date.now(), version: metadata.resourceVersion });
       for (const happening of happenings(previous, status)) this.#events.add({ about: withKind(tenant), happening });
     }
-    if (status.placements?.some(({ endpoint }) => endpoint !== undefined) || this.#serviced.has(key))
-      this.#network.add(key);
+    const has = this.#services.get(serviceName(name), namespace) !== undefined;
+    if (status.placements?.some(({ endpoint }) => endpoint !== undefined) || has) this.#network.add(key);
   }
 
   /** A deleted tenant goes once no agent serves it any more. */
@@ -215,12 +244,16 @@ export class Publisher {
       this.#writtenModels.delete(name);
       return;
     }
-    const previous = this.#writtenModels.get(name) ?? model.status;
+    const written = this.#writtenModels.get(name);
+    const previous = written === undefined ? model.status : newest(model, written);
     const status = modelStatus(model, this.#view.profiles.list(), previous, new Date().toISOString());
     if (isDeepStrictEqual(previous, status)) return;
     this.#mayWrite();
-    await this.#api.models.applyStatus({ metadata: { name }, status } as unknown as ModelObject, FIELD_MANAGER);
-    this.#writtenModels.set(name, status);
+    const { metadata } = await this.#api.models.applyStatus(
+      { metadata: { name }, status } as unknown as ModelObject,
+      FIELD_MANAGER,
+    );
+    this.#writtenModels.set(name, { status, version: metadata.resourceVersion });
   }
 
   async #publishNetwork(key: string): Promise<void> {
@@ -228,11 +261,7 @@ export class Publisher {
     const tenant = this.#view.tenants.get(name, namespace);
     const status = this.#written.get(key)?.status ?? tenant?.status;
     if (tenant === undefined || status === undefined || tenant.metadata.deletionTimestamp !== undefined) return;
-    if (!this.#serviced.has(key)) {
-      this.#mayWrite();
-      await this.#api.services.apply(serviceOf(tenant, this.#api.scheme), FIELD_MANAGER);
-      this.#serviced.add(key);
-    }
+    if (!(await this.#hasService(key, tenant))) return;
     const wanted = slicesOf(tenant, status, this.#api.scheme);
     for (const slice of wanted) {
       const known = this.#slices.get(slice.metadata.name, namespace);
@@ -254,6 +283,27 @@ export class Publisher {
     }
   }
 
+  /** Sees to it that the tenant has its Service, unless somebody else's has that name. */
+  async #hasService(key: string, tenant: TenantObject): Promise<boolean> {
+    const wanted = serviceOf(tenant, this.#api.scheme);
+    const { name, namespace = '' } = wanted.metadata;
+    const known = this.#services.get(name, namespace);
+    if (known !== undefined && isAsWanted(known, wanted)) return true;
+    const found = known ?? (await this.#api.services.get(name, namespace));
+    const taken = found !== undefined && !isOurs(found, tenant);
+    if (taken !== this.#taken.has(key)) {
+      if (taken) this.#taken.add(key);
+      else this.#taken.delete(key);
+      this.#tenants.add(key);
+    }
+    if (taken) this.#network.addAfter(key, TAKEN_POLL_MS);
+    else {
+      this.#mayWrite();
+      await this.#api.services.apply(wanted, FIELD_MANAGER);
+    }
+    return !taken;
+  }
+
   /** Events are news, not records: one that cannot be written is let go. */
   async #record(about: KubeObject, happening: Happening): Promise<void> {
     // Statuses come first, but not for ever.
@@ -269,6 +319,21 @@ export class Publisher {
   #mayWrite(): void {
     if (!this.#term.holds()) throw new NotLeading('this process is not the leader any more');
   }
+}
+
+/** A status as it was written, and what the object was then. */
+interface Written<S> {
+  readonly status: S;
+  readonly version: string | undefined;
+}
+
+/** The status that an object has: as it was written last, unless somebody else has written since. The local copy may lag behind. */
+function newest<S>(
+  { metadata, status }: { metadata: Meta; status?: S | undefined },
+  written: Written<S>,
+): S | undefined {
+  const [seen, own] = [Number(metadata.resourceVersion), Number(written.version)];
+  return seen > own ? status : written.status;
 }
 
 /** Informers' objects come without apiVersion and kind when they were listed. */

@@ -5,11 +5,13 @@ import type { Device } from './admission/device.js';
 import { bytesUnknown } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
 import type { DevicePlan } from './admission/device-plan.js';
-import { placedOn } from './admission/device-plan.js';
+import { emptyPlan, placedOn } from './admission/device-plan.js';
 import type { TenantRequest } from './admission/request.js';
 import { tenantKey } from './admission/request.js';
 import { planOf, scheduleOf } from './admission/schedule.js';
+import type { ScheduleDevice } from '../api/schedule.js';
 import { scheduledOn } from '../api/schedule.js';
+import type { Logger } from './log.js';
 import type { ScheduleObject } from './view.js';
 import type { Change } from './write-order.js';
 import { writeOrder } from './write-order.js';
@@ -23,6 +25,7 @@ export class RecordConflict extends Error {}
  */
 export class Records {
   readonly #schedules: Objects<ScheduleObject>;
+  readonly #log: Logger;
   readonly #mayWrite: () => void;
   readonly #known = new Map<string, ScheduleObject>();
   readonly #plans = new Map<string, DevicePlan>();
@@ -31,8 +34,9 @@ export class Records {
   readonly #writing = new Set<string>();
 
   /** @param mayWrite throws when this process is not the leader any more */
-  constructor(schedules: Objects<ScheduleObject>, mayWrite: () => void) {
+  constructor(schedules: Objects<ScheduleObject>, log: Logger, mayWrite: () => void) {
     this.#schedules = schedules;
+    this.#log = log;
     this.#mayWrite = mayWrite;
   }
 
@@ -55,23 +59,38 @@ export class Records {
     return keys;
   }
 
-  /** Takes note of a record that somebody else wrote; says whether it is one. */
-  noticed({ metadata }: ScheduleObject): boolean {
+  /** Takes note of a record that somebody else wrote or deleted; says whether it is one. */
+  noticed({ metadata }: ScheduleObject, gone: boolean): boolean {
     // One's own write may be heard of before it is answered; if it was another's, one's own will fail.
     if (this.#writing.has(metadata.name)) return false;
     const known = this.#known.get(metadata.name);
-    if (known !== undefined && (metadata.generation ?? 0) <= (known.metadata.generation ?? 0)) return false;
+    const same = known?.metadata.uid === metadata.uid;
+    if (gone && !same) return false;
+    if (!gone && same && (metadata.generation ?? 0) <= (known?.metadata.generation ?? 0)) return false;
     this.#stale.add(metadata.name);
     return true;
   }
 
-  /** Reads what somebody else may have changed. */
+  /**
+   * Puts back what somebody else has deleted or changed: whoever leads knows what was promised. A record that is new here
+   * is taken over.
+   */
   async refresh(): Promise<void> {
     for (const node of [...this.#stale]) {
-      const schedule = await this.#schedules.get(node);
-      if (schedule === undefined) this.#known.delete(node);
-      else this.#known.set(node, schedule);
-      for (const [key, plan] of this.#plans) if (plan.device.node === node) this.#plans.delete(key);
+      const known = this.#known.get(node);
+      const found = await this.#schedules.get(node);
+      if (known === undefined && found !== undefined) {
+        this.#known.set(node, found);
+        for (const [key, plan] of this.#plans) if (plan.device.node === node) this.#plans.delete(key);
+      } else if (known !== undefined) {
+        const { spec, metadata } = known;
+        const { name, ownerReferences = [] } = metadata;
+        this.#mayWrite();
+        if (found === undefined)
+          this.#known.set(node, await this.#schedules.create({ metadata: { name, ownerReferences }, spec }));
+        else if (isDeepStrictEqual(found.spec, spec)) this.#known.set(node, found);
+        else this.#known.set(node, await this.#schedules.replace({ ...found, spec }));
+      }
       this.#stale.delete(node);
     }
   }
@@ -84,9 +103,23 @@ export class Records {
       for (const schedule of spec.devices ?? []) {
         const key = deviceKey({ node, device: schedule.device });
         if (this.#plans.has(key)) continue;
-        this.#plans.set(key, planOf(schedule, byKey.get(key) ?? unmeasured(node, schedule.device), asked));
+        const device = byKey.get(key) ?? unmeasured(node, schedule.device);
+        this.#plans.set(key, this.#read(schedule, device, asked));
       }
     return [...this.#plans.values()];
+  }
+
+  /** One record that cannot be read costs its own device's tenants their place, and nobody else anything. */
+  #read(schedule: ScheduleDevice, device: Device, asked: ReadonlyMap<string, TenantRequest>): DevicePlan {
+    try {
+      return planOf(schedule, device, asked);
+    } catch (error) {
+      this.#log.error(
+        { node: device.node, device: device.device, error: (error as Error).message },
+        'what was promised on this device cannot be read; its tenants are placed anew',
+      );
+      return emptyPlan(device);
+    }
   }
 
   /**

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../kube/objects.js';
 import type { TenantStatus } from './tenant-status.js';
 import type { TenantObject } from './view.js';
@@ -31,6 +32,9 @@ const MANAGER_LABEL = 'endpointslice.kubernetes.io/managed-by';
 /** What cameras send to, whatever port the agents listen on. */
 const PORTS = { http: 80, https: 443 };
 export type Scheme = keyof typeof PORTS;
+
+/** Services that this operator made. */
+export const SERVICE_SELECTOR = `app.kubernetes.io/managed-by=${MANAGED_BY}`;
 
 /** Slices that this operator made. */
 export const SLICE_SELECTOR = `${MANAGER_LABEL}=${MANAGED_BY}`;
@@ -98,6 +102,41 @@ export function slicesOf(
 export function serviceOfSlice({ metadata }: KubeObject): string | undefined {
   return metadata.labels?.[SERVICE_LABEL];
 }
+
+/** The key of the tenant that an object was made for; undefined where it was made for none. */
+export function tenantOf({ metadata }: KubeObject): string | undefined {
+  const owner = metadata.ownerReferences?.find((each) => (each as Owner).kind === 'InferenceTenant') as
+    Owner | undefined;
+  return owner === undefined ? undefined : `${metadata.namespace ?? ''}/${owner.name}`;
+}
+
+interface Owner {
+  readonly kind: string;
+  readonly name: string;
+  readonly uid?: string;
+}
+
+/** Whether a Service was made by this operator, or for this tenant. Whatever else has its name is somebody else's. */
+export const isOurs = ({ metadata }: KubeObject, tenant: TenantObject): boolean =>
+  metadata.labels?.['app.kubernetes.io/managed-by'] === MANAGED_BY ||
+  metadata.ownerReferences?.some((each) => (each as Owner).uid === tenant.metadata.uid) === true;
+
+/** Whether a Service is as it should be, as far as that is this operator's affair. */
+export const isAsWanted = (found: ServiceObject, wanted: ServiceObject): boolean =>
+  isDeepStrictEqual(portsOf(found), portsOf(wanted)) &&
+  isDeepStrictEqual(found.metadata.ownerReferences?.map(plain), wanted.metadata.ownerReferences?.map(plain)) &&
+  Object.entries(wanted.metadata.labels ?? {}).every(([label, value]) => found.metadata.labels?.[label] === value);
+
+const plain = (owner: object): object => ({ ...owner });
+
+const portsOf = ({ spec }: ServiceObject): object[] =>
+  spec.ports.map(({ name, protocol, port, targetPort, appProtocol }) => ({
+    name,
+    protocol,
+    port,
+    targetPort,
+    appProtocol,
+  }));
 
 function ownerOf({ metadata }: TenantObject): object {
   const { name, uid } = metadata;

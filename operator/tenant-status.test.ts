@@ -55,7 +55,8 @@ const statusOf = (
   report: Partial<NodeReport> = {},
   previous?: TenantStatus,
   now = 'now',
-): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now);
+  takenService?: string,
+): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), takenService, previous, now);
 const told = (status: TenantStatus, type: string): [Condition['status'], string] => {
   const { status: value, reason } = status.conditions!.find((each) => each.type === type)!;
   return [value, reason];
@@ -155,6 +156,19 @@ describe('the status of a tenant', () => {
     expect(status.conditions!.find(({ type }) => type === 'Degraded')!.message).toMatch(
       /edge-1 computes at 3x4x4 since 2026-01-01/,
     );
+  });
+
+  test('tells a refused change apart from the promise that goes on', () => {
+    const status = statusOf({ ...admitted, admitted: false, reason: 'UtilizationExceeded', stands: '4 on edge-1' });
+    expect(told(status, 'Admitted')).toEqual(['False', 'UtilizationExceeded']);
+    expect(told(status, 'PreviousPromise')).toEqual(['True', 'GoesOn']);
+    expect(told(status, 'Ready')).toEqual(['True', 'Serving']);
+    expect(statusOf(admitted).conditions!.some(({ type }) => type === 'PreviousPromise')).toBe(false);
+  });
+
+  test('says whose name stands in the way of its Service', () => {
+    const status = statusOf(admitted, {}, undefined, 'now', 'deeprt-gate');
+    expect(told(status, 'Ready')).toEqual(['False', 'ServiceNameTaken']);
   });
 
   test('tells who sends frames that the network fails on', () => {

@@ -35,12 +35,14 @@ const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'Insuffici
 /**
  * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
  *
+ * @param takenService the name that its Service should have, where somebody else's has it
  * @param now RFC 3339
  */
 export function tenantStatus(
   tenant: TenantObject,
   verdict: Answer,
   reportOf: (node: string) => NodeReport,
+  takenService: string | undefined,
   previous: TenantStatus | undefined,
   now: string,
 ): TenantStatus {
@@ -71,7 +73,7 @@ export function tenantStatus(
   });
   const moved = places(previous?.placements) !== places(placements);
   const programmed = programmedOf(reports, before('Programmed')?.status === 'True' && !moved);
-  const ready = readyOf(reports, programmed.status);
+  const ready = readyOf(reports, programmed.status, takenService);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
   const total = (figure: (report: NodeReport) => number): number =>
@@ -88,6 +90,16 @@ export function tenantStatus(
       ...(placements.length === 0 ? [] : [condition('Degraded', degraded.status, degraded.reason, degraded.message)]),
       ...spareConditions(placements, condition),
       ...apartConditions(reports, condition),
+      ...(verdict.stands === undefined
+        ? []
+        : [
+            condition(
+              'PreviousPromise',
+              'True',
+              'GoesOn',
+              `what was promised before the tenant was changed goes on: streams: ${verdict.stands}`,
+            ),
+          ]),
     ],
     placements,
     framesPerSecond: framesPerSecond(tenant.spec),
@@ -147,12 +159,22 @@ function programmedOf(reports: readonly (NodeReport & { node: string })[], stand
     : told('False', 'SchedulePending', `the agent of ${names(pending)} has yet to apply the schedule`);
 }
 
-function readyOf(reports: readonly (NodeReport & { node: string })[], programmed: Condition['status']): Told {
+function readyOf(
+  reports: readonly (NodeReport & { node: string })[],
+  programmed: Condition['status'],
+  takenService: string | undefined,
+): Told {
   if (programmed !== 'True')
     return { status: programmed, reason: 'NotProgrammed', message: 'see the Programmed condition' };
   const down = reports.find(({ deviceFailure }) => deviceFailure !== undefined);
   if (down !== undefined)
     return { status: 'False', reason: 'DeviceNotReady', message: `${down.node}: ${down.deviceFailure ?? ''}` };
+  if (takenService !== undefined)
+    return {
+      status: 'False',
+      reason: 'ServiceNameTaken',
+      message: `there is a Service "${takenService}" that belongs to somebody else, so clients cannot come by that name; rename that Service or this tenant`,
+    };
   return { status: 'True', reason: 'Serving', message: 'frames are answered' };
 }
 

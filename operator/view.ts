@@ -32,9 +32,12 @@ export interface ViewListener {
   tenant(key: string, tenant: TenantObject, gone: boolean): void;
   schedule(node: string, schedule: ScheduleObject, gone: boolean): void;
   profile(profile: ProfileObject): void;
+  model(name: string): void;
   /** A node, profile, model or priority changed in a way that may matter to anybody. */
   world(): void;
   failed(kind: string, error: string, retryMs: number): void;
+  /** An object that nothing can be made of; the others are not concerned. */
+  odd(kind: string, key: string, error: string): void;
 }
 
 export interface ViewOptions {
@@ -56,7 +59,7 @@ export class ClusterView {
   readonly #listener: ViewListener;
   readonly #notReadySinceMs = new Map<string, number>();
   readonly #reports = new Map<string, { reportedAt: string; seenMs: number }>();
-  readonly #devices = new WeakMap<ProfileObject, Device>();
+  readonly #devices = new WeakMap<ProfileObject, Device | 'odd'>();
   readonly #requests = new WeakMap<TenantObject, TenantRequest>();
   readonly #nodeStates = new Map<string, string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -74,10 +77,18 @@ export class ClusterView {
         failed: (error, retryMs) => listener.failed(kind, error, retryMs),
       });
     const world = (): void => listener.world();
+    const specs = new Map<string, unknown>();
     this.tenants = informer(new Objects<TenantObject>(cluster, TENANTS), TENANTS.kind, (key, tenant, gone) =>
       listener.tenant(key, tenant, gone),
     );
-    this.models = informer(new Objects<ModelObject>(cluster, MODELS), MODELS.kind, world);
+    this.models = informer(new Objects<ModelObject>(cluster, MODELS), MODELS.kind, (name, model, gone) => {
+      listener.model(name);
+      // What is told of a model decides nothing.
+      const spec = gone ? undefined : JSON.stringify([model.metadata.generation, model.metadata.deletionTimestamp]);
+      if (specs.get(name) === spec) return;
+      specs.set(name, spec);
+      listener.world();
+    });
     this.profiles = informer(new Objects<ProfileObject>(cluster, PROFILES), PROFILES.kind, (_key, profile) => {
       listener.profile(profile);
       listener.world();
@@ -124,12 +135,22 @@ export class ClusterView {
     return this.profiles
       .list()
       .filter(({ spec }) => this.nodes.get(spec.nodeName) !== undefined)
-      .map((profile) => {
-        const device = this.#devices.get(profile) ?? deviceOf(profile as unknown as ResourceOf<'GPUProfile'>);
-        this.#devices.set(profile, device);
-        return device;
-      })
+      .flatMap((profile) => this.#device(profile) ?? [])
       .sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : a.device - b.device));
+  }
+
+  #device(profile: ProfileObject): Device | undefined {
+    const known = this.#devices.get(profile);
+    if (known !== undefined) return known === 'odd' ? undefined : known;
+    try {
+      const device = deviceOf(profile as unknown as ResourceOf<'GPUProfile'>);
+      this.#devices.set(profile, device);
+      return device;
+    } catch (error) {
+      this.#devices.set(profile, 'odd');
+      this.#listener.odd(PROFILES.kind, profile.metadata.name, (error as Error).message);
+      return undefined;
+    }
   }
 
   nodeInfos(): Map<string, NodeInfo> {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -164,7 +164,7 @@ describe('on a real API server', () => {
 });
 
 describe('dashboards and alerts', () => {
-  const names = (expression: string): string[] => expression.match(/\bdeeprt_[a-z_]+/g) ?? [];
+  const names = (expression: string): string[] => expression.match(/(?<!:)\bdeeprt_[a-z_]+/g) ?? [];
   const none = (): never[] => [];
   const exported = (): Set<string> => {
     const lookups = {
@@ -180,16 +180,19 @@ describe('dashboards and alerts', () => {
   test('ask for metrics that there are', () => {
     const known = exported();
     const rules = objectsOf(rendered(...MONITORING)).find(({ kind }) => kind === 'PrometheusRule') as unknown as {
-      spec: { groups: { rules: { expr: string; annotations: { runbook: string } }[] }[] };
+      spec: { groups: { rules: { expr: string; annotations?: { runbook_url: string } }[] }[] };
     };
-    const alerts = rules.spec.groups.flatMap((group) => group.rules);
+    const all = rules.spec.groups.flatMap((group) => group.rules);
+    const alerts = all.filter(({ annotations }) => annotations !== undefined);
     expect(alerts.length).toBeGreaterThanOrEqual(7);
-    const expressions = [...Object.values(DASHBOARDS).flatMap(expressionsOf), ...alerts.map(({ expr }) => expr)];
+    const expressions = [...Object.values(DASHBOARDS).flatMap(expressionsOf), ...all.map(({ expr }) => expr)];
     expect(expressions.length).toBeGreaterThan(40);
     for (const name of expressions.flatMap(names)) expect(known).toContain(name.replace(/_(bucket|sum|count)$/, ''));
     const runbooks = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
-    for (const { annotations } of alerts)
-      expect(runbooks.toLowerCase()).toContain(`## ${annotations.runbook.split('#')[1]!}`);
+    for (const { annotations } of alerts) {
+      expect(annotations!.runbook_url).toMatch(/^https:\/\//);
+      expect(runbooks.toLowerCase()).toContain(`## ${annotations!.runbook_url.split('#')[1]!}`);
+    }
   });
 
   test('are what promtool takes', () => {
@@ -207,6 +210,10 @@ describe('dashboards and alerts', () => {
       const rules = objectsOf(rendered(...MONITORING)).find(({ kind }) => kind === 'PrometheusRule')!;
       writeFileSync(join(dir, 'rules.yaml'), stringify(rules['spec']));
       expect(execFileSync(promtool, ['check', 'rules', join(dir, 'rules.yaml')], { encoding: 'utf8' })).toMatch(
+        /SUCCESS/,
+      );
+      cpSync(join(ROOT, 'test/support/alerts.yaml'), join(dir, 'alerts.yaml'));
+      expect(execFileSync(promtool, ['test', 'rules', join(dir, 'alerts.yaml')], { encoding: 'utf8' })).toMatch(
         /SUCCESS/,
       );
     } finally {

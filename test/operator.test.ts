@@ -224,7 +224,8 @@ describe('promises', () => {
     await cluster.tenant('gate', { streams: 2 });
     await cluster.admitted('gate');
     await cluster.tenant('gate', { streams: 900 });
-    const stands = await cluster.condition('gate', 'Admitted', 'True', 'UtilizationExceeded');
+    const stands = await cluster.condition('gate', 'Admitted', 'False', 'UtilizationExceeded');
+    await cluster.condition('gate', 'PreviousPromise', 'True', 'GoesOn');
     expect(stands.message).toContain('the one before goes on');
     expect((await cluster.getTenant('gate'))!.status!.placements).toMatchObject([{ streams: 2 }]);
     await cluster.tenant('gate', { streams: 3 });

@@ -38,6 +38,8 @@ const FIELD_MANAGER = 'deeprt-agent';
 /** In steady state a status is written at most this often, and at least every `HEARTBEAT_MS`. */
 const REPORT_MS = 10_000;
 const HEARTBEAT_MS = 30_000;
+/** What somebody else has changed is put back after this long: it may have been one's own write, heard of early. */
+const PUT_BACK_MS = 2000;
 
 /** Models and profiles are each device's own matter. */
 type Task = 'schedule' | 'report' | `models/${number}` | `profile/${number}`;
@@ -53,6 +55,7 @@ export class NodeAgent {
   readonly #queue = new WorkQueue<Task>({ firstRetryMs: 250, longestRetryMs: 10_000 });
   readonly #models: Informer<Model>;
   readonly #schedules: Informer<Schedule>;
+  readonly #profiles: readonly Informer<Profile & KubeObject>[];
   readonly #nodes: Nodes;
   readonly #profileApi: Objects<Profile & KubeObject>;
   readonly #scheduleApi: Objects<Schedule>;
@@ -82,6 +85,13 @@ export class NodeAgent {
       changed: () => this.#bringModelsSoon(100),
       failed: failed(MODELS.kind),
     });
+    this.#profiles = devices.units.map(
+      (unit) =>
+        new Informer(this.#profileApi.listWatch({ fieldSelector: `metadata.name=${node}-${unit.agent.index}` }), {
+          changed: (_key, { status }, gone) => this.#profileSeen(unit, gone ? undefined : status),
+          failed: failed(PROFILES.kind),
+        }),
+    );
     this.#schedules = new Informer(this.#scheduleApi.listWatch({ fieldSelector: `metadata.name=${node}` }), {
       changed: () => this.#queue.add('schedule'),
       failed: failed(SCHEDULES.kind),
@@ -119,6 +129,7 @@ export class NodeAgent {
   async run(stop: AbortSignal): Promise<void> {
     this.#models.start();
     this.#schedules.start();
+    for (const informer of this.#profiles) informer.start();
     stop.addEventListener('abort', () => this.#queue.close());
     if (stop.aborted) this.#queue.close();
     const drifts = this.#devices.units.map((unit) =>
@@ -136,11 +147,24 @@ export class NodeAgent {
       (task) => this.#perform(task),
       (task, error) => this.#options.log.warn({ task, error: reasonOf(error) }, 'failed; trying again'),
     );
-    await Promise.all([this.#models.stop(), this.#schedules.stop(), ...drifts.map((drift) => drift.stop())]);
+    await Promise.all([
+      this.#models.stop(),
+      this.#schedules.stop(),
+      ...this.#profiles.map((informer) => informer.stop()),
+      ...drifts.map((drift) => drift.stop()),
+    ]);
   }
 
   #bringModelsSoon(afterMs: number): void {
     for (const { agent } of this.#devices.units) this.#queue.addAfter(`models/${agent.index}`, afterMs);
+  }
+
+  /** A profile that somebody else deletes or changes is published again. */
+  #profileSeen(unit: Unit, status: Profile['status']): void {
+    const published = this.#published.get(unit);
+    if (published === undefined || isDeepStrictEqual(status, asJson(published.status))) return;
+    this.#published.delete(unit);
+    this.#queue.addAfter(`profile/${unit.agent.index}`, PUT_BACK_MS);
   }
 
   #hear(device: number, change: Change): void {
@@ -297,6 +321,9 @@ export class NodeAgent {
     this.#count = countOf(tenants, nowMs);
   }
 }
+
+/** As the API server has it: without what is undefined. */
+const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));
 
 /** What a schedule asks of a device; nothing where it does not tell. */
 function scheduleFor({ agent: { index } }: Unit, { devices = [] }: Schedule['spec']): ScheduleDevice {

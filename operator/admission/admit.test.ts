@@ -155,7 +155,8 @@ describe('promises', () => {
       snapshot([tenant('a', { streams: 100, framesPerSecond: 30 }), some[1]!], { promised: plans }),
     );
     expect(verdict(tooMuch, 'a')).toMatchObject({
-      admitted: true,
+      admitted: false,
+      stands: expect.stringMatching(/^6 on edge-1, visited/),
       reason: 'UtilizationExceeded',
       placements: [{ streams: 6 }],
     });

@@ -55,6 +55,7 @@ export type Reason =
   | 'ReceiveExceeded'
   | 'DecodeExceeded'
   | 'Preempted'
+  | 'DecisionFailed'
   | 'NodeLost';
 
 export interface Placement {
@@ -77,7 +78,10 @@ export interface Placement {
 export interface Verdict {
   readonly namespace: string;
   readonly name: string;
+  /** Whether what it asks for now is promised. */
   readonly admitted: boolean;
+  /** What is promised all the same: what it asked for before it was changed. */
+  readonly stands?: string;
   readonly reason: Reason;
   readonly message: string;
   /** Share of a device that was promised to the tenant. */
@@ -123,7 +127,7 @@ export function decide(snapshot: Snapshot): Decision {
     const displaced = placing.displaced.get(key);
     if (snapshot.due !== undefined && !snapshot.due.has(key) && displaced === undefined) continue;
     decided.add(key);
-    const answer = placing.admit(request);
+    const answer = placing.attempt(request);
     if (answer === undefined) continue;
     // Who was driven out is told by whom; that nothing else fits is the rest of the message.
     answers.set(key, {
@@ -233,6 +237,18 @@ class Placing {
       if (served === undefined) continue;
       this.#set(served);
       return;
+    }
+  }
+
+  /** The same as `admit`, but that a fault of ours costs nobody else their answer. */
+  attempt(request: TenantRequest): Answer | undefined {
+    const before = new Map(this.#plans);
+    try {
+      return this.admit(request);
+    } catch (error) {
+      for (const plan of before.values()) this.#set(plan);
+      const message = `deciding failed: ${(error as Error).message}; please report this, with the objects that it is about`;
+      return { reason: 'DecisionFailed', message };
     }
   }
 
@@ -568,7 +584,8 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
         : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames (${covers ?? ''})${softly ? ', promised softly: at most 0.1% late' : ''}`,
     )
     .join('; ');
-  const admitted = held.length > 0 && answer?.reason !== 'NodeLost';
+  const admitted = held.length > 0 && answer === undefined;
+  const stands = held.length > 0 && answer !== undefined && answer.reason !== 'NodeLost';
   const message =
     answer === undefined
       ? `streams: ${where}`
@@ -579,6 +596,7 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
     namespace,
     name,
     admitted,
+    ...(stands ? { stands: where } : {}),
     reason: answer?.reason ?? 'Admitted',
     message,
     utilization,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { generate } from 'selfsigned';
 import { Agent, request } from 'undici';
 import { parse, stringify } from 'yaml';
+import { kept, sealed } from '../../agent/kept-file.js';
 import type { Sight } from './camera.js';
 import { Camera } from './camera.js';
 import { NODE, helm, kill, kubectl, kubectlJson, logOf, revive, startCluster, until } from './node.js';
@@ -190,7 +191,7 @@ function faster(profile: string, times: number): string {
 }
 
 async function restartAgentWith(profile: string): Promise<void> {
-  writeFileSync(PROFILE, profile);
+  writeFileSync(PROFILE, sealed(profile));
   kubectl('-n', NAMESPACE, 'delete', 'pod', ...AGENTS, ...AT_ONCE);
   await agentReady();
 }
@@ -290,7 +291,7 @@ async function story(): Promise<void> {
   kubectl('delete', '-f', join(work, 'visitor.json'), '--ignore-not-found');
 
   step('alerts fire when they should, and end');
-  const [measured, measuredUs] = [readFileSync(PROFILE, 'utf8'), profiledUs()];
+  const [measured, measuredUs] = [(await kept(PROFILE))!, profiledUs()];
   await restartAgentWith(faster(measured, 8));
   const slow = ['DeepRTDeviceDegraded', 'DeepRTProfileStale'];
   await provoked(slow, 'the device is eight times slower than its profile says');

@@ -22,9 +22,10 @@ let startedMs = 0;
 const marks: Mark[] = [];
 
 interface Rule {
-  readonly alert: string;
+  readonly alert?: string;
   readonly expr: string;
-  readonly for: string;
+  /** Of alerts. */
+  readonly for?: string;
 }
 
 /** The chart's alerts, for a world in which time passes faster. */
@@ -37,11 +38,18 @@ function rules(): { groups: { rules: Rule[] }[] } {
   const objects = parseAllDocuments(text).map((document) => document.toJS() as { kind?: string; spec: unknown } | null);
   const spec = objects.find((object) => object?.kind === 'PrometheusRule')!.spec as { groups: { rules: Rule[] }[] };
   const sooner = (text: string): string =>
-    text.replace(/(?<=^|\[)(\d+)m(?=$|[\]:])/g, (_, minutes) => `${(Number(minutes) * 60_000) / FASTER}ms`);
+    text.replace(
+      /(?<=^|\[)(\d+)([mh])(?=$|[\]:])/g,
+      (_, time, unit) => `${(Number(time) * (unit === 'h' ? 3_600_000 : 60_000)) / FASTER}ms`,
+    );
   return {
     groups: spec.groups.map(({ rules, ...group }) => ({
       ...group,
-      rules: rules.map((rule) => ({ ...rule, expr: sooner(rule.expr), for: sooner(rule.for) })),
+      rules: rules.map((rule) => ({
+        ...rule,
+        expr: sooner(rule.expr),
+        ...(rule.for === undefined ? {} : { for: sooner(rule.for) }),
+      })),
     })),
   };
 }
@@ -51,7 +59,7 @@ export async function startPrometheus(): Promise<void> {
   await followPods();
   const job = (component: string): object => ({
     job_name: component,
-    honor_labels: component === 'operator',
+    honor_labels: true,
     file_sd_configs: [{ files: [join(work, `${component}.json`)], refresh_interval: '1s' }],
   });
   writeFileSync(join(work, 'rules.yaml'), stringify(rules()));

@@ -50,6 +50,15 @@ export const badManifests: [string, object, string, RegExp][] = [
     'spec',
     /jitter must not be longer/,
   ],
+  [
+    'a jitter beyond the period of a rate',
+    tenant({ framesPerSecond: 10, jitter: '101ms' }),
+    'spec',
+    /jitter must not be longer/,
+  ],
+  ['a jitter of seconds', tenant({ framesPerSecond: 0.5, jitter: '2001ms' }), 'spec', /jitter must not be longer/],
+  ['a jitter of ages', tenant({ jitter: '99999999999999h' }), 'spec.jitter', /must be at most 1h/],
+  ['a deadline of ages', tenant({ deadline: '99999999999999h' }), 'spec.deadline', /between 1ms and 10m/],
   ['degradation upwards', tenant({ degradation: { minShape: [3, 16, 16] } }), 'spec', /no larger/],
   [
     'a namespace with capitals',

@@ -42,7 +42,8 @@ export function brokenPromises(
   for (const [key, tenant] of known) {
     const admitted = conditionOf(tenant);
     if (admitted?.status === 'True' && !placed.has(key)) broken.push(`${key} is told it is admitted, but has no place`);
-    if (admitted?.status === 'False' && admitted.reason !== 'NodeLost' && placed.has(key))
+    const stands = tenant.status?.conditions?.some(({ type }) => type === 'PreviousPromise') === true;
+    if (admitted?.status === 'False' && admitted.reason !== 'NodeLost' && !stands && placed.has(key))
       broken.push(`${key} is told it is not admitted, but has a place`);
   }
   return broken;
