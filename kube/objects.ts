@@ -242,4 +242,13 @@ export class Services<T extends KubeObject & { spec: object }> {
       setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply),
     );
   }
+
+  /** RFC 7386: also what others own becomes as it is said here. */
+  async merge(object: T, fieldManager: string): Promise<void> {
+    const { name, namespace } = object.metadata;
+    await this.#api.patchNamespacedService(
+      { name, namespace: namespace ?? 'default', body: object, fieldManager },
+      setHeaderOptions('Content-Type', PatchStrategy.MergePatch),
+    );
+  }
 }

@@ -84,7 +84,7 @@ export class Publisher {
     // What somebody else deletes or changes is put back.
     const follow = (kind: string): InformerListener<KubeObject> => ({
       changed: (_key, object) => {
-        const tenant = tenantOf(object);
+        const tenant = tenantOf(object) ?? this.#tenantByName(object);
         if (tenant !== undefined) this.#network.add(tenant);
       },
       failed: (error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
@@ -97,6 +97,16 @@ export class Publisher {
       api.slices.listWatch({ labelSelector: SLICE_SELECTOR }),
       follow('EndpointSlice'),
     );
+  }
+
+  /** The tenant of an object that says nothing of it any more. */
+  #tenantByName(object: KubeObject): string | undefined {
+    const { name, namespace } = object.metadata;
+    const service = serviceOfSlice(object) ?? name;
+    const found = this.#view.tenants
+      .list()
+      .find(({ metadata }) => metadata.namespace === namespace && serviceName(metadata.name) === service);
+    return found === undefined ? undefined : keyOf(found);
   }
 
   get depths(): ReadonlyMap<string, number> {
@@ -299,7 +309,8 @@ export class Publisher {
     if (taken) this.#network.addAfter(key, TAKEN_POLL_MS);
     else {
       this.#mayWrite();
-      await this.#api.services.apply(wanted, FIELD_MANAGER);
+      if (found === undefined) await this.#api.services.apply(wanted, FIELD_MANAGER);
+      else await this.#api.services.merge(wanted, FIELD_MANAGER);
     }
     return !taken;
   }
