@@ -61,6 +61,20 @@ export default tseslint.config(
     },
   },
   {
+    files: ['{agent,api,cli,kube,operator}/**/*.ts'],
+    ignores: ['**/*.test.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'Date',
+          property: 'now',
+          message: 'Elapsed time comes from the monotonic clock: performance.now() or agent/clock.ts.',
+        },
+      ],
+    },
+  },
+  {
     files: ['sched/**/*.ts'],
     ignores: ['**/*.test.ts'],
     rules: {

@@ -375,7 +375,7 @@ export class Agent {
     if (shape.join() === tenant.terms.shape.join()) return;
     const { namespace, name } = tenant.terms;
     this.metrics.degraded.inc({ namespace, tenant: name });
-    if (tenant.noteDegraded(shape, Date.now())) this.onChange({ kind: 'degraded', tenant: tenant.key, shape });
+    if (tenant.noteDegraded(shape, performance.now())) this.onChange({ kind: 'degraded', tenant: tenant.key, shape });
   }
 
   #ran(ran: Ran): void {

@@ -246,15 +246,15 @@ export class ModelKeeper {
    * @param changed told of each new profile, and of its having become stale
    */
   watchDrift(changed: () => void): { stop: () => Promise<void> } {
-    this.#agent.onRan = (ran) => this.#drift.note(ran, Date.now());
+    this.#agent.onRan = (ran) => this.#drift.note(ran, performance.now());
     const stop = new AbortController();
-    let memoryAtMs = 0;
+    let memoryAtMs = -Infinity;
     const running = (async () => {
       while (!stop.signal.aborted) {
         await delay(DRIFT_CHECK_MS, undefined, { signal: stop.signal }).catch(() => undefined);
         try {
-          if (!stop.signal.aborted && Date.now() - memoryAtMs > MEMORY_CHECK_MS) {
-            memoryAtMs = Date.now();
+          if (!stop.signal.aborted && performance.now() - memoryAtMs > MEMORY_CHECK_MS) {
+            memoryAtMs = performance.now();
             await this.#tellMemory();
             if (this.#unkept !== undefined) await this.#keep(this.#unkept);
           }
@@ -278,12 +278,12 @@ export class ModelKeeper {
     if (profile?.status === undefined || !this.#agent.ready) return this.#tellDrifts(new Map());
     await this.#checkStages(profile, changed);
     this.#checkPromise(changed);
-    const drifts = await this.#drift.drifts(Date.now());
+    const drifts = await this.#drift.drifts(performance.now());
     if (await this.#checkContention(drifts, changed)) return;
     this.#tellDrifts(drifts);
-    const strays = this.#persistence.look(drifts, Date.now());
+    const strays = this.#persistence.look(drifts, performance.now());
     const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
-    if (strays.length > 0 && Date.now() >= this.#patientUntilMs) {
+    if (strays.length > 0 && performance.now() >= this.#patientUntilMs) {
       this.#options.log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
       const stale = withStale(profile, 'True', 'Drift', told.join(', '), new Date().toISOString());
       const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
@@ -293,15 +293,15 @@ export class ModelKeeper {
       this.#drift.forget();
       const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
       const better = await this.#measureAgain(suspect, isSuspect, changed);
-      this.#patientUntilMs = better ? 0 : Date.now() + this.#patienceMs;
+      this.#patientUntilMs = better ? 0 : performance.now() + this.#patienceMs;
       this.#patienceMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
       if (better) this.#quietMs = FIRST_PATIENCE_MS;
-      this.#quietAtMs = Date.now() + this.#quietMs;
-    } else if (wasDoubted(profile) && Date.now() >= this.#quietAtMs) {
+      this.#quietAtMs = performance.now() + this.#quietMs;
+    } else if (wasDoubted(profile) && performance.now() >= this.#quietAtMs) {
       // Whom a slower device has cost their place runs nothing that could show that it is fast again.
       const better = await this.#measureAgain(profile, (name) => !drifts.has(name), changed);
       this.#quietMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#quietMs, LONGEST_PATIENCE_MS);
-      this.#quietAtMs = Date.now() + this.#quietMs;
+      this.#quietAtMs = performance.now() + this.#quietMs;
     }
   }
 
@@ -353,13 +353,15 @@ export class ModelKeeper {
 
   /** Measures categories of the profile again, and corrects it where that is worth it. Returns whether it was. */
   async #measureAgain(profile: Profile, isSuspect: (name: string) => boolean, changed: () => void): Promise<boolean> {
-    const drifts = await this.#drift.drifts(Date.now());
+    const drifts = await this.#drift.drifts(performance.now());
     // Where frames' content decides, noise does not overrule what live runs have shown.
     const suspects = (profile.status?.categories ?? []).filter(({ model, shape, byContent }) => {
       const name = `${model}@${shape.join('x')}`;
       return isSuspect(name) && (byContent !== true || drifts.has(name));
     });
-    const factors = await measureFactors(this.#agent, suspects, this.#models(), () => this.#drift.drifts(Date.now()));
+    const factors = await measureFactors(this.#agent, suspects, this.#models(), () =>
+      this.#drift.drifts(performance.now()),
+    );
     if (this.#profile !== profile) return false; // models came or went meanwhile
     const now = new Date().toISOString();
     const better = corrected(profile, factors, now);

@@ -86,7 +86,8 @@ export const DEGRADED_FOR_MS = 5000;
 
 export interface Degradation {
   readonly shape: readonly number[];
-  readonly sinceMs: number;
+  /** RFC 3339. */
+  readonly since: string;
 }
 
 /** A tenant on this node: its terms, its policing, its books. */
@@ -171,7 +172,7 @@ export class ServedTenant {
   noteDegraded(shape: readonly number[], nowMs: number): boolean {
     this.degradedFrames++;
     const before = this.degradation(nowMs);
-    this.#degradation = { shape, sinceMs: before?.sinceMs ?? nowMs, lastMs: nowMs };
+    this.#degradation = { shape, since: before?.since ?? new Date().toISOString(), lastMs: nowMs };
     return before === undefined;
   }
 

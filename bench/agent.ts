@@ -8,7 +8,7 @@ import { readCatalogue } from '../cli/directory.js';
 import { Agent } from '../agent/agent.js';
 import { newLogger } from '../cli/log.js';
 import { Standalone } from '../cli/standalone.js';
-import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from '../hack/example-manifests.js';
+import { atRate, DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from '../hack/example-manifests.js';
 import type { Figure } from './figure.js';
 
 const LOAD_SECONDS = 20;
@@ -23,7 +23,7 @@ async function scaledExamples(work: string): Promise<string> {
   const catalogue = await readCatalogue(EXAMPLES);
   const tenants = catalogue.tenants.map((tenant) => ({
     ...tenant,
-    spec: { ...tenant.spec, framesPerSecond: tenant.spec.framesPerSecond! * RATE_FACTOR },
+    spec: atRate(tenant.spec, tenant.spec.framesPerSecond! * RATE_FACTOR),
   }));
   await writeFile(join(dir, 'all.yaml'), `${modelManifests(catalogue)}---\n${tenantManifests(tenants)}`);
   return dir;

@@ -81,6 +81,7 @@ export function addClusterCommands(program: Command): void {
       durationArgument,
       90_000_000,
     )
+    .option('--system-priorities', 'tenants may have Kubernetes’ own priority classes (system-…)', false)
     .option('--tls', 'the agents serve HTTPS (agent --tls-dir): tenants’ Services have port 443 instead of 80', false)
     .option('--listen <address>', 'address and port of health and metrics', listenArgument, {
       host: '127.0.0.1',
@@ -94,6 +95,7 @@ export function addClusterCommands(program: Command): void {
         leaseDuration: number;
         nodeGrace: number;
         agentSilence: number;
+        systemPriorities: boolean;
         tls: boolean;
         listen: Address;
         log: 'text' | 'json';
@@ -107,6 +109,7 @@ export function addClusterCommands(program: Command): void {
             leaseSeconds,
             nodeGraceMs: options.nodeGrace / 1000,
             agentSilenceMs: options.agentSilence / 1000,
+            systemPriorities: options.systemPriorities,
             tls: options.tls,
             listen: options.listen,
             log: newLogger(options.log),

@@ -118,7 +118,7 @@ program
         ...(credentials === undefined ? {} : { credentials }),
         log,
       });
-      const servingSinceMs = Date.now();
+      const servingSinceMs = performance.now();
       const watcher = standalone.watch();
       await untilStopped(options.duration);
       await watcher.stop();

@@ -30,7 +30,7 @@ export interface StandaloneReport {
 
 /** What has happened since the start, tenant by tenant. */
 export function reportOf({ devices, decision }: Standalone, servingSinceMs: number): StandaloneReport {
-  const seconds = (Date.now() - servingSinceMs) / 1000;
+  const seconds = (performance.now() - servingSinceMs) / 1000;
   const books = devices.books();
   return {
     seconds,

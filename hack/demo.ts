@@ -27,7 +27,7 @@ import { table } from '../cli/table.js';
 import { decide } from '../operator/admission/admit.js';
 import { deviceOf } from '../operator/admission/device.js';
 import { requestOf } from '../operator/admission/request.js';
-import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from './example-manifests.js';
+import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests, atRate } from './example-manifests.js';
 import { checkAnswers } from './check-answers.js';
 
 type Tenant = ResourceOf<'InferenceTenant'>;
@@ -80,11 +80,12 @@ function scaled(tenants: readonly Tenant[], rate: number, deadline: number, gree
   return tenants.map((tenant) => ({
     ...tenant,
     spec: {
-      ...tenant.spec,
-      framesPerSecond:
+      ...atRate(
+        tenant.spec,
         tenant.metadata.name === GREEDY
           ? greedyFps
           : Math.max(0.1, Math.round(tenant.spec.framesPerSecond! * rate * 10) / 10),
+      ),
       ...(tenant.spec.deadline === undefined
         ? {}
         : { deadline: formatDurationUs(Math.round(parseDurationUs(tenant.spec.deadline) * deadline)) }),

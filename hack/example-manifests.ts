@@ -1,7 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { formatDurationUs, parseDurationUs } from '../api/duration.js';
 import type { ResourceOf } from '../api/manifests.js';
 import type { Catalogue } from '../cli/directory.js';
+
+type Spec = ResourceOf<'InferenceTenant'>['spec'];
 
 const repo = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -9,6 +12,14 @@ const repo = fileURLToPath(new URL('../../', import.meta.url));
 export const EXAMPLES = `${repo}examples`;
 export const FRAMES = `${repo}examples/frames`;
 export const DEEPRT = `${repo}dist/cli/main.js`;
+
+/** The spec at another rate; its jitter is no longer than the period then. */
+export function atRate(spec: Spec, framesPerSecond: number): Spec {
+  const { jitter } = spec;
+  if (jitter === undefined) return { ...spec, framesPerSecond };
+  const jitterUs = Math.min(parseDurationUs(jitter), Math.floor(1e6 / framesPerSecond));
+  return { ...spec, framesPerSecond, jitter: formatDurationUs(jitterUs) };
+}
 
 /** The examples' models as manifests that work from any folder. */
 export function modelManifests({ models }: Catalogue): string {

@@ -42,10 +42,11 @@ export class EventRecorder {
     this.#controller = controller;
   }
 
-  async record(about: KubeObject, { type, reason, action, note }: Happening, nowMs = Date.now()): Promise<void> {
+  async record(about: KubeObject, { type, reason, action, note }: Happening, nowMs = performance.now()): Promise<void> {
     const { uid = '', name, namespace } = about.metadata;
     if (!this.#allowed(uid, nowMs)) return;
-    const time = new Date(nowMs).toISOString().replace('Z', '000Z');
+    const wall = new Date();
+    const time = wall.toISOString().replace('Z', '000Z');
     const key = [uid, type, reason, note].join('\n');
     const known = this.#series.get(key);
     if (known !== undefined && nowMs - known.atMs < SERIES_MS) {
@@ -60,7 +61,10 @@ export class EventRecorder {
     }
     const where = namespace ?? 'default';
     const event: EventObject = {
-      metadata: { name: `${name.slice(0, 200)}.${nowMs.toString(16)}${(++this.#last).toString(16)}`, namespace: where },
+      metadata: {
+        name: `${name.slice(0, 200)}.${wall.getTime().toString(16)}${(++this.#last).toString(16)}`,
+        namespace: where,
+      },
       eventTime: time,
       reportingController: this.#controller,
       reportingInstance: this.#instance,

@@ -32,8 +32,8 @@ export class Informer<T extends KubeObject> {
   #stopped = false;
   #synced = false;
   #whenSynced: (() => void)[] = [];
-  /** When something was last heard, by Date.now(). */
-  lastEventMs = Date.now();
+  /** When something was last heard, by the monotonic clock. */
+  lastEventMs = performance.now();
 
   constructor(watch: Watchable<T>, listener: InformerListener<T>) {
     this.#watch = watch;
@@ -41,7 +41,7 @@ export class Informer<T extends KubeObject> {
     const report =
       (gone: boolean) =>
       (object: T): void => {
-        this.lastEventMs = Date.now();
+        this.lastEventMs = performance.now();
         this.#retryMs = FIRST_RETRY_MS;
         listener.changed(keyOf(object), object, gone);
       };

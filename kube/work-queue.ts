@@ -36,7 +36,7 @@ export class WorkQueue<K> {
   /** Adds the key in a while, unless it comes earlier by itself. */
   addAfter(key: K, ms: number): void {
     if (this.#closed || this.#ready.has(key)) return;
-    const dueMs = Date.now() + ms;
+    const dueMs = performance.now() + ms;
     const known = this.#timers.get(key);
     if (known !== undefined && known.dueMs <= dueMs) return;
     this.#cancel(key);

@@ -130,7 +130,7 @@ export class Decider {
       const [namespace, name] = key.split('/') as [string, string];
       const known = (): boolean => this.#tenant(key) !== undefined;
       if (known() || (await this.#tenants.get(name, namespace)) === undefined) continue;
-      for (const deadline = Date.now() + LONGEST_CATCH_UP_MS; !known() && Date.now() < deadline;)
+      for (const deadline = performance.now() + LONGEST_CATCH_UP_MS; !known() && performance.now() < deadline;)
         await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -234,6 +234,7 @@ export class Decider {
     const known = new Set(measured.map(deviceKey));
     const missing = promised
       .filter(({ device }) => !known.has(deviceKey(device)) && !gone.has(device.node))
+      .filter(({ device: { node, device } }) => !this.#view.isVanished({ nodeName: node, device }))
       .map(({ device }) => {
         const key = deviceKey(device);
         const empty = { tables: new Map(), failures: new Map(), memoryOf: new Map(), memoryBytes: undefined };

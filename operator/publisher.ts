@@ -71,6 +71,8 @@ export class Publisher {
   /** What was written last: the local copy may lag behind. */
   readonly #written = new Map<string, Written<TenantStatus> & { uid: string | undefined; atMs: number }>();
   readonly #writtenModels = new Map<string, Written<ModelStatus>>();
+  /** Since when deleted tenants wait for their agents. */
+  readonly #leaving = new Map<string, number>();
   /** Tenants whose Service's name is somebody else's. */
   readonly #taken = new Set<string>();
   decider!: Decider;
@@ -154,6 +156,7 @@ export class Publisher {
     if (tenant === undefined) {
       this.#written.delete(key);
       this.#taken.delete(key);
+      this.#leaving.delete(key);
       return;
     }
     if (tenant.metadata.deletionTimestamp !== undefined) return this.#withdraw(key, tenant);
@@ -167,12 +170,12 @@ export class Publisher {
       tenant,
       verdict,
       (node) => this.#reportOf(node, key),
-      this.#taken.has(key) ? serviceName(name) : undefined,
       previous,
       new Date().toISOString(),
+      this.#taken.has(key) ? serviceName(name) : undefined,
     );
     if (!isDeepStrictEqual(previous, status)) {
-      const waitMs = (written?.atMs ?? 0) + LAZY_MS - Date.now();
+      const waitMs = (written?.atMs ?? -Infinity) + LAZY_MS - performance.now();
       if (!isUrgent(previous, status) && waitMs > 0) {
         this.#tenants.addAfter(key, waitMs);
         return;
@@ -182,7 +185,7 @@ export class Publisher {
         { metadata: { name, namespace, ...(uid === undefined ? {} : { uid }) }, status } as unknown as TenantObject,
         FIELD_MANAGER,
       );
-      this.#written.set(key, { uid, status, atMs: Date.now(), version: metadata.resourceVersion });
+      this.#written.set(key, { uid, status, atMs: performance.now(), version: metadata.resourceVersion });
       for (const happening of happenings(previous, status)) this.#events.add({ about: withKind(tenant), happening });
     }
     const has = this.#services.get(serviceName(name), namespace) !== undefined;
@@ -191,10 +194,12 @@ export class Publisher {
 
   /** A deleted tenant goes once no agent serves it any more. */
   async #withdraw(key: string, tenant: TenantObject): Promise<void> {
-    const { finalizers = [], deletionTimestamp, resourceVersion } = tenant.metadata;
+    const { finalizers = [], resourceVersion } = tenant.metadata;
     if (!finalizers.includes(FINALIZER)) return;
     const placements = (this.#written.get(key)?.status ?? tenant.status)?.placements ?? [];
-    const waitedMs = Date.now() - Date.parse(deletionTimestamp!);
+    const sinceMs = this.#leaving.get(key) ?? performance.now();
+    this.#leaving.set(key, sinceMs);
+    const waitedMs = performance.now() - sinceMs;
     const served = [...new Set(placements.map(({ node }) => node))].filter((node) => this.#stillServes(node, key));
     if (this.decider.records.tenants().has(key) || (served.length > 0 && waitedMs < LONGEST_WITHDRAWAL_MS)) {
       this.#tenants.addAfter(key, WITHDRAW_POLL_MS);
@@ -224,19 +229,30 @@ export class Publisher {
 
   #reportOf(node: string, key: string): NodeReport {
     const schedule = this.#view.schedules.get(node);
-    const told = (type: string): NodeReport['applied'] =>
+    const condition = (type: string): NodeReport['applied'] =>
       schedule?.status?.conditions?.find((each) => each.type === type);
     const serving = (schedule?.spec.devices ?? []).filter((device) =>
       scheduledOn(device).some((each) => tenantKey(each) === key),
     );
-    const failed = schedule?.status?.devices?.find(
-      ({ device, failure }) => failure !== undefined && serving.some((each) => each.device === device),
-    );
+    const told = schedule?.status?.devices ?? [];
+    const own = told.filter(({ device }) => serving.some((each) => each.device === device));
+    const failed = own.find(({ failure }) => failure !== undefined);
+    const gone =
+      told.length === 0 ? undefined : serving.find(({ device }) => !told.some((each) => each.device === device));
+    // That another device's part of it was refused concerns others.
+    const refused = told.some(({ refusal }) => refusal !== undefined);
+    const ownRefusal = own.find(({ refusal }) => refusal !== undefined)?.refusal;
+    const applied = condition('Applied');
     const figures = schedule?.status?.tenants?.find(({ namespace, name }) => `${namespace}/${name}` === key);
     return {
       current: serving.length > 0 && schedule?.status?.observedGeneration === schedule?.metadata.generation,
-      applied: told('Applied'),
-      deviceFailure: failed === undefined ? undefined : `device ${failed.device}: ${failed.failure ?? ''}`,
+      applied: refused && ownRefusal === undefined && applied !== undefined ? { ...applied, status: 'True' } : applied,
+      deviceFailure:
+        gone !== undefined
+          ? `device ${gone.device} is not there any more`
+          : failed === undefined
+            ? undefined
+            : `device ${failed.device}: ${failed.failure ?? ''}`,
       silent: this.#view.agentSilent(node),
       endpoint: schedule?.status?.endpoint,
       misses: figures?.misses ?? 0,

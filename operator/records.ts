@@ -138,6 +138,7 @@ export class Records {
       const failed = outcomes.find((outcome) => outcome.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
     }
+    this.#plans.clear();
     for (const plan of plans) this.#plans.set(deviceKey(plan.device), plan);
   }
 
@@ -150,9 +151,12 @@ export class Records {
   }
 
   #change(node: string, plans: readonly DevicePlan[]): Change[] {
-    if (plans.every((plan) => this.#plans.get(deviceKey(plan.device)) === plan) && this.#known.has(node)) return [];
+    const known = this.#known.get(node);
+    const more = (known?.spec.devices ?? []).some(({ device }) => !plans.some((plan) => plan.device.device === device));
+    if (!more && known !== undefined && plans.every((plan) => this.#plans.get(deviceKey(plan.device)) === plan))
+      return [];
     const before = new Set<string>();
-    for (const device of this.#known.get(node)?.spec.devices ?? [])
+    for (const device of known?.spec.devices ?? [])
       for (const { namespace, name } of scheduledOn(device)) before.add(tenantKey({ namespace, name }));
     const after = new Set(
       plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]).map(({ request }) => tenantKey(request)),

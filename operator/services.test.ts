@@ -16,16 +16,17 @@ test('a Service has a valid DNS label of a name, another for every tenant', () =
 
 test('a tenant on several nodes has one slice per port and family of addresses', () => {
   const tenant = { metadata: { name: 'gate', namespace: 'default', uid: 'u' } } as TenantObject;
-  const at = (node: string, endpoint?: string): object => ({
+  const at = (node: string, endpoint?: string, ready = false): object => ({
     node,
     device: 0,
     streams: 1,
     category: 'c',
+    ready,
     ...(endpoint === undefined ? {} : { endpoint }),
   });
   const placements = [
     at('a', '10.0.0.1:8080'),
-    at('b', '10.0.0.2:8080'),
+    at('b', '10.0.0.2:8080', true),
     at('c', '[2001:db8::1]:8080'),
     at('d', '10.0.0.4:9090'),
     at('e'),
@@ -40,7 +41,7 @@ test('a tenant on several nodes has one slice per port and family of addresses',
       endpoints.map(({ nodeName, addresses, conditions }) => `${nodeName} ${addresses[0]} ${conditions.ready}`),
     ]),
   ).toEqual([
-    ['deeprt-gate-ipv4-8080', 'IPv4', 8080, ['a 10.0.0.1 false', 'b 10.0.0.2 false']],
+    ['deeprt-gate-ipv4-8080', 'IPv4', 8080, ['a 10.0.0.1 false', 'b 10.0.0.2 true']],
     ['deeprt-gate-ipv6-8080', 'IPv6', 8080, ['c 2001:db8::1 false']],
     ['deeprt-gate-ipv4-9090', 'IPv4', 9090, ['d 10.0.0.4 false']],
   ]);

@@ -62,18 +62,13 @@ export function serviceOf(tenant: TenantObject, scheme: Scheme): ServiceObject {
 }
 
 /** The nodes that serve the tenant, one slice per port that their agents listen on and per family of addresses. */
-export function slicesOf(
-  tenant: TenantObject,
-  { placements, conditions }: TenantStatus,
-  scheme: Scheme,
-): EndpointSliceObject[] {
-  const ready = conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+export function slicesOf(tenant: TenantObject, { placements }: TenantStatus, scheme: Scheme): EndpointSliceObject[] {
   const service = serviceName(tenant.metadata.name);
   const groups = new Map<
     string,
-    { port: number; type: EndpointSliceObject['addressType']; nodes: Map<string, string> }
+    { port: number; type: EndpointSliceObject['addressType']; nodes: Map<string, { address: string; ready: boolean }> }
   >();
-  for (const { node, endpoint } of placements ?? []) {
+  for (const { node, endpoint, ready = false } of placements ?? []) {
     const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]+)$/.exec(endpoint ?? '');
     if (match === null) continue;
     const [, v6, other] = match;
@@ -81,8 +76,9 @@ export function slicesOf(
     const port = Number(match[3]);
     const type = v6 !== undefined ? 'IPv6' : /^[0-9.]+$/.test(other!) ? 'IPv4' : 'FQDN';
     const key = `${type.toLowerCase()}-${port}`;
-    const group = groups.get(key) ?? { port, type, nodes: new Map<string, string>() };
-    group.nodes.set(node, v6 ?? other!);
+    const group = groups.get(key) ?? { port, type, nodes: new Map<string, { address: string; ready: boolean }>() };
+    // With streams on several devices of a node, it is ready when one of them is.
+    group.nodes.set(node, { address: v6 ?? other!, ready: ready || group.nodes.get(node)?.ready === true });
     groups.set(key, group);
   }
   return [...groups].map(([key, { port, type, nodes }]) => ({
@@ -93,7 +89,11 @@ export function slicesOf(
       ownerReferences: [ownerOf(tenant)],
     },
     addressType: type,
-    endpoints: [...nodes].map(([nodeName, address]) => ({ addresses: [address], nodeName, conditions: { ready } })),
+    endpoints: [...nodes].map(([nodeName, { address, ready }]) => ({
+      addresses: [address],
+      nodeName,
+      conditions: { ready },
+    })),
     ports: [{ name: scheme, protocol: 'TCP', port }],
   }));
 }

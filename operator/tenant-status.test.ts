@@ -56,7 +56,7 @@ const statusOf = (
   previous?: TenantStatus,
   now = 'now',
   takenService?: string,
-): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), takenService, previous, now);
+): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now, takenService);
 const told = (status: TenantStatus, type: string): [Condition['status'], string] => {
   const { status: value, reason } = status.conditions!.find((each) => each.type === type)!;
   return [value, reason];

@@ -35,16 +35,16 @@ const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'Insuffici
 /**
  * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
  *
- * @param takenService the name that its Service should have, where somebody else's has it
  * @param now RFC 3339
+ * @param takenService the name that its Service should have, where somebody else's has it
  */
 export function tenantStatus(
   tenant: TenantObject,
   verdict: Answer,
   reportOf: (node: string) => NodeReport,
-  takenService: string | undefined,
   previous: TenantStatus | undefined,
   now: string,
+  takenService?: string,
 ): TenantStatus {
   const { generation } = verdict;
   const before = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
@@ -67,12 +67,15 @@ export function tenantStatus(
   const reports = verdict.placements.map(({ node }) => ({ node, ...reportOf(node) }));
   const places = (list: TenantStatus['placements']): string =>
     JSON.stringify((list ?? []).map(({ node, device, streams, category }) => [node, device, streams, category]));
+  const moved = places(previous?.placements) !== places([...verdict.placements]);
+  const stands = before('Programmed')?.status === 'True' && !moved;
   const placements = verdict.placements.map((placement, i) => {
-    const { endpoint } = reports[i]!;
-    return { ...placement, ...(endpoint === undefined ? {} : { endpoint }) };
+    const report = reports[i]!;
+    const { endpoint } = report;
+    const ready = readyOf([report], programmedOf([report], stands).status, undefined).status === 'True';
+    return { ...placement, ...(endpoint === undefined ? {} : { endpoint }), ready };
   });
-  const moved = places(previous?.placements) !== places(placements);
-  const programmed = programmedOf(reports, before('Programmed')?.status === 'True' && !moved);
+  const programmed = programmedOf(reports, stands);
   const ready = readyOf(reports, programmed.status, takenService);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
@@ -201,12 +204,13 @@ export function isUrgent(before: TenantStatus | undefined, after: TenantStatus):
     JSON.stringify([
       status?.observedGeneration,
       status?.conditions?.map(({ type, status: value, reason }) => [type, value, reason]),
-      status?.placements?.map(({ node, device, streams, category, endpoint }) => [
+      status?.placements?.map(({ node, device, streams, category, endpoint, ready }) => [
         node,
         device,
         streams,
         category,
         endpoint,
+        ready,
       ]),
     ]);
   return gist(before) !== gist(after);

@@ -45,6 +45,8 @@ export interface ViewOptions {
   readonly nodeGraceMs: number;
   /** How long an agent may say nothing before it is not believed to serve. */
   readonly agentSilenceMs: number;
+  /** Whether tenants may have Kubernetes' own classes, which come before all others. */
+  readonly systemPriorities: boolean;
 }
 
 /** A local copy of all that decisions depend on. */
@@ -61,6 +63,8 @@ export class ClusterView {
   readonly #reports = new Map<string, { reportedAt: string; seenMs: number }>();
   readonly #devices = new WeakMap<ProfileObject, Device | 'odd'>();
   readonly #requests = new WeakMap<TenantObject, TenantRequest>();
+  /** Which devices agents said they have. */
+  readonly #toldDevices = new Map<string, string | undefined>();
   readonly #nodeStates = new Map<string, string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
@@ -97,8 +101,10 @@ export class ClusterView {
       new Objects<ScheduleObject>(cluster, SCHEDULES),
       SCHEDULES.kind,
       (key, schedule, gone) => {
-        if (gone) this.#reports.delete(key);
-        else this.#heard(key, schedule);
+        if (gone) {
+          this.#reports.delete(key);
+          this.#toldDevices.delete(key);
+        } else this.#heard(key, schedule);
         listener.schedule(key, schedule, gone);
       },
     );
@@ -127,16 +133,22 @@ export class ClusterView {
   /** Seconds since anything was last heard of each kind. */
   silence(): Map<string, number> {
     const kinds = ['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule', 'Node', 'PriorityClass'];
-    return new Map(this.#all.map((informer, i) => [kinds[i]!, (Date.now() - informer.lastEventMs) / 1000]));
+    return new Map(this.#all.map((informer, i) => [kinds[i]!, (performance.now() - informer.lastEventMs) / 1000]));
   }
 
   /** Measured devices of the nodes that there are. */
   devices(): Device[] {
     return this.profiles
       .list()
-      .filter(({ spec }) => this.nodes.get(spec.nodeName) !== undefined)
+      .filter((profile) => this.nodes.get(profile.spec.nodeName) !== undefined && !this.isVanished(profile.spec))
       .flatMap((profile) => this.#device(profile) ?? [])
       .sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : a.device - b.device));
+  }
+
+  /** Whether the node's agent tells which devices it has, and this one is not among them. */
+  isVanished({ nodeName, device }: { readonly nodeName: string; readonly device: number }): boolean {
+    const told = this.schedules.get(nodeName)?.status?.devices ?? [];
+    return told.length > 0 && this.agentSilent(nodeName) === false && !told.some((each) => each.device === device);
   }
 
   #device(profile: ProfileObject): Device | undefined {
@@ -162,6 +174,7 @@ export class ClusterView {
           labels: node.metadata.labels ?? {},
           taints: node.spec?.taints ?? [],
           state: this.#stateOf(node),
+          silent: this.agentSilent(node.metadata.name) === true,
         },
       ]),
     );
@@ -198,7 +211,7 @@ export class ClusterView {
   /** Whether the node's agent has not been heard of for too long; undefined when it never was. */
   agentSilent(node: string): boolean | undefined {
     const report = this.#reports.get(node);
-    return report === undefined ? undefined : Date.now() - report.seenMs > this.#options.agentSilenceMs;
+    return report === undefined ? undefined : performance.now() - report.seenMs > this.#options.agentSilenceMs;
   }
 
   nodeLost(node: string): boolean {
@@ -213,16 +226,19 @@ export class ClusterView {
     ordinary: PriorityClass | undefined,
   ): TenantRequest {
     const found = className === undefined ? ordinary : classes.get(className);
+    const forbidden = className?.startsWith('system-') === true && !this.#options.systemPriorities;
     const rank = {
-      priority: found?.value ?? 0,
-      preempts: found?.preemptionPolicy !== 'Never',
+      priority: forbidden ? 0 : (found?.value ?? 0),
+      preempts: !forbidden && found?.preemptionPolicy !== 'Never',
       unknownClass: found === undefined ? className : undefined,
+      forbiddenClass: forbidden ? className : undefined,
     };
     const known = this.#requests.get(tenant);
     if (
       known?.priority === rank.priority &&
       known.preempts === rank.preempts &&
-      known.unknownClass === rank.unknownClass
+      known.unknownClass === rank.unknownClass &&
+      known.forbiddenClass === rank.forbiddenClass
     )
       return known;
     const request = requestOf(tenant as unknown as ResourceOf<'InferenceTenant'>, rank);
@@ -231,16 +247,22 @@ export class ClusterView {
   }
 
   #heard(node: string, { status }: ScheduleObject): void {
+    const devices = JSON.stringify(status?.devices?.map(({ device }) => device));
+    if (this.#toldDevices.get(node) !== devices) {
+      this.#toldDevices.set(node, devices);
+      this.#listener.world();
+    }
     const reportedAt = status?.reportedAt;
     if (reportedAt === undefined || this.#reports.get(node)?.reportedAt === reportedAt) return;
+    if (this.agentSilent(node) === true) this.#listener.world(); // it may take tenants again
     // By this clock, not by the node's, which may be wrong.
-    this.#reports.set(node, { reportedAt, seenMs: Date.now() });
+    this.#reports.set(node, { reportedAt, seenMs: performance.now() });
   }
 
   #stateOf(node: NodeObject): NodeInfo['state'] {
     const { name } = node.metadata;
     const since = this.#notReadySinceMs.get(name);
-    if (since !== undefined) return Date.now() - since >= this.#options.nodeGraceMs ? 'Lost' : 'NotReady';
+    if (since !== undefined) return performance.now() - since >= this.#options.nodeGraceMs ? 'Lost' : 'NotReady';
     return node.spec?.unschedulable === true ? 'Cordoned' : 'Ready';
   }
 
@@ -251,7 +273,7 @@ export class ClusterView {
       clearTimeout(this.#timers.get(name));
       this.#timers.delete(name);
     } else if (!this.#notReadySinceMs.has(name)) {
-      this.#notReadySinceMs.set(name, Date.now());
+      this.#notReadySinceMs.set(name, performance.now());
       this.#timers.set(
         name,
         setTimeout(() => this.#listener.world(), this.#options.nodeGraceMs + 10),

@@ -234,7 +234,7 @@ describe('two devices', () => {
       'large.yaml',
       await workspace.model('large', large, { shapes: [[3, 32, 32]], maxBatchSize: 1 }),
     );
-    initial.set(0, { input: 'in', nsPerElement: 52_000 });
+    initial.set(0, { input: 'in', nsPerElement: 44_000 });
     initial.set(1, { input: 'in', nsPerElement: 10_000 });
     const { devices, decision } = await start(2);
     expect(devicesOf('tight')).toEqual([1]);

@@ -233,6 +233,37 @@ describe('promises', () => {
     expect((await cluster.getTenant('gate'))!.status!.placements).toMatchObject([{ streams: 3 }]);
   });
 
+  test('classes that keep the cluster running are not for tenants', async () => {
+    await cluster.node('edge-1');
+    await cluster.profile('edge-1');
+    await cluster.tenant('vip', { priorityClassName: 'system-node-critical' });
+    const { message } = await cluster.condition('vip', 'Admitted', 'False', 'PriorityClassForbidden');
+    expect(message).toContain('--system-priorities');
+  });
+
+  test('a device that its agent does not report takes nobody, and whom it had is placed elsewhere', async () => {
+    await cluster.node('edge-1');
+    for (const device of [0, 1]) await cluster.profile('edge-1', { device });
+    for (const name of ['a', 'b']) await cluster.tenant(name, { placement: { strategy: 'Spread' } });
+    await cluster.admitted('a', 'b');
+    const devices = async (): Promise<number[]> =>
+      ((await cluster.schedule('edge-1'))!.spec.devices ?? [])
+        .filter(({ categories }) => categories.length > 0)
+        .map(({ device }) => device);
+    expect(await devices()).toEqual([0, 1]);
+    await cluster.report('edge-1', { devices: [{ device: 0 }] });
+    await until(async () => (await devices()).join() === '0', 'the schedule to name device 0 only');
+    await cluster.admitted('a', 'b');
+    await cluster.tenant('c', { placement: { strategy: 'Spread' } });
+    await cluster.admitted('c');
+    expect(await devices()).toEqual([0]);
+    // It is there again.
+    await cluster.report('edge-1', { devices: [{ device: 0 }, { device: 1 }] });
+    await cluster.tenant('d', { placement: { strategy: 'Spread' } });
+    await cluster.admitted('d');
+    expect(await devices()).toEqual([0, 1]);
+  });
+
   test('a deleted tenant is withdrawn from its agent before it disappears', async () => {
     await cluster.node('edge-1');
     await cluster.profile('edge-1');

@@ -67,7 +67,7 @@ export class NodeAgent {
   readonly #serving = new Map<Unit, { schedule: ScheduleDevice; profile: Profile }>();
   #applied: Applied | undefined;
   #reported: { status: ScheduleStatus; atMs: number } | undefined;
-  #count: Count = { atMs: Date.now(), answered: new Map() };
+  #count: Count = { atMs: performance.now(), answered: new Map() };
 
   constructor(devices: Devices, options: NodeAgentOptions) {
     this.#devices = devices;
@@ -231,7 +231,10 @@ export class NodeAgent {
     const other = schedule.spec.devices?.find(
       (wish) => units[wish.device] === undefined && scheduledOn(wish).length > 0,
     );
-    const refusals = other === undefined ? [] : [`this node has no device ${other.device}`];
+    // Its tenants are placed elsewhere as soon as the operator sees which devices are reported.
+    if (other !== undefined)
+      this.#options.log.warn({ device: other.device }, 'the schedule names a device that is not there');
+    const refusals = new Map<number, string>();
     const failures: unknown[] = [];
     // Whoever moves leaves one device before coming to another.
     const wanted = units.map((unit) => ({ unit, wish: scheduleFor(unit, schedule.spec) }));
@@ -244,13 +247,13 @@ export class NodeAgent {
       }
       try {
         const refusal = await this.#followOn(unit, wish, profile);
-        if (refusal !== undefined) refusals.push(refusal);
+        if (refusal !== undefined) refusals.set(unit.agent.index, refusal);
       } catch (error) {
         failures.push(error); // that of one device must not keep the others from being served
       }
     }
     if (failures.length > 0) throw failures[0];
-    this.#applied = { generation, ...(refusals.length === 0 ? {} : { refusal: refusals.join('; ') }) };
+    this.#applied = { generation, refusals };
     await this.#store(schedule.spec);
     this.#queue.add('report');
   }
@@ -296,11 +299,11 @@ export class NodeAgent {
 
   async #report(): Promise<void> {
     const tenants = this.#devices.served();
-    const degraded = tenants.some((tenant) => tenant.degradation(Date.now()) !== undefined);
+    const degraded = tenants.some((tenant) => tenant.degradation(performance.now()) !== undefined);
     this.#queue.addAfter('report', degraded ? DEGRADED_FOR_MS : REPORT_MS);
     const { node, endpoint } = this.#options;
     if (this.#schedules.get(node) === undefined || this.#applied === undefined) return;
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const devices = this.#devices.units.map(({ agent }) => ({
       device: agent.index,
       failure: agent.failure,
@@ -309,7 +312,7 @@ export class NodeAgent {
     }));
     const facts = { applied: this.#applied, endpoint, devices };
     const status = scheduleStatus(facts, this.#count, this.#reported?.status, nowMs);
-    const ageMs = nowMs - (this.#reported?.atMs ?? 0);
+    const ageMs = nowMs - (this.#reported?.atMs ?? -Infinity);
     const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));
     if (!isUrgent(this.#reported?.status, status) && !(news && ageMs >= REPORT_MS) && ageMs < HEARTBEAT_MS) return;
     try {

@@ -21,8 +21,8 @@ interface TenantFigures {
 /** How the newest schedule fared. */
 export interface Applied {
   readonly generation: number;
-  /** Why it was not applied; what was applied before goes on. */
-  readonly refusal?: string;
+  /** Why it was not applied, by device; what was applied before goes on. */
+  readonly refusals: ReadonlyMap<number, string>;
 }
 
 export interface NodeFacts {
@@ -56,7 +56,7 @@ export function scheduleStatus(
   previous: ScheduleStatus | undefined,
   nowMs: number,
 ): ScheduleStatus {
-  const now = new Date(nowMs).toISOString();
+  const now = new Date().toISOString();
   const condition = (type: string, reason: string, failure: string | undefined, message: string): Condition => {
     const status = failure === undefined ? 'True' : 'False';
     const old = previous?.conditions?.find((each) => each.type === type);
@@ -87,7 +87,10 @@ export function scheduleStatus(
   const failure = lost.map(({ device, failure: why }) =>
     devices.length === 1 ? (why ?? '') : `device ${device}: ${why ?? ''}`,
   );
-  const { refusal } = applied;
+  const refused = [...applied.refusals].map(([device, why]) =>
+    devices.length === 1 ? why : `device ${device}: ${why}`,
+  );
+  const refusal = refused.length === 0 ? undefined : refused.join('; ');
   return {
     observedGeneration: applied.generation,
     endpoint,
@@ -112,6 +115,7 @@ export function scheduleStatus(
       return {
         device,
         ...(why === undefined ? {} : { failure: why }),
+        ...(applied.refusals.has(device) ? { refusal: applied.refusals.get(device)! } : {}),
         framesPerSecond: tenth(figures.reduce((sum, each) => sum + each.framesPerSecond, 0)),
         misses: figures.reduce((sum, { misses }) => sum + misses, 0),
         overruns: books.overruns,
@@ -127,7 +131,7 @@ export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStat
       status?.observedGeneration,
       status?.endpoint,
       status?.conditions?.map(({ type, status: value, message }) => [type, value, message]),
-      status?.devices?.map(({ failure }) => failure),
+      status?.devices?.map(({ failure, refusal }) => [failure, refusal]),
       status?.tenants?.flatMap(({ namespace, name, degraded, keptApart }) =>
         degraded === undefined && keptApart === undefined ? [] : [namespace, name, degraded !== undefined, keptApart],
       ),
@@ -138,7 +142,7 @@ export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStat
 function degradedOf(tenant: ServedTenant, nowMs: number): { degraded?: { shape: number[]; since: string } } {
   const degradation = tenant.degradation(nowMs);
   if (degradation === undefined) return {};
-  return { degraded: { shape: [...degradation.shape], since: new Date(degradation.sinceMs).toISOString() } };
+  return { degraded: { shape: [...degradation.shape], since: degradation.since } };
 }
 
 /** Figures of one tenant on several devices, as one. */

@@ -77,7 +77,7 @@ export class Library {
   /** How long until something that could not be had is to be tried again; undefined when there is nothing. */
   get retryInMs(): number | undefined {
     const due = [...this.#entries.values()].flatMap(({ failure }) => failure?.retryAtMs ?? []);
-    return due.length === 0 ? undefined : Math.max(0, Math.min(...due) - Date.now());
+    return due.length === 0 ? undefined : Math.max(0, Math.min(...due) - performance.now());
   }
 
   /**
@@ -122,7 +122,7 @@ export class Library {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     entry.next = undefined;
-    entry.failure = { message, retryAtMs: Date.now() + entry.backoffMs };
+    entry.failure = { message, retryAtMs: performance.now() + entry.backoffMs };
     entry.backoffMs = Math.min(2 * entry.backoffMs, LONGEST_RETRY_MS);
   }
 
@@ -132,7 +132,7 @@ export class Library {
     const version = JSON.stringify(model.spec);
     const known = this.#entries.get(name);
     const isNew = known?.version !== version;
-    const due = known?.failure !== undefined && known.failure.retryAtMs <= Date.now() && mayRetry(name);
+    const due = known?.failure !== undefined && known.failure.retryAtMs <= performance.now() && mayRetry(name);
     if (!isNew && !due) return false;
     const entry = known ?? {
       version,
@@ -155,7 +155,7 @@ export class Library {
       const { message } = error as Error;
       if (error instanceof StillComing) {
         if (isNew) log.info({ model: name }, message);
-        entry.failure = { message, retryAtMs: Date.now() + LOOK_AGAIN_MS };
+        entry.failure = { message, retryAtMs: performance.now() + LOOK_AGAIN_MS };
       } else {
         this.hold(name, message);
         log.error({ model: name, error: message }, 'model not available');

@@ -40,13 +40,13 @@ export async function measureFactors(
 ): Promise<Factors> {
   const factors = new Map<string, number>();
   const byContent = new Set<string>();
-  const untilMs = Date.now() + LONGEST_MS;
+  const untilMs = performance.now() + LONGEST_MS;
   for (const category of categories) {
     const model = models.get(category.model);
     const measured =
       model === undefined || category.byContent === true
         ? undefined
-        : await measuredFactor(agent, category, model, () => Date.now() > untilMs);
+        : await measuredFactor(agent, category, model, () => performance.now() > untilMs);
     if (measured !== undefined) factors.set(nameOf(category), measured);
   }
   // These runs were all made since the drift was noticed.

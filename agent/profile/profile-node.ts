@@ -86,7 +86,7 @@ export async function profileNode(
     return { profile: { ...head, status }, failures: new Map(), measured: false };
   }
 
-  const sinceMs = Date.now();
+  const sinceMs = performance.now();
   const { fresh, weights, failures, overheads, unsteadiness, worst, othersShare } =
     pending.length === 0 ? NOTHING_MEASURED : await measureAll(agent, residents, pending, progress, node);
   const measuredAt = new Date().toISOString();
@@ -110,7 +110,7 @@ export async function profileNode(
       device,
       ...overheads,
       measuredAt,
-      profilingSeconds: Math.round((Date.now() - sinceMs) / 100) / 10,
+      profilingSeconds: Math.round((performance.now() - sinceMs) / 100) / 10,
       unsteadiness: Math.round(1000 * unsteadiness) / 1000,
       load: `WCET is ${MARGIN} times p99, measured beside a decode worker that is busy all the time`,
       models: models(weights),

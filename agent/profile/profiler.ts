@@ -167,12 +167,12 @@ export async function measureCategory(
     if (!(await allowance.hasRoom(memoryBytes))) return false;
     const run = async (idleUs = 0): Promise<number> =>
       Math.max(1, (await agent.device.measure({ input, batch: size, idleUs })).us);
-    const sinceMs = Date.now();
+    const sinceMs = performance.now();
     if (batches.length === 0) await steady(() => run(), Math.min(MOST_STEADYING_MS, 2 * allowance.msPerSize));
     const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
     let runs = 0;
     const goOn = (): boolean => {
-      const spent = (Date.now() - sinceMs) / allowance.msPerSize;
+      const spent = (performance.now() - sinceMs) / allowance.msPerSize;
       return runs < FEWEST_RUNS || (runs < RUNS && (spent < 1 || (runs < LEAST_RUNS && spent < 4)));
     };
     for (; goOn(); runs++) histogram.record(await run(runs % IDLE_EVERY === 0 ? IDLE_US : 0));
@@ -220,7 +220,7 @@ export async function measureCategory(
 /** Runs until the medians of two blocks in a row agree: caches are filled and clocks are up. */
 async function steady(run: () => Promise<number>, mostMs: number): Promise<void> {
   let before = 0;
-  for (const untilMs = Date.now() + mostMs; Date.now() < untilMs;) {
+  for (const untilMs = performance.now() + mostMs; performance.now() < untilMs;) {
     const now = await medianOf(run, STEADY_BLOCK);
     if (Math.abs(now - before) <= STEADY * before) return;
     before = now;

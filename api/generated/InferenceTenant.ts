@@ -203,6 +203,10 @@ export interface InferenceTenant {
        */
       category: string;
       /**
+       * Whether frames are answered there now.
+       */
+      ready?: boolean;
+      /**
        * Whether the frames were promised to be in time; otherwise they are served in spare time.
        */
       promised?: boolean;

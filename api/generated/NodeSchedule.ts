@@ -324,6 +324,10 @@ export interface NodeSchedule {
        */
       device: number;
       /**
+       * Why the newest schedule of this device was not applied; absent when it was.
+       */
+      refusal?: string;
+      /**
        * Why nothing can be served on it now; absent when all is well.
        */
       failure?: string;

@@ -44,6 +44,7 @@ export type Reason =
   | 'Admitted'
   | 'ModelNotFound'
   | 'PriorityClassNotFound'
+  | 'PriorityClassForbidden'
   | 'ModelUnavailable'
   | 'ShapeNotOffered'
   | 'NoEligibleNode'
@@ -200,7 +201,10 @@ class Placing {
     for (const plan of promised.values())
       for (const { request } of placedOn(plan))
         if (rank.has(tenantKey(request)))
-          this.displaced.set(tenantKey(request), { reason: 'NodeLost', message: `${plan.device.node} is gone` });
+          this.displaced.set(tenantKey(request), {
+            reason: 'NodeLost',
+            message: `${nameOf(plan.device, snapshot)} is gone`,
+          });
   }
 
   plans(): DevicePlan[] {
@@ -270,6 +274,12 @@ class Placing {
     if (request.unknownClass !== undefined) {
       const message = `there is no PriorityClass "${request.unknownClass}"; create it, or correct spec.priorityClassName`;
       const refusal = { reason: 'PriorityClassNotFound' as const, message };
+      return held.length > 0 ? goesOn(refusal) : refusal;
+    }
+
+    if (request.forbiddenClass !== undefined) {
+      const message = `PriorityClass "${request.forbiddenClass}" is for what keeps the cluster running; use another one, or start the operator with --system-priorities`;
+      const refusal = { reason: 'PriorityClassForbidden' as const, message };
       return held.length > 0 ? goesOn(refusal) : refusal;
     }
 
@@ -463,7 +473,8 @@ class Placing {
       this.#withdraw(victim); // what it had on other devices is of no use without the rest
       this.displaced.set(victim, {
         reason: 'Preempted',
-        message: `preempted on ${best.plan.device.node} by ${tenantKey(request)}, whose priority is ${request.priority}`,
+        // Who else uses the cluster is nobody's business in another namespace.
+        message: `preempted on ${best.plan.device.node} by ${victim.startsWith(`${request.namespace}/`) ? tenantKey(request) : 'a tenant of another namespace'}, whose priority is ${request.priority}`,
       });
     }
     return true;
@@ -507,6 +518,10 @@ class Placing {
     return { reason, message: `${summary}; ${outlook}; ${explainOffer(all)}`, offer: all };
   }
 }
+
+/** What is gone: a node, or a device of one that is still there. */
+const nameOf = ({ node, device }: Device, { nodes }: Snapshot): string =>
+  nodes?.has(node) === true ? `device ${device} of ${node}` : node;
 
 /** One empty plan per device, so that what is refused on it is remembered. */
 const emptyPlans = new WeakMap<Device, DevicePlan>();

@@ -23,6 +23,7 @@ const CLOSENESS: readonly Refusal['reason'][] = [
   'ModelUnavailable',
   'DeadlineShorterThanWCET',
   'NodeCordoned',
+  'AgentSilent',
   'NodeNotReady',
   'TaintNotTolerated',
   'NodeSelectorMismatch',
@@ -64,6 +65,8 @@ export function explainRefusal(refusal: Refusal): string {
       return 'the node is not ready';
     case 'NodeCordoned':
       return 'the node is cordoned';
+    case 'AgentSilent':
+      return 'its agent has not reported for a while';
     case 'NodeSelectorMismatch':
       return `the node does not have the label ${refusal.label} that spec.placement.nodeSelector asks for`;
     case 'TaintNotTolerated':
@@ -102,6 +105,7 @@ function closest({ node, refusal }: NodeAnswer): string {
     case 'ProfilePending':
     case 'NodeNotReady':
     case 'NodeCordoned':
+    case 'AgentSilent':
       return '';
   }
 }
@@ -124,6 +128,7 @@ function severity(refusal: Refusal): number {
     case 'ModelUnavailable':
     case 'NodeNotReady':
     case 'NodeCordoned':
+    case 'AgentSilent':
     case 'NodeSelectorMismatch':
     case 'TaintNotTolerated':
       return 0;

@@ -15,12 +15,15 @@ export interface NodeInfo {
   readonly labels: Readonly<Record<string, string>>;
   readonly taints: readonly Taint[];
   readonly state: 'Ready' | 'Cordoned' | 'NotReady' | 'Lost';
+  /** Whether its agent has not reported for too long: what it serves goes on, as far as anybody knows. */
+  readonly silent?: boolean;
 }
 
 /** Why a node takes no new tenant, whatever its devices could do. */
 export type NodeRefusal =
   | { readonly reason: 'NodeNotReady' }
   | { readonly reason: 'NodeCordoned' }
+  | { readonly reason: 'AgentSilent' }
   | { readonly reason: 'NodeSelectorMismatch'; readonly label: string }
   | { readonly reason: 'TaintNotTolerated'; readonly taint: string };
 
@@ -31,6 +34,7 @@ const READINESS_TAINTS = new Set(['node.kubernetes.io/not-ready', 'node.kubernet
 export function objection(node: NodeInfo, request: TenantRequest): NodeRefusal | undefined {
   if (node.state === 'NotReady' || node.state === 'Lost') return { reason: 'NodeNotReady' };
   if (node.state === 'Cordoned') return { reason: 'NodeCordoned' };
+  if (node.silent === true) return { reason: 'AgentSilent' };
   for (const [label, value] of Object.entries(request.nodeSelector))
     if (node.labels[label] !== value) return { reason: 'NodeSelectorMismatch', label: `${label}=${value}` };
   const taint = node.taints.find(

@@ -45,6 +45,7 @@ describe('nodes', () => {
     ['one not ready', { state: 'NotReady' }, 'NodeNotReady'],
     ['a lost one', { state: 'Lost' }, 'NodeNotReady'],
     ['a cordoned one', { state: 'Cordoned' }, 'NodeCordoned'],
+    ['one whose agent is silent', { silent: true }, 'AgentSilent'],
     ['one elsewhere', { labels: { site: 'south' } }, 'NodeSelectorMismatch'],
     ['a tolerated taint', { taints: [{ key: 'gpu', value: 'x', effect: 'NoSchedule' }] }, undefined],
     ['a tolerated value', { taints: [{ key: 'zone', value: 'wet', effect: 'NoExecute' }] }, undefined],

@@ -38,6 +38,8 @@ export interface TenantRequest {
   readonly preempts: boolean;
   /** Its spec.priorityClassName, where there is no such PriorityClass. */
   readonly unknownClass?: string | undefined;
+  /** The same, where tenants may not have that class. */
+  readonly forbiddenClass?: string | undefined;
   /** The generation of the InferenceTenant that asks for this. */
   readonly generation: number;
 }
@@ -54,13 +56,14 @@ export interface Priority {
   readonly priority: number;
   readonly preempts: boolean;
   readonly unknownClass?: string | undefined;
+  readonly forbiddenClass?: string | undefined;
 }
 
 const ORDINARY: Priority = { priority: 0, preempts: true };
 
 export function requestOf(
   { metadata, spec }: ResourceOf<'InferenceTenant'>,
-  { priority, preempts, unknownClass }: Priority = ORDINARY,
+  { priority, preempts, unknownClass, forbiddenClass }: Priority = ORDINARY,
 ): TenantRequest {
   const periodUs =
     spec.period !== undefined ? parseDurationUs(spec.period) : Math.floor(1_000_000 / (spec.framesPerSecond ?? 1));
@@ -87,6 +90,7 @@ export function requestOf(
     priority,
     preempts,
     unknownClass,
+    forbiddenClass,
     generation: metadata.generation ?? 0,
   };
 }
@@ -106,6 +110,7 @@ export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
     priority: _p,
     preempts: _q,
     unknownClass: _u,
+    forbiddenClass: _f,
     jitterGiven: _j,
     ...rest
   }: TenantRequest): object => rest;

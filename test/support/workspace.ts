@@ -56,6 +56,7 @@ export function modelManifest(name: string, sha256: string, spec: object = {}): 
 }
 
 export function tenantManifest(name: string, spec: object = {}): object {
+  const { framesPerSecond = 20 } = spec as { readonly framesPerSecond?: number };
   return {
     apiVersion: 'deeprt.dev/v1alpha1',
     kind: 'InferenceTenant',
@@ -63,8 +64,8 @@ export function tenantManifest(name: string, spec: object = {}): object {
     spec: {
       modelRef: { name: 'echo' },
       inputShape: [3, 8, 8],
-      framesPerSecond: 20,
-      jitter: '50ms',
+      framesPerSecond,
+      jitter: `${Math.max(0, Math.min(50, Math.floor(1000 / framesPerSecond)))}ms`,
       deadline: '400ms',
       ...spec,
     },
