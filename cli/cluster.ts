@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { apart } from '../agent/device/cores.js';
@@ -177,7 +176,7 @@ export function addClusterCommands(program: Command): void {
           devices: apart(await deviceOptions(options)),
           promise: promisedBy(options),
           stateDir: options.state,
-          modelsFrom: options.modelsFrom ?? [pathToFileURL(resolve(options.modelDir)).href, 'https:', 'http:'],
+          ...(options.modelsFrom === undefined ? {} : { modelsFrom: options.modelsFrom }),
           log,
           progress: progressBar('profiling'),
         });

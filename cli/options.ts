@@ -186,7 +186,7 @@ export const stateOption = (): Option =>
 export const modelsFromOption = (): Option =>
   new Option(
     '--models-from <url...>',
-    'beginnings of URLs that models may come from, such as https://models.example.com/ or file:///models; by default\nany http(s), and the files under --model-dir',
+    'beginnings of URLs that models may come from, such as https://models.example.com/ or file:///models;\nanywhere when not given',
   ).argParser((url: string, before: string[] | undefined) => [...(before ?? []), sourcesArgument(url)]);
 
 function sourcesArgument(url: string): string {
