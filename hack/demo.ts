@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { writeProfile } from '../agent/profile/store.js';
 import { divisionFor, pinProcess } from '../agent/device/cores.js';
 import { freePort } from './free-port.js';
 import { formatDurationUs, parseDurationUs } from '../api/duration.js';
@@ -306,9 +306,7 @@ async function disciplines(work: string, profile: string): Promise<string> {
 
 /** Starts `deeprt standalone` on what was measured in the first step. */
 async function serve(work: string, more: string[]): Promise<{ server: ReturnType<typeof deeprt>; url: string }> {
-  const profiles = join(work, 'state', 'profiles');
-  await mkdir(profiles, { recursive: true });
-  await writeFile(join(profiles, `${measured.metadata.name}.yaml`), stringify(measured));
+  await writeProfile(join(work, 'state'), measured);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const files = ['-f', join(work, 'manifests'), '--state', join(work, 'state')];
