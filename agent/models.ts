@@ -17,7 +17,7 @@ import { profileNode } from './profile/profile-node.js';
 import type { Profile, Progress } from './profile/profiler.js';
 import { SoftPromise } from './profile/soft.js';
 import { readProfile, removeProfile, writeProfile } from './profile/store.js';
-import { fingerprint, warmUp } from './profile/profiler.js';
+import { categoryKey, fingerprint, warmUp } from './profile/profiler.js';
 import { recheck } from './recheck.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { ModelFile, Residents } from './residents.js';
@@ -292,14 +292,14 @@ export class ModelKeeper {
       changed();
       this.#drift.forget();
       const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
-      const better = await this.#measureAgain(suspect, isSuspect, changed);
+      const better = await this.#measureAgain(suspect, isSuspect, drifts, changed);
       this.#patientUntilMs = better ? 0 : performance.now() + this.#patienceMs;
       this.#patienceMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
       if (better) this.#quietMs = FIRST_PATIENCE_MS;
       this.#quietAtMs = performance.now() + this.#quietMs;
     } else if (wasDoubted(profile) && performance.now() >= this.#quietAtMs) {
       // Whom a slower device has cost their place runs nothing that could show that it is fast again.
-      const better = await this.#measureAgain(profile, (name) => !drifts.has(name), changed);
+      const better = await this.#measureAgain(profile, (name) => !drifts.has(name), drifts, changed);
       this.#quietMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#quietMs, LONGEST_PATIENCE_MS);
       this.#quietAtMs = performance.now() + this.#quietMs;
     }
@@ -331,7 +331,7 @@ export class ModelKeeper {
     log.info({ node, promised }, 'other processes have left the cores alone; measuring again');
     if (promised) {
       this.#measuredInCalm = true;
-      await this.#measureAgain(this.#profile!, () => true, changed);
+      await this.#measureAgain(this.#profile!, () => true, drifts, changed);
       return true;
     }
     stages.forget();
@@ -351,15 +351,23 @@ export class ModelKeeper {
     changed();
   }
 
-  /** Measures categories of the profile again, and corrects it where that is worth it. Returns whether it was. */
-  async #measureAgain(profile: Profile, isSuspect: (name: string) => boolean, changed: () => void): Promise<boolean> {
-    const drifts = await this.#drift.drifts(performance.now());
+  /**
+   * Measures categories of the profile again, and corrects it where that is worth it. Returns whether it was.
+   *
+   * @param drifts what live runs had shown when that was decided
+   */
+  async #measureAgain(
+    profile: Profile,
+    isSuspect: (name: string) => boolean,
+    drifts: ReadonlyMap<string, CategoryDrift>,
+    changed: () => void,
+  ): Promise<boolean> {
     // Where frames' content decides, noise does not overrule what live runs have shown.
     const suspects = (profile.status?.categories ?? []).filter(({ model, shape, byContent }) => {
-      const name = `${model}@${shape.join('x')}`;
+      const name = categoryKey(model, shape);
       return isSuspect(name) && (byContent !== true || drifts.has(name));
     });
-    const factors = await measureFactors(this.#agent, suspects, this.#models(), () =>
+    const factors = await measureFactors(this.#agent, suspects, this.#models(), drifts, () =>
       this.#drift.drifts(performance.now()),
     );
     if (this.#profile !== profile) return false; // models came or went meanwhile
@@ -407,7 +415,7 @@ export class ModelKeeper {
   #take(profile: Profile): void {
     this.#profile = profile;
     this.#agent.metrics.profileStale.set({ device: `${this.#agent.index}` }, 0);
-    this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => `${model}@${shape.join('x')}`);
+    this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => categoryKey(model, shape));
   }
 
   async #measure(models: readonly Model[]): Promise<Profile> {

@@ -27,8 +27,10 @@ export interface Factors {
 /**
  * By how many times the profile's figures of categories are wrong. Measured in the device's slack, at the smallest, a
  * middle and the largest batch size, where a gap holds that, and not below what live runs exceed their WCET by; where no
- * gap does, what live runs took; where there were none, what the other categories have in common.
+ * gap does, what live runs took; where there were none, what the other categories have in common. Where frames' content
+ * decides, only live runs count, and those that raised the suspicion too.
  *
+ * @param before what live runs had shown when these categories came under suspicion
  * @param categories those that are wrong, and those that nothing is known of
  * @returns the factors by category, and the categories whose time depends on what is in the frames
  */
@@ -36,6 +38,7 @@ export async function measureFactors(
   agent: Agent,
   categories: readonly ProfiledCategory[],
   models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>,
+  before: ReadonlyMap<string, CategoryDrift>,
   live: () => Promise<ReadonlyMap<string, CategoryDrift>>,
 ): Promise<Factors> {
   const factors = new Map<string, number>();
@@ -50,9 +53,12 @@ export async function measureFactors(
     if (measured !== undefined) factors.set(nameOf(category), measured);
   }
   // These runs were all made since the drift was noticed.
-  const names = new Set(categories.map(nameOf));
-  for (const [name, { median, p95OfWcet }] of await live()) {
-    if (!names.has(name)) continue;
+  const since = await live();
+  for (const category of categories) {
+    const name = nameOf(category);
+    const drift = since.get(name) ?? (category.byContent === true ? before.get(name) : undefined);
+    if (drift === undefined) continue;
+    const { median, p95OfWcet } = drift;
     const measured = factors.get(name);
     if (p95OfWcet > BY_CONTENT * (measured ?? Infinity)) byContent.add(name);
     factors.set(name, Math.max(measured ?? median, p95OfWcet > 1 ? p95OfWcet : 0));

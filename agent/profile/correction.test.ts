@@ -1,0 +1,27 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Agent } from '../agent.js';
+import { measureFactors } from './correction.js';
+import type { ProfiledCategory } from './profiler.js';
+
+describe('a category whose time depends on what its frames hold', () => {
+  const category = {
+    model: 'nms',
+    shape: [1, 64, 64],
+    byContent: true,
+    batches: [{ size: 1, p50Us: 1000, p99Us: 1100, wcetUs: 1320 }],
+  } as unknown as ProfiledCategory;
+  const shown = new Map([['nms@1x64x64', { runs: 40, median: 2.5, p95OfWcet: 3 }]]);
+  // No run of noise is made, so nothing is asked of the device.
+  const factor = async (before: typeof shown, since: typeof shown): Promise<number | undefined> => {
+    const { factors } = await measureFactors({} as Agent, [category], new Map(), before, () => Promise.resolve(since));
+    return factors.get('nms@1x64x64');
+  };
+
+  test('is corrected by the live runs that raised the suspicion, where there were none since', async () => {
+    expect(await factor(shown, new Map())).toBe(3);
+  });
+
+  test('is corrected by newer ones where there are, downwards too', async () => {
+    expect(await factor(shown, new Map([['nms@1x64x64', { runs: 40, median: 0.4, p95OfWcet: 0.3 }]]))).toBe(0.4);
+  });
+});
