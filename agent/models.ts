@@ -122,8 +122,7 @@ export class ModelKeeper {
     for (const name of left) this.#library.forget(name);
     for (const file of this.#library.newer) if (!this.#isMeasuredBeside(file)) await this.#replace(file);
     const refused = [...this.unavailable.keys()].sort().join();
-    if (changed.length === 0 && left.length === 0 && refused === this.#refused && this.#profile !== undefined)
-      return this.#profile;
+    if (!changed && left.length === 0 && refused === this.#refused && this.#profile !== undefined) return this.#profile;
     try {
       this.#take(await this.#measure(models));
     } catch (error) {

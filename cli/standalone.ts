@@ -99,8 +99,9 @@ export class Standalone {
   #retry: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
   /** Reconciliation runs one at a time; a change meanwhile makes one more. */
-  #reconciling: Promise<void> = Promise.resolve();
-  #asked = 0;
+  #reconciling: Promise<unknown> = Promise.resolve();
+  /** The one that has not begun. */
+  #next: Promise<boolean> | undefined;
 
   private constructor(options: StandaloneOptions, devices: Devices, planner: PlannerThread, giveBack: () => void) {
     this.#options = options;
@@ -161,11 +162,7 @@ export class Standalone {
 
   /** Serves for the first time, however often that has to be tried. */
   async #serve(): Promise<void> {
-    for (let served = false; !served;) {
-      await this.refresh();
-      served = this.#retryMs === FIRST_RETRY_MS;
-      if (!served) await delay(this.#retryMs / 2);
-    }
+    while (!(await this.refresh())) await delay(this.#retryMs);
     const { host, port, log } = this.#options;
     this.url = (await this.#server.listen(host, port)).url;
     this.#server.open();
@@ -185,28 +182,40 @@ export class Standalone {
     };
   }
 
-  /** Reads the folder again and brings the node in line; once for all who ask while it has not begun. */
-  async refresh(): Promise<void> {
-    const asked = ++this.#asked;
-    this.#reconciling = this.#reconciling.then(async () => {
-      if (asked !== this.#asked) return;
-      clearTimeout(this.#retry);
-      const observed = this.#reconciles.startTimer();
-      try {
-        await this.#reconcile();
-        this.#retryMs = FIRST_RETRY_MS;
-        this.#retryIn(this.devices.units.flatMap(({ keeper }) => keeper.retryInMs ?? []));
-      } catch (error) {
-        this.#options.log.error(
-          { error: (error as Error).message, retryMs: this.#retryMs },
-          'reconciliation failed; what was applied before stays, it is tried again',
-        );
-        this.#retryIn([this.#retryMs]);
-        this.#retryMs = Math.min(2 * this.#retryMs, LONGEST_RETRY_MS);
-      }
-      observed();
+  /**
+   * Reads the folder again and brings the node in line; once for all who ask while it has not begun. What fails is tried
+   * again by itself.
+   *
+   * @returns whether it did not fail
+   */
+  refresh(): Promise<boolean> {
+    this.#next ??= this.#reconciling.then(() => {
+      this.#next = undefined;
+      return this.#attempt();
     });
-    return this.#reconciling;
+    this.#reconciling = this.#next;
+    return this.#next;
+  }
+
+  async #attempt(): Promise<boolean> {
+    clearTimeout(this.#retry);
+    const observed = this.#reconciles.startTimer();
+    try {
+      await this.#reconcile();
+      this.#retryMs = FIRST_RETRY_MS;
+      this.#retryIn(this.devices.units.flatMap(({ keeper }) => keeper.retryInMs ?? []));
+      return true;
+    } catch (error) {
+      this.#options.log.error(
+        { error: (error as Error).message, retryMs: this.#retryMs },
+        'reconciliation failed; what was applied before stays, it is tried again',
+      );
+      this.#retryIn([this.#retryMs]);
+      this.#retryMs = Math.min(2 * this.#retryMs, LONGEST_RETRY_MS);
+      return false;
+    } finally {
+      observed();
+    }
   }
 
   /** Takes no more frames, answers those accepted, ends. */

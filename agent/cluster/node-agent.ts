@@ -9,6 +9,7 @@ import { Nodes, Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
 import type { Change } from '../agent.js';
 import { changesProfile, logChange } from '../changes.js';
+import { nowUs } from '../clock.js';
 import type { Devices, Unit } from '../devices.js';
 import type { Logger } from '../models.js';
 import type { Profile } from '../profile/profiler.js';
@@ -311,7 +312,8 @@ export class NodeAgent {
       books: agent.books,
     }));
     const facts = { applied: this.#applied, endpoint, devices };
-    const status = scheduleStatus(facts, this.#count, this.#reported?.status, nowMs);
+    const instant = { ms: nowMs, us: nowUs(), now: new Date().toISOString() };
+    const status = scheduleStatus(facts, this.#count, this.#reported?.status, instant);
     const ageMs = nowMs - (this.#reported?.atMs ?? -Infinity);
     const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));
     if (!isUrgent(this.#reported?.status, status) && !(news && ageMs >= REPORT_MS) && ageMs < HEARTBEAT_MS) return;

@@ -1,6 +1,5 @@
 import type { ResourceOf } from '../../api/manifests.js';
 import type { DeviceBooks } from '../agent.js';
-import { nowUs } from '../clock.js';
 import type { ServedTenant } from '../tenant.js';
 
 export type ScheduleStatus = NonNullable<ResourceOf<'NodeSchedule'>['status']>;
@@ -16,6 +15,13 @@ interface TenantFigures {
   readonly onTime: number;
   readonly degraded?: { shape: number[]; since: string };
   readonly keptApart?: boolean;
+}
+
+/** One instant by the clocks that figures are kept by, and as it is written (RFC 3339). */
+export interface Instant {
+  readonly ms: number;
+  readonly us: number;
+  readonly now: string;
 }
 
 /** How the newest schedule fared. */
@@ -54,9 +60,8 @@ export function scheduleStatus(
   { applied, endpoint, devices }: NodeFacts,
   since: Count,
   previous: ScheduleStatus | undefined,
-  nowMs: number,
+  { now, ms: nowMs, us: nowUs }: Instant,
 ): ScheduleStatus {
-  const now = new Date().toISOString();
   const condition = (type: string, reason: string, failure: string | undefined, message: string): Condition => {
     const status = failure === undefined ? 'True' : 'False';
     const old = previous?.conditions?.find((each) => each.type === type);
@@ -81,15 +86,12 @@ export function scheduleStatus(
       spareFrames: tenant.spareFrames,
       onTime: tenant.outcomes.onTime,
       ...degradedOf(tenant, nowMs),
-      ...(tenant.suspicion.apart(nowUs()) ? { keptApart: true } : {}),
+      ...(tenant.suspicion.apart(nowUs) ? { keptApart: true } : {}),
     }));
   const lost = devices.filter(({ failure }) => failure !== undefined);
-  const failure = lost.map(({ device, failure: why }) =>
-    devices.length === 1 ? (why ?? '') : `device ${device}: ${why ?? ''}`,
-  );
-  const refused = [...applied.refusals].map(([device, why]) =>
-    devices.length === 1 ? why : `device ${device}: ${why}`,
-  );
+  const told = (device: number, why: string): string => (devices.length === 1 ? why : `device ${device}: ${why}`);
+  const failure = lost.map(({ device, failure: why }) => told(device, why ?? ''));
+  const refused = [...applied.refusals].map(([device, why]) => told(device, why));
   const refusal = refused.length === 0 ? undefined : refused.join('; ');
   return {
     observedGeneration: applied.generation,

@@ -84,19 +84,15 @@ export class Library {
    * Fetches models that are new or changed, and those that are to be tried again.
    *
    * @param mayRetry whether a model that failed may be tried again although nothing about it has changed
-   * @returns the names of those about which anything has changed
+   * @returns whether anything about any of them has changed
    */
   async fetch(
     models: readonly Model[],
     baseDirOf: (model: Model) => string,
     mayRetry: (name: string) => boolean,
-  ): Promise<string[]> {
-    const changed = await Promise.all(
-      models.map(async (model) =>
-        (await this.#fetchOne(model, baseDirOf(model), mayRetry)) ? [model.metadata.name] : [],
-      ),
-    );
-    return changed.flat();
+  ): Promise<boolean> {
+    const changes = await Promise.all(models.map((model) => this.#fetchOne(model, baseDirOf(model), mayRetry)));
+    return changes.includes(true);
   }
 
   forget(name: string): void {
