@@ -109,7 +109,8 @@ describe('the CustomResourceDefinitions', () => {
           names: { kind: string; categories: string[] };
           versions: {
             subresources: object;
-            additionalPrinterColumns: { name: string; priority?: number }[];
+            additionalPrinterColumns: { name: string; jsonPath: string; priority?: number }[];
+            schema: { openAPIV3Schema: Schema };
             selectableFields?: object[];
           }[];
         };
@@ -117,7 +118,13 @@ describe('the CustomResourceDefinitions', () => {
       const version = spec.versions[0]!;
       expect(spec.names.categories).toEqual(['deeprt']);
       expect(version.subresources).toEqual({ status: {} });
-      expect(version.additionalPrinterColumns.length).toBeGreaterThan(2);
+      const columns = version.additionalPrinterColumns;
+      expect(columns.length).toBeGreaterThan(2);
+      expect(new Set(columns.map(({ name }) => name)).size).toBe(columns.length);
+      // A column shows the first of several values, and tells nobody that there are more.
+      expect(columns.filter(({ jsonPath }) => jsonPath.includes('[*]'))).toEqual([]);
+      // kubectl explain has a word for every field.
+      expect(undescribed(version.schema.openAPIV3Schema)).toEqual([]);
       if (spec.names.kind !== 'InferenceTenant') continue;
       expect(version.additionalPrinterColumns.map(({ name }) => name)).toEqual([
         'Model',
@@ -125,8 +132,11 @@ describe('the CustomResourceDefinitions', () => {
         'FPS',
         'Deadline',
         'Admitted',
+        'Reason',
+        'Promised',
+        'Ready',
         'OnTime',
-        'Node',
+        'Nodes',
         'Utilization',
         'Misses',
         'Age',
@@ -136,3 +146,20 @@ describe('the CustomResourceDefinitions', () => {
     }
   });
 });
+
+interface Schema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+}
+
+/** Paths of the fields that say nothing of themselves. */
+function undescribed({ properties = {}, items }: Schema, at = ''): string[] {
+  return [
+    ...Object.entries(properties).flatMap(([name, field]) => [
+      ...(field.description === undefined ? [`${at}.${name}`] : []),
+      ...undescribed(field, `${at}.${name}`),
+    ]),
+    ...(items === undefined ? [] : undescribed(items, `${at}[]`)),
+  ];
+}

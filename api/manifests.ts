@@ -12,6 +12,7 @@ export interface ObjectMeta {
   readonly namespace: string;
   readonly generation?: number;
   readonly creationTimestamp?: string;
+  readonly deletionTimestamp?: string;
   readonly labels?: Readonly<Record<string, string>>;
 }
 

@@ -8,6 +8,7 @@ import { NodeAgent } from '../agent/cluster/node-agent.js';
 import { IngestServer, addressText } from '../agent/ingest/server.js';
 import { Cluster } from '../kube/cluster.js';
 import { runOperator } from '../operator/operator.js';
+import { formatDurationUs } from '../api/duration.js';
 import { BadInput } from './directory.js';
 import { newLogger } from './log.js';
 import type { DeviceFlags } from './options.js';
@@ -17,8 +18,9 @@ import {
   cpuDevicesOption,
   devicesOption,
   deviceOptions,
-  durationArgument,
+  durationOption,
   listenArgument,
+  listenOption,
   logOption,
   modelsFromOption,
   promiseOption,
@@ -44,6 +46,13 @@ const kubeconfigOption = (): Option =>
     'how to reach the API server; without it the pod’s service account, $KUBECONFIG or ~/.kube/config',
   );
 
+const reportPeriodOption = (): Option =>
+  durationOption(
+    '--report-period <time>',
+    'how often an agent reports at least; the same for operators and agents',
+    '30s',
+  );
+
 /** @throws BadInput when there is no usable kubeconfig */
 function connect(kubeconfig: string | undefined): Cluster {
   try {
@@ -61,39 +70,43 @@ export function addClusterCommands(program: Command): void {
       'Runs the control plane: admits InferenceTenants onto the nodes’ measured devices and programs the agents. Of\nseveral operators one leads, elected by a Lease. SIGINT or SIGTERM: finishes what it writes, leaves the Lease free, ends.',
     )
     .addOption(kubeconfigOption())
-    .option('--namespace <name>', 'namespace of the Lease', process.env['POD_NAMESPACE'] ?? 'deeprt-system')
+    .option('--namespace <name>', 'where operators and agents run', process.env['POD_NAMESPACE'] ?? 'deeprt-system')
     .option(
-      '--lease-duration <time>',
-      'how long others wait for a leader that does not renew',
-      durationArgument,
-      20_000_000,
+      '--lease-namespace <name>',
+      'where the Lease is that all operators of the cluster stand for, whatever namespace they run in',
+      'kube-system',
     )
-    .option(
-      '--node-grace <time>',
-      'how long a node may be not ready before its tenants are placed elsewhere',
-      durationArgument,
-      60_000_000,
+    .addOption(
+      durationOption('--lease-duration <time>', 'how long others wait for a leader that does not renew', '20s'),
     )
-    .option(
-      '--agent-silence <time>',
-      'how long an agent may not report before it is not believed to serve',
-      durationArgument,
-      90_000_000,
+    .addOption(
+      durationOption(
+        '--node-grace <time>',
+        'how long a node may be not ready before its tenants are placed elsewhere',
+        '60s',
+      ),
     )
+    .addOption(
+      durationOption(
+        '--agent-silence <time>',
+        'how long an agent may not report before it is not believed to serve; at least twice --report-period',
+        '90s',
+      ),
+    )
+    .addOption(reportPeriodOption())
     .option('--system-priorities', 'tenants may have Kubernetes’ own priority classes (system-…)', false)
     .option('--tls', 'the agents serve HTTPS (agent --tls-dir): tenants’ Services have port 443 instead of 80', false)
-    .option('--listen <address>', 'address and port of health and metrics', listenArgument, {
-      host: '127.0.0.1',
-      port: 8081,
-    })
+    .addOption(listenOption('--listen <address>', 'address and port of health and metrics', '127.0.0.1:8081'))
     .addOption(logOption())
     .action(
       async (options: {
         kubeconfig?: string;
         namespace: string;
+        leaseNamespace: string;
         leaseDuration: number;
         nodeGrace: number;
         agentSilence: number;
+        reportPeriod: number;
         systemPriorities: boolean;
         tls: boolean;
         listen: Address;
@@ -101,10 +114,15 @@ export function addClusterCommands(program: Command): void {
       }) => {
         const leaseSeconds = Math.round(options.leaseDuration / 1e6);
         if (leaseSeconds < 2) throw new BadInput('--lease-duration must be at least 2s');
+        if (options.agentSilence < 2 * options.reportPeriod)
+          throw new BadInput(
+            `--agent-silence ${formatDurationUs(options.agentSilence)} is less than twice --report-period ${formatDurationUs(options.reportPeriod)}: agents would count as silent between two reports; give a longer silence, or a shorter period here and to the agents`,
+          );
         await runOperator(
           {
             cluster: connect(options.kubeconfig),
             namespace: options.namespace,
+            leaseNamespace: options.leaseNamespace,
             leaseSeconds,
             nodeGraceMs: options.nodeGrace / 1000,
             agentSilenceMs: options.agentSilence / 1000,
@@ -138,15 +156,13 @@ export function addClusterCommands(program: Command): void {
     .addOption(cpuDevicesOption())
     .addOption(deviceMemoryOption())
     .addOption(promiseOption())
-    .option('--listen <address>', 'address and port to serve frames on', listenArgument, {
-      host: '127.0.0.1',
-      port: 8080,
-    })
+    .addOption(listenOption('--listen <address>', 'address and port to serve frames on', '127.0.0.1:8080'))
     .option(
       '--advertise <address>',
       'address and port that cameras reach this node at; the one listened on when not given',
       listenArgument,
     )
+    .addOption(reportPeriodOption())
     .addOption(tlsOption())
     .addOption(logOption())
     .action(
@@ -159,6 +175,7 @@ export function addClusterCommands(program: Command): void {
           state: string;
           listen: Address;
           advertise?: Address;
+          reportPeriod: number;
           tlsDir?: string;
           log: 'text' | 'json';
         },
@@ -192,6 +209,7 @@ export function addClusterCommands(program: Command): void {
             stateDir: options.state,
             modelDir: resolve(options.modelDir),
             endpoint,
+            reportPeriodMs: options.reportPeriod / 1000,
             log,
           });
           // Measuring may take minutes: who is asked to end does not wait for it.

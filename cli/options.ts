@@ -25,6 +25,14 @@ export function durationArgument(text: string): number {
   }
 }
 
+/** An option whose default `--help` shows as people write it. */
+export const durationOption = (flags: string, description: string, standard: string): Option =>
+  new Option(flags, description).argParser(durationArgument).default(durationArgument(standard), standard);
+
+/** The same of an address with a port. */
+export const listenOption = (flags: string, description: string, standard: string): Option =>
+  new Option(flags, description).argParser(listenArgument).default(listenArgument(standard), standard);
+
 export function listenArgument(text: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[3]);

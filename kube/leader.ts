@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KubeObject, Objects } from './objects.js';
+import type { KubeObject, Meta, Objects } from './objects.js';
 import { reasonOf, statusOf } from './cluster.js';
 
 export interface Lease extends KubeObject {
@@ -15,8 +15,8 @@ export interface Lease extends KubeObject {
 export const LEASES = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', kind: 'Lease' } as const;
 
 export interface LeaderOptions {
-  readonly namespace: string;
-  readonly name: string;
+  /** Leadership is to have all of them: who has some waits for the rest. */
+  readonly leases: readonly Pick<Required<Meta>, 'name' | 'namespace'>[];
   /** Unique to this process. */
   readonly identity: string;
   /** Others wait this long after the last renewal that they saw; the holder itself gives up at half of it. */
@@ -58,7 +58,7 @@ export function observe(seen: Observation | undefined, lease: Lease, nowMs: numb
 }
 
 /**
- * Leader election over a Lease, as client-go's. Runs until `stop` is aborted; calls `lead` for each term and waits for it to end before
+ * Leader election over Leases, as client-go's. Runs until `stop` is aborted; calls `lead` for each term and waits for it to end before
  * it stands again. A leader that cannot renew loses its term at half the lease's duration, before anyone else may take over.
  */
 export async function elect(
@@ -67,36 +67,43 @@ export async function elect(
   stop: AbortSignal,
   lead: (term: Term) => Promise<void>,
 ): Promise<void> {
-  const { namespace, name, identity, durationSeconds, log } = options;
+  const { identity, durationSeconds, log } = options;
   const nowMs = options.nowMs ?? (() => performance.now());
   const retryMs = (durationSeconds * 1000) / 8;
-  let seen: Observation | undefined;
+  const seen = new Map<string, Observation>();
+  let waitingFor: string | undefined;
 
-  /** Writes the lease as one's own; the instant from which it holds, or undefined when another has it. */
-  const acquire = async (): Promise<number | undefined> => {
-    const startedMs = nowMs();
-    const found = await leases.get(name, namespace);
+  /** Whether a lease may be had now. */
+  const isFree = (key: string, found: Lease | undefined): boolean => {
+    if (found === undefined) return true;
+    const observed = observe(seen.get(key), found, nowMs());
+    seen.set(key, observed);
+    if (mayTake(found.spec, identity, observed, nowMs())) return true;
+    const holder = found.spec?.holderIdentity;
+    if (holder !== waitingFor) log.info({ lease: key, holder }, 'another leads; waiting');
+    waitingFor = holder;
+    return false;
+  };
+
+  const take = async (at: { name: string; namespace: string }, found: Lease | undefined): Promise<void> => {
     const time = new Date().toISOString().replace('Z', '000Z'); // MicroTime
     const mine = { holderIdentity: identity, leaseDurationSeconds: durationSeconds, renewTime: time };
+    if (found === undefined) {
+      await leases.create({ metadata: at, spec: { ...mine, acquireTime: time, leaseTransitions: 0 } });
+      return;
+    }
+    const renewed = found.spec?.holderIdentity === identity;
+    const began = { acquireTime: time, leaseTransitions: (found.spec?.leaseTransitions ?? 0) + 1 };
+    await leases.replace({ ...found, spec: { ...found.spec, ...mine, ...(renewed ? {} : began) } });
+  };
+
+  /** Writes the leases as one's own; the instant from which they hold, or undefined when another has one. */
+  const acquire = async (): Promise<number | undefined> => {
+    const startedMs = nowMs();
+    const found = await Promise.all(options.leases.map(({ name, namespace }) => leases.get(name, namespace)));
+    if (!found.map((lease, i) => isFree(keyOf(options.leases[i]!), lease)).every(Boolean)) return undefined;
     try {
-      if (found === undefined) {
-        await leases.create({
-          metadata: { name, namespace },
-          spec: { ...mine, acquireTime: time, leaseTransitions: 0 },
-        });
-        return startedMs;
-      }
-      seen = observe(seen, found, startedMs);
-      if (!mayTake(found.spec, identity, seen, startedMs)) return undefined;
-      const renewed = found.spec?.holderIdentity === identity;
-      await leases.replace({
-        ...found,
-        spec: {
-          ...found.spec,
-          ...mine,
-          ...(renewed ? {} : { acquireTime: time, leaseTransitions: (found.spec?.leaseTransitions ?? 0) + 1 }),
-        },
-      });
+      for (const [i, at] of options.leases.entries()) await take(at, found[i]);
       return startedMs;
     } catch (error) {
       if (statusOf(error) === 409) return undefined; // another was faster
@@ -109,10 +116,7 @@ export async function elect(
     try {
       sinceMs = await acquire();
     } catch (error) {
-      log.warn(
-        { lease: `${namespace}/${name}`, error: reasonOf(error) },
-        'cannot read or write the lease; trying again',
-      );
+      log.warn({ error: reasonOf(error) }, 'cannot read or write the lease; trying again');
     }
     if (sinceMs === undefined) {
       await pause(retryMs * (1 + Math.random() / 4), stop);
@@ -159,16 +163,19 @@ export async function elect(
   }
 }
 
-/** Leaves the lease free, so that the next leader need not wait for it to run out. */
-async function release(leases: Objects<Lease>, { namespace, name, identity }: LeaderOptions): Promise<void> {
-  try {
-    const lease = await leases.get(name, namespace);
-    if (lease?.spec?.holderIdentity === identity)
-      await leases.replace({ ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 } });
-  } catch {
-    // It runs out by itself.
-  }
+/** Leaves the leases free, so that the next leader need not wait for them to run out. */
+async function release(leases: Objects<Lease>, { leases: held, identity }: LeaderOptions): Promise<void> {
+  for (const { name, namespace } of held)
+    try {
+      const lease = await leases.get(name, namespace);
+      if (lease?.spec?.holderIdentity === identity)
+        await leases.replace({ ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1 } });
+    } catch {
+      // It runs out by itself.
+    }
 }
+
+const keyOf = ({ namespace, name }: { namespace: string; name: string }): string => `${namespace}/${name}`;
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {

@@ -174,7 +174,36 @@ export interface NodeObject extends KubeObject {
   };
   readonly status?: {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[];
   };
+}
+
+/** The parts of a Pod that tell where it is reached. */
+export interface PodObject extends KubeObject {
+  readonly spec?: { readonly nodeName?: string };
+  readonly status?: { readonly podIPs?: readonly { readonly ip: string }[] };
+}
+
+/** Pods of one namespace and label. */
+export class Pods {
+  readonly #cluster: Cluster;
+  readonly #api: CoreV1Api;
+  readonly #namespace: string;
+  readonly #labelSelector: string;
+
+  constructor(cluster: Cluster, namespace: string, labelSelector: string) {
+    this.#cluster = cluster;
+    this.#api = cluster.makeApiClient(CoreV1Api);
+    this.#namespace = namespace;
+    this.#labelSelector = labelSelector;
+  }
+
+  listWatch(): Watchable<PodObject> {
+    const [namespace, labelSelector] = [this.#namespace, this.#labelSelector];
+    const listAll = async (): Promise<List<PodObject>> =>
+      (await this.#api.listNamespacedPod({ namespace, labelSelector })) as unknown as List<PodObject>;
+    return watchOf<PodObject>(this.#cluster, `/api/v1/namespaces/${namespace}/pods`, listAll, { labelSelector });
+  }
 }
 
 /** Nodes are of the core group, which has clients of its own. */

@@ -2,12 +2,17 @@ import type { ModelObject, ProfileObject } from './view.js';
 
 export type ModelStatus = NonNullable<ModelObject['status']>;
 
-/** On which nodes a model can be served, or why not, as their agents' profiles say. One of a node's devices suffices. */
+/**
+ * On which nodes a model can be served, or why not, as their agents' profiles say. One of a node's devices suffices.
+ *
+ * @param users keys of the tenants that it serves
+ */
 export function modelStatus(
   model: ModelObject,
   profiles: readonly ProfileObject[],
   previous: ModelStatus | undefined,
   now: string,
+  users: readonly string[] = [],
 ): ModelStatus {
   const nodes = new Map<string, { name: string; ready: boolean; message?: string }>();
   for (const { spec, status } of profiles) {
@@ -32,22 +37,36 @@ export function modelStatus(
       : failed !== undefined
         ? ['False', 'LoadFailed', `${failed.name}: ${failed.message ?? 'not loaded'}`]
         : ['Unknown', 'AgentsPending', 'no agent has reported on this model yet'];
-  const old = previous?.conditions?.find(({ type }) => type === 'Available');
   const generation = model.metadata.generation ?? 0;
+  const condition = (type: string, value: Status, why: string, text: string): Condition => {
+    const old = previous?.conditions?.find((each) => each.type === type);
+    const lastTransitionTime = old?.status === value ? old.lastTransitionTime : now;
+    return { type, status: value, reason: why, message: text, observedGeneration: generation, lastTransitionTime };
+  };
+  const leaving = model.metadata.deletionTimestamp !== undefined && users.length > 0;
   return {
     observedGeneration: generation,
+    readyNodes: joined(ready.map(({ name }) => name)),
     nodes: all,
     conditions: [
-      {
-        type: 'Available',
-        status,
-        reason,
-        message,
-        observedGeneration: generation,
-        lastTransitionTime: old?.status === status ? old.lastTransitionTime : now,
-      },
+      condition('Available', status, reason, message),
+      ...(leaving ? [condition('Terminating', 'True', 'InUse', inUse(users))] : []),
     ],
   };
 }
 
+/** For a column of a table. */
+const joined = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
+    ? names.join(',')
+    : `${names.slice(0, MOST_NAMES).join(',')},+${names.length - MOST_NAMES}`;
+const MOST_NAMES = 8;
+
+/** Who uses it, without naming anybody's objects to everybody. */
+function inUse(users: readonly string[]): string {
+  const namespaces = [...new Set(users.map((key) => key.split('/')[0]!))].sort();
+  return `deleted, but ${users.length} ${users.length === 1 ? 'tenant is' : 'tenants are'} served with it in ${namespaces.join(', ')}; it goes when they have gone or use another one, and takes no new ones`;
+}
+
+type Condition = NonNullable<ModelStatus['conditions']>[number];
 type Status = 'True' | 'False' | 'Unknown';

@@ -15,7 +15,7 @@ import type { Verdict } from './admission/admit.js';
 import { Decider } from './decider.js';
 import type { Logger } from './log.js';
 import { OperatorMetrics } from './metrics.js';
-import { Publisher } from './publisher.js';
+import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';
 import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
 import { ClusterView } from './view.js';
@@ -24,8 +24,8 @@ import { scheduledOn } from '../api/schedule.js';
 
 export interface OperatorOptions extends ViewOptions {
   readonly cluster: Cluster;
-  /** Where the Lease lives. */
-  readonly namespace: string;
+  /** Where the Lease is of all operators in the cluster, whatever namespace they run in. */
+  readonly leaseNamespace: string;
   readonly leaseSeconds: number;
   /** Whether the agents serve HTTPS. */
   readonly tls: boolean;
@@ -45,7 +45,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const view = new ClusterView(cluster, options, {
     tenant: (key, tenant, gone) => {
       leading?.decider.tenantChanged(key, tenant, gone);
-      leading?.publisher.tenant(key);
+      if (gone) leading?.publisher.decided(key);
+      else leading?.publisher.tenant(key);
     },
     schedule: (_node, schedule, gone) => {
       leading?.decider.scheduleChanged(schedule, gone);
@@ -55,6 +56,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       for (const { name } of profile.status?.models ?? []) leading?.publisher.model(name);
     },
     model: (name) => leading?.publisher.model(name),
+    addresses: (node) => {
+      const schedule = view.schedules.get(node);
+      for (const key of schedule === undefined ? [] : tenantsOf(schedule)) leading?.publisher.tenant(key);
+    },
     world: () => leading?.decider.worldChanged(),
     failed: (kind, error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
     odd: (kind, name, error) => log.error({ kind, name, error }, 'this object is left out: nothing can be made of it'),
@@ -86,9 +91,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   };
 
   const lead = async (term: Term): Promise<void> => {
-    const publisher = new Publisher(view, api, term, log, metrics);
-    const decider = new Decider(view, tenants, schedules, term, log, metrics, (key) => publisher.tenant(key));
-    publisher.decider = decider;
+    const decider = new Decider(view, tenants, schedules, term, log, metrics, (key) => publisher.decided(key));
+    const publisher: Publisher = new Publisher(view, api, decider, term, log, metrics);
     leading = { decider, publisher };
     metrics.leading.set(1);
     // Agents fall silent and withdrawals time out without anything happening.
@@ -118,9 +122,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     await elect(
       new Objects<Lease>(cluster, LEASES),
       {
-        namespace: options.namespace,
-        name: LEASE_NAME,
-        identity: `${hostname()}_${randomUUID()}`,
+        // Operators before 0.3 know that of their own namespace only.
+        leases: [...new Set([options.leaseNamespace, options.namespace])].map((namespace) => ({
+          namespace,
+          name: LEASE_NAME,
+        })),
+        identity: `${options.namespace}/${hostname()}_${randomUUID()}`,
         durationSeconds: options.leaseSeconds,
         log,
       },

@@ -166,7 +166,7 @@ export class Records {
 
   async #writeNode(node: string, plans: readonly DevicePlan[], ownerReferences: object[]): Promise<void> {
     const devices = plans.map(scheduleOf).sort((a, b) => a.device - b.device);
-    const spec = { nodeName: node, devices };
+    const spec = { nodeName: node, promised: promisedShares(plans), tenants: tenantCount(devices), devices };
     const known = this.#known.get(node);
     if (known !== undefined && isDeepStrictEqual(known.spec, spec)) return;
     this.#writing.add(node);
@@ -204,6 +204,15 @@ export class Records {
     }
   }
 }
+
+const promisedShares = (plans: readonly DevicePlan[]): string =>
+  [...plans]
+    .sort((a, b) => a.device.device - b.device.device)
+    .map(({ utilization }) => utilization.toFixed(2))
+    .join(',');
+
+const tenantCount = (devices: readonly ScheduleDevice[]): number =>
+  new Set(devices.flatMap((device) => scheduledOn(device).map(tenantKey))).size;
 
 const unmeasured = (node: string, device: number): Device => ({
   node,

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../kube/objects.js';
+import { isLoopback, partsOf } from './addresses.js';
 import type { TenantStatus } from './tenant-status.js';
 import type { TenantObject } from './view.js';
 
@@ -17,7 +19,7 @@ export interface ServiceObject extends KubeObject {
 }
 
 export interface EndpointSliceObject extends KubeObject {
-  readonly addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  readonly addressType: 'IPv4' | 'IPv6';
   readonly endpoints: readonly {
     readonly addresses: readonly string[];
     readonly nodeName: string;
@@ -69,16 +71,14 @@ export function slicesOf(tenant: TenantObject, { placements }: TenantStatus, sch
     { port: number; type: EndpointSliceObject['addressType']; nodes: Map<string, { address: string; ready: boolean }> }
   >();
   for (const { node, endpoint, ready = false } of placements ?? []) {
-    const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]+)$/.exec(endpoint ?? '');
-    if (match === null) continue;
-    const [, v6, other] = match;
-    if (v6 === '::1' || other?.startsWith('127.') === true) continue; // an EndpointSlice takes no loopback addresses
-    const port = Number(match[3]);
-    const type = v6 !== undefined ? 'IPv6' : /^[0-9.]+$/.test(other!) ? 'IPv4' : 'FQDN';
+    const parts = endpoint === undefined ? undefined : partsOf(endpoint);
+    if (parts === undefined || isIP(parts.address) === 0 || isLoopback(parts.address)) continue;
+    const { address, port } = parts;
+    const type = isIP(address) === 6 ? 'IPv6' : 'IPv4';
     const key = `${type.toLowerCase()}-${port}`;
     const group = groups.get(key) ?? { port, type, nodes: new Map<string, { address: string; ready: boolean }>() };
     // With streams on several devices of a node, it is ready when one of them is.
-    group.nodes.set(node, { address: v6 ?? other!, ready: ready || group.nodes.get(node)?.ready === true });
+    group.nodes.set(node, { address, ready: ready || group.nodes.get(node)?.ready === true });
     groups.set(key, group);
   }
   return [...groups].map(([key, { port, type, nodes }]) => ({

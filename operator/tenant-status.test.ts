@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Answer } from './decider.js';
-import type { Condition, NodeReport, TenantStatus } from './tenant-status.js';
+import type { Condition, NodeReport, Obstacle, TenantStatus } from './tenant-status.js';
 import { isUrgent, tenantStatus } from './tenant-status.js';
 import type { TenantObject } from './view.js';
 
@@ -23,6 +23,7 @@ const admitted: Answer = {
   admitted: true,
   reason: 'Admitted',
   message: 'streams: 2 on edge-1',
+  promised: '2x25fps/100ms',
   utilization: 0.25,
   placements: [placement],
   generation: 3,
@@ -55,8 +56,8 @@ const statusOf = (
   report: Partial<NodeReport> = {},
   previous?: TenantStatus,
   now = 'now',
-  takenService?: string,
-): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now, takenService);
+  obstacle?: Obstacle,
+): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now, obstacle);
 const told = (status: TenantStatus, type: string): [Condition['status'], string] => {
   const { status: value, reason } = status.conditions!.find((each) => each.type === type)!;
   return [value, reason];
@@ -74,6 +75,8 @@ describe('the status of a tenant', () => {
     expect(status).toMatchObject({
       observedGeneration: 3,
       framesPerSecond: 25,
+      promised: '2x25fps/100ms',
+      nodes: 'edge-1',
       utilization: '0.250',
       misses: 4,
       promisedFrames: 90,
@@ -166,9 +169,12 @@ describe('the status of a tenant', () => {
     expect(statusOf(admitted).conditions!.some(({ type }) => type === 'PreviousPromise')).toBe(false);
   });
 
-  test('says whose name stands in the way of its Service', () => {
-    const status = statusOf(admitted, {}, undefined, 'now', 'deeprt-gate');
-    expect(told(status, 'Ready')).toEqual(['False', 'ServiceNameTaken']);
+  test('is not Ready while clients have no way to come, and says why', () => {
+    const obstacle = { reason: 'ServiceNameTaken', message: 'somebody else has it' };
+    expect(told(statusOf(admitted, {}, undefined, 'now', obstacle), 'Ready')).toEqual(['False', 'ServiceNameTaken']);
+    const status = statusOf(admitted, { endpoint: undefined, endpointRefused: '127.0.0.1:80 is nowhere' });
+    expect(told(status, 'Ready')).toEqual(['False', 'EndpointRefused']);
+    expect(told(status, 'Programmed')).toEqual(['True', 'Programmed']);
   });
 
   test('tells who sends frames that the network fails on', () => {

@@ -16,6 +16,8 @@ export interface NodeReport {
   /** Undefined: never heard of. */
   readonly silent: boolean | undefined;
   readonly endpoint: string | undefined;
+  /** Why what the agent says about where it is reached is not taken. */
+  readonly endpointRefused?: string;
   /** Promised frames answered late or given up. */
   readonly misses: number;
   readonly promisedFrames: number;
@@ -28,6 +30,12 @@ export interface NodeReport {
   readonly keptApart: boolean;
 }
 
+/** Why clients cannot come to a tenant whose frames are answered. */
+export interface Obstacle {
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** The Reasons with which an admitted tenant's waiting goes on are told by what happened to it. */
 const LASTING = new Set(['Preempted', 'NodeLost']);
 const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'InsufficientMemory', 'NoEligibleNode']);
@@ -36,7 +44,7 @@ const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'Insuffici
  * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
  *
  * @param now RFC 3339
- * @param takenService the name that its Service should have, where somebody else's has it
+ * @param obstacle what its Service lacks
  */
 export function tenantStatus(
   tenant: TenantObject,
@@ -44,7 +52,7 @@ export function tenantStatus(
   reportOf: (node: string) => NodeReport,
   previous: TenantStatus | undefined,
   now: string,
-  takenService?: string,
+  obstacle?: Obstacle,
 ): TenantStatus {
   const { generation } = verdict;
   const before = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
@@ -76,7 +84,7 @@ export function tenantStatus(
     return { ...placement, ...(endpoint === undefined ? {} : { endpoint }), ready };
   });
   const programmed = programmedOf(reports, stands);
-  const ready = readyOf(reports, programmed.status, takenService);
+  const ready = readyOf(reports, programmed.status, obstacle);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
   const total = (figure: (report: NodeReport) => number): number =>
@@ -105,9 +113,16 @@ export function tenantStatus(
           ]),
     ],
     placements,
+    ...(placements.length === 0 ? {} : { nodes: [...new Set(placements.map(({ node }) => node))].join(',') }),
     framesPerSecond: framesPerSecond(tenant.spec),
-    utilization: verdict.utilization.toFixed(3),
-    misses: total(({ misses }) => misses),
+    ...(verdict.promised === undefined
+      ? {}
+      : {
+          promised: verdict.promised,
+          utilization: verdict.utilization.toFixed(3),
+          misses: total(({ misses }) => misses),
+        }),
+    ...(verdict.refusals === undefined ? {} : { refusals: [...verdict.refusals] }),
     promisedFrames,
     spareFrames,
     ...(promisedFrames + spareFrames === 0
@@ -165,19 +180,17 @@ function programmedOf(reports: readonly (NodeReport & { node: string })[], stand
 function readyOf(
   reports: readonly (NodeReport & { node: string })[],
   programmed: Condition['status'],
-  takenService: string | undefined,
+  obstacle: Obstacle | undefined,
 ): Told {
   if (programmed !== 'True')
     return { status: programmed, reason: 'NotProgrammed', message: 'see the Programmed condition' };
   const down = reports.find(({ deviceFailure }) => deviceFailure !== undefined);
   if (down !== undefined)
     return { status: 'False', reason: 'DeviceNotReady', message: `${down.node}: ${down.deviceFailure ?? ''}` };
-  if (takenService !== undefined)
-    return {
-      status: 'False',
-      reason: 'ServiceNameTaken',
-      message: `there is a Service "${takenService}" that belongs to somebody else, so clients cannot come by that name; rename that Service or this tenant`,
-    };
+  const refused = reports.find(({ endpointRefused }) => endpointRefused !== undefined);
+  if (refused !== undefined)
+    return { status: 'False', reason: 'EndpointRefused', message: `${refused.node}: ${refused.endpointRefused ?? ''}` };
+  if (obstacle !== undefined) return { status: 'False', ...obstacle };
   return { status: 'True', reason: 'Serving', message: 'frames are answered' };
 }
 

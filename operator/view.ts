@@ -2,8 +2,10 @@ import type { ResourceOf } from '../api/manifests.js';
 import type { Cluster } from '../kube/cluster.js';
 import { Informer, keyOf } from '../kube/informer.js';
 import { MODELS, PRIORITY_CLASSES, PROFILES, SCHEDULES, TENANTS } from '../kube/kinds.js';
-import type { KubeObject, Meta, NodeObject } from '../kube/objects.js';
-import { Nodes, Objects } from '../kube/objects.js';
+import type { KubeObject, Meta, NodeObject, PodObject } from '../kube/objects.js';
+import { Nodes, Objects, Pods } from '../kube/objects.js';
+import type { Endpoint } from './addresses.js';
+import { checkedEndpoint } from './addresses.js';
 import type { Device } from './admission/device.js';
 import { deviceOf } from './admission/device.js';
 import type { NodeInfo } from './admission/node.js';
@@ -33,6 +35,8 @@ export interface ViewListener {
   schedule(node: string, schedule: ScheduleObject, gone: boolean): void;
   profile(profile: ProfileObject): void;
   model(name: string): void;
+  /** A node, or its agent, has other addresses. */
+  addresses(node: string): void;
   /** A node, profile, model or priority changed in a way that may matter to anybody. */
   world(): void;
   failed(kind: string, error: string, retryMs: number): void;
@@ -45,6 +49,8 @@ export interface ViewOptions {
   readonly nodeGraceMs: number;
   /** How long an agent may say nothing before it is not believed to serve. */
   readonly agentSilenceMs: number;
+  /** Where the agents' pods are. */
+  readonly namespace: string;
   /** Whether tenants may have Kubernetes' own classes, which come before all others. */
   readonly systemPriorities: boolean;
 }
@@ -57,6 +63,8 @@ export class ClusterView {
   readonly schedules: Informer<ScheduleObject>;
   readonly nodes: Informer<NodeObject>;
   readonly priorities: Informer<PriorityClass>;
+  /** The agents' pods; none where agents run outside of pods. */
+  readonly pods: Informer<PodObject>;
   readonly #options: ViewOptions;
   readonly #listener: ViewListener;
   readonly #notReadySinceMs = new Map<string, number>();
@@ -66,6 +74,7 @@ export class ClusterView {
   /** Which devices agents said they have. */
   readonly #toldDevices = new Map<string, string | undefined>();
   readonly #nodeStates = new Map<string, string>();
+  readonly #podAddresses = new Map<string, string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
   constructor(cluster: Cluster, options: ViewOptions, listener: ViewListener) {
@@ -109,11 +118,14 @@ export class ClusterView {
       },
     );
     this.nodes = informer(new Nodes(cluster), 'Node', (key, node, gone) => this.#nodeChanged(key, node, gone));
+    this.pods = informer(new Pods(cluster, options.namespace, AGENT_PODS), 'Pod', (key, pod, gone) =>
+      this.#podChanged(key, pod, gone),
+    );
     this.priorities = informer(new Objects<PriorityClass>(cluster, PRIORITY_CLASSES), PRIORITY_CLASSES.kind, world);
   }
 
   get #all(): Informer<KubeObject>[] {
-    return [this.tenants, this.models, this.profiles, this.schedules, this.nodes, this.priorities];
+    return [this.tenants, this.models, this.profiles, this.schedules, this.nodes, this.priorities, this.pods];
   }
 
   start(): void {
@@ -132,7 +144,7 @@ export class ClusterView {
 
   /** Seconds since anything was last heard of each kind. */
   silence(): Map<string, number> {
-    const kinds = ['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule', 'Node', 'PriorityClass'];
+    const kinds = ['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule', 'Node', 'PriorityClass', 'Pod'];
     return new Map(this.#all.map((informer, i) => [kinds[i]!, (performance.now() - informer.lastEventMs) / 1000]));
   }
 
@@ -182,10 +194,7 @@ export class ClusterView {
 
   modelsByName(): Map<string, ResourceOf<'InferenceModel'>> {
     return new Map(
-      this.models
-        .list()
-        .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-        .map((model) => [model.metadata.name, model as unknown as ResourceOf<'InferenceModel'>]),
+      this.models.list().map((model) => [model.metadata.name, model as unknown as ResourceOf<'InferenceModel'>]),
     );
   }
 
@@ -212,6 +221,16 @@ export class ClusterView {
   agentSilent(node: string): boolean | undefined {
     const report = this.#reports.get(node);
     return report === undefined ? undefined : performance.now() - report.seenMs > this.#options.agentSilenceMs;
+  }
+
+  /** Where the node's agent is reached, if what it says of that may be believed. */
+  endpointOf(node: string): Endpoint {
+    const addresses = this.nodes.get(node)?.status?.addresses ?? [];
+    const pods = this.pods.list().filter(({ spec }) => spec?.nodeName === node);
+    return checkedEndpoint(this.schedules.get(node)?.status?.endpoint, [
+      ...addresses.map(({ address }) => address),
+      ...pods.flatMap(({ status }) => (status?.podIPs ?? []).map(({ ip }) => ip)),
+    ]);
   }
 
   nodeLost(node: string): boolean {
@@ -282,11 +301,30 @@ export class ClusterView {
     // Kubelets renew their node's status every few seconds; most of that concerns nobody here.
     const state = gone
       ? 'gone'
-      : JSON.stringify([node.metadata.labels, node.spec?.taints, node.spec?.unschedulable, ready]);
+      : JSON.stringify([
+          node.metadata.labels,
+          node.spec?.taints,
+          node.spec?.unschedulable,
+          ready,
+          node.status?.addresses,
+        ]);
     if (this.#nodeStates.get(name) === state) return;
     this.#nodeStates.set(name, state);
+    this.#listener.addresses(name);
     this.#listener.world();
   }
+
+  #podChanged(key: string, { spec, status }: PodObject, gone: boolean): void {
+    const node = spec?.nodeName;
+    const addresses = gone ? undefined : JSON.stringify(status?.podIPs);
+    if (node === undefined || this.#podAddresses.get(key) === addresses) return;
+    if (addresses === undefined) this.#podAddresses.delete(key);
+    else this.#podAddresses.set(key, addresses);
+    this.#listener.addresses(node);
+  }
 }
+
+/** As the chart labels them. */
+const AGENT_PODS = 'app.kubernetes.io/name=deeprt,app.kubernetes.io/component=agent';
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

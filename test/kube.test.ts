@@ -187,7 +187,7 @@ describe('a leader', () => {
     const stand = async (who: string, cluster: Cluster): Promise<void> =>
       elect(
         new Objects<Lease>(cluster, LEASES),
-        { namespace: 'election', name: 'test', identity: who, durationSeconds, log: quiet },
+        { leases: [{ namespace: 'election', name: 'test' }], identity: who, durationSeconds, log: quiet },
         stop.signal,
         async (term) => {
           expect(term.holds()).toBe(true);

@@ -32,13 +32,14 @@ export interface NodeAgentOptions {
   readonly modelDir: string;
   /** Address and port that cameras reach this agent at. */
   readonly endpoint: string;
+  /** How often it reports at least. */
+  readonly reportPeriodMs: number;
   readonly log: Logger;
 }
 
 const FIELD_MANAGER = 'deeprt-agent';
-/** In steady state a status is written at most this often, and at least every `HEARTBEAT_MS`. */
-const REPORT_MS = 10_000;
-const HEARTBEAT_MS = 30_000;
+/** In steady state a status with new figures is written at most this often. */
+const FIGURES_MS = 10_000;
 /** What somebody else has changed is put back after this long: it may have been one's own write, heard of early. */
 const PUT_BACK_MS = 2000;
 
@@ -301,8 +302,9 @@ export class NodeAgent {
   async #report(): Promise<void> {
     const tenants = this.#devices.served();
     const degraded = tenants.some((tenant) => tenant.degradation(performance.now()) !== undefined);
-    this.#queue.addAfter('report', degraded ? DEGRADED_FOR_MS : REPORT_MS);
-    const { node, endpoint } = this.#options;
+    const { node, endpoint, reportPeriodMs } = this.#options;
+    const figuresMs = Math.min(FIGURES_MS, reportPeriodMs);
+    this.#queue.addAfter('report', degraded ? DEGRADED_FOR_MS : figuresMs);
     if (this.#schedules.get(node) === undefined || this.#applied === undefined) return;
     const nowMs = performance.now();
     const devices = this.#devices.units.map(({ agent }) => ({
@@ -316,7 +318,7 @@ export class NodeAgent {
     const status = scheduleStatus(facts, this.#count, this.#reported?.status, instant);
     const ageMs = nowMs - (this.#reported?.atMs ?? -Infinity);
     const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));
-    if (!isUrgent(this.#reported?.status, status) && !(news && ageMs >= REPORT_MS) && ageMs < HEARTBEAT_MS) return;
+    if (!isUrgent(this.#reported?.status, status) && !(news && ageMs >= figuresMs) && ageMs < reportPeriodMs) return;
     try {
       await this.#scheduleApi.applyStatus({ metadata: { name: node }, status } as unknown as Schedule, FIELD_MANAGER);
     } catch (error) {

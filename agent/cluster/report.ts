@@ -93,10 +93,13 @@ export function scheduleStatus(
   const failure = lost.map(({ device, failure: why }) => told(device, why ?? ''));
   const refused = [...applied.refusals].map(([device, why]) => told(device, why));
   const refusal = refused.length === 0 ? undefined : refused.join('; ');
+  const all = together(devices.flatMap(({ tenants }) => figuresOf(tenants)));
   return {
     observedGeneration: applied.generation,
     endpoint,
     reportedAt: now,
+    framesPerSecond: tenth(all.reduce((sum, each) => sum + each.framesPerSecond, 0)),
+    misses: all.reduce((sum, { misses }) => sum + misses, 0),
     conditions: [
       condition(
         'Applied',
@@ -111,7 +114,7 @@ export function scheduleStatus(
         devices.length === 1 ? 'the device runs jobs' : 'all devices run jobs',
       ),
     ],
-    tenants: together(devices.flatMap(({ tenants }) => figuresOf(tenants))),
+    tenants: all,
     devices: devices.map(({ device, failure: why, tenants, books }) => {
       const figures = figuresOf(tenants);
       return {

@@ -4,9 +4,21 @@
  * What a device was measured to do; written by its agent.
  */
 export interface GPUProfile {
+  /**
+   * deeprt.dev/v1alpha1.
+   */
   apiVersion?: string;
+  /**
+   * The kind of object.
+   */
   kind?: string;
+  /**
+   * As every object of the API has.
+   */
   metadata?: {};
+  /**
+   * Which device it is.
+   */
   spec: {
     /**
      * Node that the device is of.
@@ -17,6 +29,9 @@ export interface GPUProfile {
      */
     device: number;
   };
+  /**
+   * What was measured.
+   */
   status?: {
     /**
      * What the device is.

@@ -4,9 +4,21 @@
  * A network of the catalogue and the shapes that it is offered in.
  */
 export interface InferenceModel {
+  /**
+   * deeprt.dev/v1alpha1.
+   */
   apiVersion?: string;
+  /**
+   * The kind of object.
+   */
   kind?: string;
+  /**
+   * As every object of the API has.
+   */
   metadata?: {};
+  /**
+   * Where the network is, and how frames are made into its input.
+   */
   spec: {
     /**
      * Where the ONNX file is, a file, http or https URI. A relative file URI starts at the manifest.
@@ -85,11 +97,18 @@ export interface InferenceModel {
       colorOrder?: 'RGB' | 'BGR';
     };
   };
+  /**
+   * Where it can be served.
+   */
   status?: {
     /**
      * Generation of the spec that the status was made from.
      */
     observedGeneration?: number;
+    /**
+     * The nodes that can serve it, for instance "edge-1,edge-2"; beyond eight, how many more.
+     */
+    readyNodes?: string;
     /**
      * What agents say of the model.
      *

@@ -4,9 +4,21 @@
  * One or more identical camera streams whose frames are to be answered within a deadline.
  */
 export interface InferenceTenant {
+  /**
+   * deeprt.dev/v1alpha1.
+   */
   apiVersion?: string;
+  /**
+   * The kind of object.
+   */
   kind?: string;
+  /**
+   * As every object of the API has.
+   */
   metadata?: {};
+  /**
+   * What the streams send, and within which time they want answers.
+   */
   spec: {
     /**
      * The InferenceModel that computes the answers.
@@ -144,6 +156,9 @@ export interface InferenceTenant {
       allowSplit?: boolean;
     };
   };
+  /**
+   * What the operator decided, and what the agents do.
+   */
   status?: {
     /**
      * Generation of the spec that the status was made from.
@@ -228,15 +243,42 @@ export interface InferenceTenant {
       endpoint?: string;
     }[];
     /**
+     * The nodes of the placements, for instance "edge-1,edge-2".
+     */
+    nodes?: string;
+    /**
+     * What is promised now, for instance "4x10fps/250ms" for four streams; after a change that is refused, what was promised before. Absent without a promise.
+     */
+    promised?: string;
+    /**
+     * Why each node that was looked at does not take what was asked for; absent when it is promised.
+     *
+     * @maxItems 16
+     */
+    refusals?: {
+      /**
+       * The node.
+       */
+      node: string;
+      /**
+       * Why, in one word; docs/troubleshooting.md explains them.
+       */
+      reason: string;
+      /**
+       * Why, for people.
+       */
+      message: string;
+    }[];
+    /**
      * What was asked for per stream, however it was written.
      */
     framesPerSecond?: number;
     /**
-     * Share of its devices that the tenant was promised, for instance "0.12".
+     * Share of its devices that the tenant was promised, for instance "0.12"; absent without a promise.
      */
     utilization?: string;
     /**
-     * Promised frames answered after their deadline, or given up because of it, since the agents started.
+     * Promised frames answered after their deadline, or given up because of it, since the agents started; absent without a promise.
      */
     misses?: number;
     /**

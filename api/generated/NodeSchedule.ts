@@ -4,14 +4,34 @@
  * What a node's agent was programmed with; the record of what was promised.
  */
 export interface NodeSchedule {
+  /**
+   * deeprt.dev/v1alpha1.
+   */
   apiVersion?: string;
+  /**
+   * The kind of object.
+   */
   kind?: string;
+  /**
+   * As every object of the API has.
+   */
   metadata?: {};
+  /**
+   * What the operator has promised on the node.
+   */
   spec: {
     /**
      * Node whose agent serves by this.
      */
     nodeName: string;
+    /**
+     * Share of each device that is promised, in their order, for instance "0.42,0.10"; for people.
+     */
+    promised?: string;
+    /**
+     * How many tenants are served, promised or in spare time; for people.
+     */
+    tenants?: number;
     /**
      * What each of the node's devices was promised to.
      *
@@ -245,6 +265,9 @@ export interface NodeSchedule {
       }[];
     }[];
   };
+  /**
+   * What the agent says.
+   */
   status?: {
     /**
      * Generation of the spec that the status was made from.
@@ -255,9 +278,17 @@ export interface NodeSchedule {
      */
     endpoint?: string;
     /**
-     * When the agent last reported; it does so at least every half minute.
+     * When the agent last reported; it does so at least every --report-period (30s).
      */
     reportedAt?: string;
+    /**
+     * Frames answered per second of late.
+     */
+    framesPerSecond?: number;
+    /**
+     * Promised frames answered after their deadline, or given up because of it, since the agent started.
+     */
+    misses?: number;
     /**
      * What the node did for each tenant since its agent started.
      *

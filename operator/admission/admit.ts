@@ -1,5 +1,6 @@
 import { withTenant } from './adding.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { formatDurationUs } from '../../api/duration.js';
 import { coverageText, smallerFrames } from '../../api/frames.js';
 import { findOffer } from '../../sched/offer.js';
 import type { Device } from './device.js';
@@ -88,7 +89,17 @@ export interface Verdict {
   /** Share of a device that was promised to the tenant. */
   readonly utilization: number;
   readonly placements: readonly Placement[];
+  /** What is promised now; after a refused change, what was promised before. */
+  readonly promised?: string;
+  /** Each node's own reason. */
+  readonly refusals?: readonly NodeReason[];
   readonly offer?: FullOffer;
+}
+
+export interface NodeReason {
+  readonly node: string;
+  readonly reason: string;
+  readonly message: string;
 }
 
 export interface Decision {
@@ -100,6 +111,7 @@ export interface Decision {
 interface Answer {
   readonly reason: Reason;
   readonly message: string;
+  readonly refusals?: readonly NodeReason[];
   readonly offer?: FullOffer;
 }
 
@@ -114,6 +126,8 @@ const PREEMPTABLE: readonly string[] = [
 
 /** Offers are searched on the emptiest devices only: what fits nowhere there hardly fits elsewhere. */
 const OFFER_DEVICES = 3;
+/** The nodes closest to admitting are told of. */
+const MOST_REFUSALS = 16;
 
 /**
  * Decides on the tenants of a snapshot: those already promised keep their place, the others are tried in their order.
@@ -229,7 +243,9 @@ class Placing {
   serveInSpareTime(request: TenantRequest): void {
     const key = tenantKey(request);
     const wanted =
-      request.beyondPromise === 'Serve' && this.held(key).length === 0 && this.#checkModel(request) === undefined;
+      request.beyondPromise === 'Serve' &&
+      this.held(key).length === 0 &&
+      this.#checkModel(request, this.spareOf(key).length > 0) === undefined;
     const { plans } = this.#eligible({ ...request, strategy: 'Spread' }, new Set());
     const [known] = this.spareOf(key);
     if (wanted && known !== undefined && sameRequest(known.placed.request, request) && plans.includes(known.plan))
@@ -262,7 +278,10 @@ class Placing {
     const held = this.held(key);
     const asked = held.every(({ placed }) => sameRequest(placed.request, request));
     const complete = held.reduce((sum, { placed }) => sum + placed.streams, 0) === request.streams;
-    const unknown = this.#checkModel(request);
+    const unknown = this.#checkModel(
+      request,
+      held.some(({ placed }) => placed.request.model === request.model),
+    );
     if (unknown !== undefined) {
       if (held.length > 0 && !asked) return goesOn(unknown);
       this.#withdraw(key); // the catalogue changed under the tenant
@@ -354,8 +373,14 @@ class Placing {
     return surplus;
   }
 
-  #checkModel(request: TenantRequest): Answer | undefined {
+  /** @param served whether the tenant has it already: it may keep one that is being deleted */
+  #checkModel(request: TenantRequest, served: boolean): Answer | undefined {
     const model = this.#snapshot.models.get(request.model);
+    if (model?.metadata.deletionTimestamp !== undefined && !served)
+      return {
+        reason: 'ModelNotFound',
+        message: `InferenceModel "${request.model}" is being deleted and takes no new tenants; correct spec.modelRef.name, or apply the model again once it has gone`,
+      };
     if (model === undefined)
       return {
         reason: 'ModelNotFound',
@@ -487,9 +512,15 @@ class Placing {
     const closest = nodes[0]!;
     const { refusal } = closest;
     const summary = nodes.length === 1 ? `${closest.node}: ${explainRefusal(refusal)}` : summarizeRefusals(nodes);
-    if (isNodeRefusal(refusal)) return { reason: 'NoEligibleNode', message: summary };
+    const each = nodes.map((answer) => ({
+      node: answer.node,
+      reason: answer.refusal.reason,
+      message: explainRefusal(answer.refusal),
+    }));
+    const told = { message: summary, refusals: each.slice(0, MOST_REFUSALS) };
+    if (isNodeRefusal(refusal)) return { ...told, reason: 'NoEligibleNode' };
     const reason = refusal.reason as Reason;
-    if (reason === 'ProfilePending' || reason === 'ModelUnavailable') return { reason, message: summary };
+    if (reason === 'ProfilePending' || reason === 'ModelUnavailable') return { ...told, reason };
 
     const { plans } = this.#eligible({ ...request, strategy: 'Spread' }, new Set());
     const emptiest = plans.slice(0, OFFER_DEVICES);
@@ -515,7 +546,7 @@ class Placing {
       ? 'it may fit when other tenants leave'
       : `it would not fit on ${nodes.length === 1 ? 'this node' : 'any of these nodes'} even alone`;
     const all = smaller === undefined ? offer : { ...offer, frames: smaller };
-    return { reason, message: `${summary}; ${outlook}; ${explainOffer(all)}`, offer: all };
+    return { ...told, reason, message: `${summary}; ${outlook}; ${explainOffer(all)}`, offer: all };
   }
 }
 
@@ -616,6 +647,16 @@ function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | un
     message,
     utilization,
     placements,
+    ...(held.length === 0 ? {} : { promised: promisedText(held) }),
+    ...(answer?.refusals === undefined ? {} : { refusals: answer.refusals }),
     ...(answer?.offer === undefined ? {} : { offer: answer.offer }),
   };
+}
+
+/** For a column of a table, such as 4x10fps/250ms. */
+function promisedText(held: readonly Held[]): string {
+  const { periodUs, deadlineUs } = held[0]!.placed.request;
+  const streams = held.reduce((sum, { placed }) => sum + placed.streams, 0);
+  const framesPerSecond = Math.round(1e8 / periodUs) / 100;
+  return `${streams}x${framesPerSecond}fps${deadlineUs === Infinity ? '' : `/${formatDurationUs(deadlineUs)}`}`;
 }

@@ -33,7 +33,7 @@ const podsOf = (component: string): Pod[] =>
   kubectlJson<{ items: Pod[] }>('-n', NAMESPACE, 'get', 'pods', '-l', `app.kubernetes.io/component=${component}`).items;
 
 /** The little that README's installation does not say; the last step wants everything gone. */
-const VALUES = { crds: { keep: false }, operator: { agentSilence: '40s' } };
+const VALUES = { crds: { keep: false }, operator: { agentSilence: '40s' }, agent: { reportPeriod: '15s' } };
 
 async function condition(name: string, type: string, status: string, withinMs?: number): Promise<void> {
   interface Tenant {
@@ -163,31 +163,35 @@ async function provoked(alerts: readonly string[], what: string, act?: () => voi
   say(`${alerts.join(', ')}: ${what} (${((Date.now() - started) / 1000).toFixed(0)}s)`);
 }
 
-/** What all that was measured takes together, as the profile has it. */
-function profiledUs(): number {
-  interface Profile {
-    readonly status: { readonly categories: { readonly batches: { readonly wcetUs: number }[] }[] };
-  }
-  const { categories } = kubectlJson<Profile>('get', 'gpuprofile', `${NODE}-0`).status;
-  return categories.flatMap(({ batches }) => batches).reduce((sum, { wcetUs }) => sum + wcetUs, 0);
-}
+/** What all that was measured takes together, as a profile has it. */
+const totalUs = ({ status: { categories } }: Profile): number =>
+  categories.flatMap(({ batches }) => batches).reduce((sum, { wcetUs }) => sum + wcetUs, 0);
 
 const PROFILE = `/var/lib/deeprt/state/profiles/${NODE}-0.yaml`;
 
-/** The same profile of a device so many times faster, and more so at smaller shapes: they help, whatever noise was measured. */
+interface Batch {
+  readonly wcetUs: number;
+  readonly p50Us?: number;
+}
+interface Profile {
+  readonly status: { readonly categories: { readonly shape: number[]; readonly batches: Batch[] }[] };
+}
+
+/**
+ * The same profile of a device so many times faster than runs commonly are (their worst case may be a single hiccup), and more so at
+ * smaller shapes: they help, whatever noise was measured.
+ */
 function faster(profile: string, times: number): string {
-  interface Profile {
-    readonly status: { readonly categories: { readonly shape: number[] }[] };
-  }
-  const scaled = <T>(value: T, by: number): T => {
-    const divided = (key: string, each: unknown): unknown => (key.endsWith('Us') ? Math.ceil(Number(each) / by) : each);
-    return JSON.parse(JSON.stringify(value, divided)) as T;
-  };
   const { status, ...rest } = parse(profile) as Profile;
   const areas = status.categories.map(({ shape }) => shape.reduce((product, size) => product * size));
-  const smaller = areas.map((area) => Math.max(...areas) / area);
-  const categories = status.categories.map((category, i) => scaled(category, times * smaller[i]!));
-  return stringify({ ...rest, status: { ...scaled(status, times), categories } });
+  const categories = status.categories.map((category, i) => ({
+    ...category,
+    batches: category.batches.map(({ wcetUs, p50Us = wcetUs, ...batch }) => {
+      const us = Math.ceil((p50Us * areas[i]!) / Math.max(...areas) / times);
+      return { ...batch, p50Us: us, wcetUs: us };
+    }),
+  }));
+  return stringify({ ...rest, status: { ...status, categories } });
 }
 
 async function restartAgentWith(profile: string): Promise<void> {
@@ -291,11 +295,16 @@ async function story(): Promise<void> {
   kubectl('delete', '-f', join(work, 'visitor.json'), '--ignore-not-found');
 
   step('alerts fire when they should, and end');
-  const [measured, measuredUs] = [(await kept(PROFILE))!, profiledUs()];
-  await restartAgentWith(faster(measured, 8));
+  const measured = (await kept(PROFILE))!;
+  const pretended = faster(measured, 8);
+  await restartAgentWith(pretended);
   const slow = ['DeepRTDeviceDegraded', 'DeepRTProfileStale'];
   await provoked(slow, 'the device is eight times slower than its profile says');
-  await until('the profile to be corrected', () => profiledUs() > measuredUs / 2, 60_000);
+  await until(
+    'the profile to be corrected',
+    () => totalUs(kubectlJson<Profile>('get', 'gpuprofile', `${NODE}-0`)) > 3 * totalUs(parse(pretended) as Profile),
+    60_000,
+  );
   await until('both to end', async () => (await firing()).every((alert) => !slow.includes(alert)), 60_000);
   say(`the agent has corrected the profile, and both have ended (${((Date.now() - started) / 1000).toFixed(0)}s)`);
   await restartAgentWith(measured);

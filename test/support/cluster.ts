@@ -19,7 +19,10 @@ type Condition = NonNullable<NonNullable<Tenant['status']>['conditions']>[number
 export const GROUP = '/apis/deeprt.dev/v1alpha1';
 const NAMESPACE = 'deeprt-system';
 /** Short times, so that tests need not wait long; operators in the field use the defaults. */
-const QUICK = ['--lease-duration', '3s', '--node-grace', '2s', '--agent-silence', '20s'];
+const QUICK = ['--lease-duration', '3s', '--node-grace', '2s', '--agent-silence', '20s', '--report-period', '10s'];
+
+/** What nodes, and the agents that tests play, are reached at. */
+const ADDRESSES = ['192.0.2.1', '192.0.2.7', '2001:db8::7'];
 
 /** A real API server, operators and agents as processes, nodes as the test says. */
 export class TestCluster {
@@ -76,7 +79,7 @@ export class TestCluster {
       ...['agent', '--kubeconfig', kubeconfig, '--node-name', node, '--state', state],
       ...['--model-dir', options.modelDir ?? this.api.dir, '--listen', '127.0.0.1:0'],
       // An EndpointSlice takes no loopback addresses.
-      ...['--advertise', '192.0.2.1:8080'],
+      ...['--advertise', '192.0.2.1:8080', '--report-period', '10s'],
       ...(options.args ?? []),
     ];
     const start = (): Process => {
@@ -125,7 +128,12 @@ export class TestCluster {
     await this.api.must(
       'PATCH',
       `/api/v1/nodes/${name}/status`,
-      { status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }] } },
+      {
+        status: {
+          conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }],
+          addresses: ADDRESSES.map((address) => ({ type: 'InternalIP', address })),
+        },
+      },
       { type: 'application/strategic-merge-patch+json' },
     );
   }

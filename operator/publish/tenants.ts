@@ -1,0 +1,134 @@
+import { isDeepStrictEqual } from 'node:util';
+import { statusOf } from '../../kube/cluster.js';
+import type { Happening } from '../../kube/events.js';
+import type { KubeObject, Objects } from '../../kube/objects.js';
+import { WorkQueue } from '../../kube/work-queue.js';
+import type { Decider } from '../decider.js';
+import { FINALIZER } from '../decider.js';
+import type { Logger } from '../log.js';
+import type { TenantStatus } from '../tenant-status.js';
+import { isUrgent, tenantStatus } from '../tenant-status.js';
+import type { ClusterView, TenantObject } from '../view.js';
+import { happenings } from './happenings.js';
+import type { Network } from './network.js';
+import { reportOf, stillServes } from './node-report.js';
+import type { Written } from './written.js';
+import { newest } from './written.js';
+
+const FIELD_MANAGER = 'deeprt-operator';
+/** Figures that nobody waits for are written at most this often per tenant. */
+const LAZY_MS = 10_000;
+const WITHDRAW_POLL_MS = 200;
+/** A deleted tenant waits no longer than this for an agent that does not answer. */
+const LONGEST_WITHDRAWAL_MS = 30_000;
+
+/** Writes what was decided about tenants, and lets go those that are deleted once no agent serves them any more. */
+export class TenantStatuses {
+  readonly queue = new WorkQueue<string>();
+  readonly #view: ClusterView;
+  readonly #api: Objects<TenantObject>;
+  readonly #decider: Decider;
+  readonly #network: Network;
+  readonly #log: Logger;
+  readonly #mayWrite: () => void;
+  readonly #tell: (about: KubeObject, happening: Happening) => void;
+  /** What was written last: the local copy may lag behind. */
+  readonly #written = new Map<string, Written<TenantStatus> & { uid: string | undefined; atMs: number }>();
+  /** Since when deleted tenants wait for their agents. */
+  readonly #leaving = new Map<string, number>();
+
+  constructor(
+    view: ClusterView,
+    api: Objects<TenantObject>,
+    decider: Decider,
+    network: Network,
+    log: Logger,
+    mayWrite: () => void,
+    tell: (about: KubeObject, happening: Happening) => void,
+  ) {
+    this.#view = view;
+    this.#api = api;
+    this.#decider = decider;
+    this.#network = network;
+    this.#log = log;
+    this.#mayWrite = mayWrite;
+    this.#tell = tell;
+  }
+
+  async reconcile(key: string): Promise<void> {
+    const [namespace, name] = key.split('/') as [string, string];
+    const tenant = this.#view.tenants.get(name, namespace);
+    if (tenant === undefined) {
+      this.#written.delete(key);
+      this.#leaving.delete(key);
+      this.#network.forget(key);
+      return;
+    }
+    if (tenant.metadata.deletionTimestamp !== undefined) return this.#withdraw(key, tenant);
+    const verdict = this.#decider.verdicts.get(key);
+    if (verdict === undefined) return; // not decided yet; the decision will call again
+
+    const { uid } = tenant.metadata;
+    const written = this.#written.get(key);
+    const previous = written !== undefined && written.uid === uid ? newest(tenant, written) : tenant.status;
+    const now = new Date().toISOString();
+    const report = (node: string) => reportOf(this.#view, node, key);
+    const served = tenantStatus(tenant, verdict, report, previous, now);
+    const obstacle = this.#network.want(key, tenant, served);
+    // Nobody is told to come before there is a way; what comes of it calls again.
+    if (obstacle === 'pending' && isReady(served)) return;
+    const status =
+      obstacle === undefined || obstacle === 'pending'
+        ? served
+        : tenantStatus(tenant, verdict, report, previous, now, obstacle);
+    if (isDeepStrictEqual(previous, status)) return;
+    const waitMs = (written?.atMs ?? -Infinity) + LAZY_MS - performance.now();
+    if (!isUrgent(previous, status) && waitMs > 0) {
+      this.queue.addAfter(key, waitMs);
+      return;
+    }
+    this.#mayWrite();
+    const { metadata } = await this.#api.applyStatus(
+      { metadata: { name, namespace, ...(uid === undefined ? {} : { uid }) }, status } as unknown as TenantObject,
+      FIELD_MANAGER,
+    );
+    this.#written.set(key, { uid, status, atMs: performance.now(), version: metadata.resourceVersion });
+    for (const happening of happenings(previous, status)) this.#tell(withKind(tenant), happening);
+  }
+
+  /** A deleted tenant goes once no agent serves it any more. */
+  async #withdraw(key: string, tenant: TenantObject): Promise<void> {
+    const { finalizers = [], resourceVersion } = tenant.metadata;
+    if (!finalizers.includes(FINALIZER)) return;
+    const placements = (this.#written.get(key)?.status ?? tenant.status)?.placements ?? [];
+    const sinceMs = this.#leaving.get(key) ?? performance.now();
+    this.#leaving.set(key, sinceMs);
+    const waitedMs = performance.now() - sinceMs;
+    const nodes = [...new Set(placements.map(({ node }) => node))];
+    const served = nodes.filter((node) => stillServes(this.#view, node, key));
+    if (this.#decider.records.tenants().has(key) || (served.length > 0 && waitedMs < LONGEST_WITHDRAWAL_MS)) {
+      this.queue.addAfter(key, WITHDRAW_POLL_MS);
+      return;
+    }
+    if (served.length > 0)
+      this.#log.warn({ tenant: key, nodes: served }, 'withdrawn without their agents having confirmed it');
+    this.#mayWrite();
+    try {
+      await this.#api.merge(tenant.metadata, {
+        metadata: { resourceVersion, finalizers: finalizers.filter((each) => each !== FINALIZER) },
+      });
+    } catch (error) {
+      if (statusOf(error) !== 404) throw error;
+    }
+  }
+}
+
+const isReady = ({ conditions = [] }: TenantStatus): boolean =>
+  conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+
+/** Informers' objects come without apiVersion and kind when they were listed. */
+const withKind = (tenant: TenantObject): KubeObject => ({
+  ...tenant,
+  apiVersion: 'deeprt.dev/v1alpha1',
+  kind: 'InferenceTenant',
+});
