@@ -12,6 +12,7 @@ import { benchGoodput } from './goodput.js';
 import { benchIngest } from './ingest.js';
 import { benchJudge } from './judge.js';
 import { benchSched } from './sched.js';
+import { benchScale } from './scale.js';
 import { benchSession } from './session.js';
 import { benchSoft } from './soft.js';
 import { benchStages } from './stages.js';
@@ -28,6 +29,7 @@ const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   stages: benchStages,
   ingest: benchIngest,
   cluster: benchCluster,
+  scale: benchScale,
 };
 const only = process.argv.slice(2);
 const unknown = only.filter((name) => !(name in benches));

@@ -142,6 +142,7 @@ function tenants(count: number): TenantRequest[] {
   return Array.from({ length: count }, (_, i) => {
     const periodUs = Math.floor(1e6 / RATES[Math.floor(random() * RATES.length)]!);
     return {
+      key: `bench/t${i}`,
       namespace: 'bench',
       name: `t${i}`,
       model: `m${i % CATEGORIES}`,

@@ -12,7 +12,6 @@ import { chooseWindows } from '../sched/paper/windows.js';
 import { simulate } from '../sched/simulate.js';
 import type { DevicePlan } from '../operator/admission/device-plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
-import { tenantKey } from '../operator/admission/request.js';
 import { streamsOn } from '../operator/admission/stages.js';
 
 /**
@@ -61,7 +60,7 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
     categories: [...tables].map(([name, ladder]) => {
       const category = promises ? plan.categories.find((each) => each.name === name) : undefined;
       const streams = (category?.placed ?? []).map((placed): [string, Streams] => [
-        tenantKey(placed.request),
+        placed.request.key,
         streamsOn(placed, plan.device, plan.receiveUs),
       ]);
       return { name, ladder, visit: category?.visit, promised: new Map(streams) };
@@ -78,7 +77,7 @@ export function simulateBy(policy: Policy, what: PolicyRun): Iterable<Outcome> {
     offerOf: ({ camera, category, atUs }): Omit<FrameOffer, 'category' | 'atUs'> => {
       const { request, promised, outsideUs } = cameras[camera]!;
       return {
-        tenant: tenantKey(request),
+        tenant: request.key,
         promised,
         ...allowed(request, ladders.get(category)!),
         dueUs: atUs + request.deadlineUs - outsideUs,

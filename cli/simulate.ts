@@ -72,7 +72,7 @@ export async function simulateFiles(
   const random = seededRandom(seed);
   const books = new Map<string, Book>();
   const bookOf = (request: TenantRequest): Book => {
-    const key = tenantKey(request);
+    const key = request.key;
     const known = books.get(key);
     if (known !== undefined) return known;
     const latency = createHistogram({ lowest: 1, highest: 3_600_000_000, figures: 3 });

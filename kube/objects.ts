@@ -107,6 +107,12 @@ export class Objects<T extends KubeObject> {
       : this.#api.patchNamespacedCustomObject({ ...this.ref, name, namespace, body }, options))) as T;
   }
 
+  /** RFC 6902, for objects without a namespace; fails with 422 where a `test` among the operations does not hold. */
+  async patch(name: string, operations: readonly object[]): Promise<T> {
+    const options = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
+    return (await this.#api.patchClusterCustomObject({ ...this.ref, name, body: operations }, options)) as T;
+  }
+
   /** Server-side apply (KEP-555): the manager owns exactly the fields of `object`. */
   apply(object: T, fieldManager: string): Promise<T> {
     return this.#apply(object, fieldManager, '');

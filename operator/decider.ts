@@ -3,7 +3,7 @@ import { keyOf } from '../kube/informer.js';
 import type { Term } from '../kube/leader.js';
 import type { Objects } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';
-import type { Decision, Verdict } from './admission/admit.js';
+import type { Decision, Settled, Verdict } from './admission/admit.js';
 import { decide } from './admission/admit.js';
 import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
@@ -50,6 +50,10 @@ export class Decider {
   /** Generations that were decided on, so that a mere change of status asks for no decision. */
   readonly #decided = new Map<string, string>();
   readonly #unmeasured = new Map<string, Device>();
+  /** How the last decision left everybody, as long as nothing else has changed. */
+  #settled: Settled | undefined;
+  /** How often the world, or who is in it, has changed. */
+  #changes = 0;
 
   constructor(
     view: ClusterView,
@@ -77,6 +81,8 @@ export class Decider {
     if (gone || tenant.metadata.deletionTimestamp !== undefined) {
       this.#decided.delete(key);
       if (gone) this.#held.delete(tenant.metadata.uid);
+      this.#changes++;
+      this.#settled = undefined;
       if (this.verdicts.delete(key)) this.#queue.addAfter(WORLD, 0);
       return;
     }
@@ -86,6 +92,8 @@ export class Decider {
   }
 
   worldChanged(): void {
+    this.#changes++;
+    this.#settled = undefined;
     this.#queue.addAfter(WORLD, WORLD_DELAY_MS);
   }
 
@@ -160,10 +168,13 @@ export class Decider {
       if (!counts) this.#holding.add(keyOf(tenant));
       return counts;
     });
-    const requests = this.#view.requests(tenants);
-    const asked = new Map(tenants.map((tenant) => [keyOf(tenant), tenant]));
+    const asking = this.#view.requests(tenants);
+    const requests = asking.map(({ request }) => request);
+    const asked = new Map(asking.map(({ tenant, request }) => [request.key, tenant]));
+    const settled = world ? undefined : this.#settled;
+    const changes = this.#changes;
     const measured = this.#view.devices();
-    const promised = this.records.promised(measured, requests);
+    const promised = settled?.plans() ?? this.records.promised(measured, requests);
     const gone = new Set(this.records.nodes().filter((node) => this.#view.nodes.get(node) === undefined));
     const decision = decide({
       models: this.#view.modelsByName(),
@@ -172,7 +183,9 @@ export class Decider {
       requests,
       promised,
       ...(world ? {} : { due: new Set(keys) }),
+      ...(settled === undefined ? {} : { settled }),
     });
+    this.#settled = undefined; // until it is recorded
     await this.records.write(decision.plans, (node) => this.#ownerOf(node));
     this.#mayWrite(); // where nothing had to be recorded, nobody asked yet whose decision it is
     this.#conclude(decision, asked);
@@ -181,6 +194,7 @@ export class Decider {
     const before = new Map(promised.map((plan) => [deviceKey(plan.device), plan.utilization]));
     const shrank = decision.plans.some((plan) => plan.utilization < (before.get(deviceKey(plan.device)) ?? 0) - 1e-9);
     if (shrank) this.worldChanged();
+    if (changes === this.#changes) this.#settled = decision.settled;
     finished();
   }
 

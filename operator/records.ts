@@ -21,7 +21,7 @@ export class RecordConflict extends Error {}
 
 /**
  * The NodeSchedules as this leader wrote or read them last: the record of what was promised. Each write names the
- * resourceVersion it was decided on, so that two leaders can never promise the same device twice, whatever the clocks say.
+ * generation it was decided on, so that two leaders can never promise the same device twice, whatever the clocks say.
  */
 export class Records {
   readonly #schedules: Objects<ScheduleObject>;
@@ -54,8 +54,7 @@ export class Records {
   /** Keys of all tenants in the records. */
   tenants(): Set<string> {
     const keys = new Set<string>();
-    for (const { spec } of this.#known.values())
-      for (const device of spec.devices ?? []) for (const tenant of scheduledOn(device)) keys.add(tenantKey(tenant));
+    for (const schedule of this.#known.values()) for (const key of keysOf(schedule)) keys.add(key);
     return keys;
   }
 
@@ -98,7 +97,7 @@ export class Records {
   /** What was promised, over devices as they are known now. A device that is not measured any more stays without tables. */
   promised(devices: readonly Device[], requests: readonly TenantRequest[]): DevicePlan[] {
     const byKey = new Map(devices.map((device) => [deviceKey(device), device]));
-    const asked = new Map(requests.map((request) => [tenantKey(request), request]));
+    const asked = new Map(requests.map((request) => [request.key, request]));
     for (const [node, { spec }] of this.#known)
       for (const schedule of spec.devices ?? []) {
         const key = deviceKey({ node, device: schedule.device });
@@ -155,11 +154,9 @@ export class Records {
     const more = (known?.spec.devices ?? []).some(({ device }) => !plans.some((plan) => plan.device.device === device));
     if (!more && known !== undefined && plans.every((plan) => this.#plans.get(deviceKey(plan.device)) === plan))
       return [];
-    const before = new Set<string>();
-    for (const device of known?.spec.devices ?? [])
-      for (const { namespace, name } of scheduledOn(device)) before.add(tenantKey({ namespace, name }));
+    const before = known === undefined ? new Set<string>() : keysOf(known);
     const after = new Set(
-      plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]).map(({ request }) => tenantKey(request)),
+      plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]).map(({ request }) => request.key),
     );
     return [{ node, gains: after.difference(before), losses: before.difference(after) }];
   }
@@ -180,29 +177,35 @@ export class Records {
       for (const plan of plans) this.#plans.set(deviceKey(plan.device), plan);
     } catch (error) {
       this.#stale.add(node); // it may have been written or not
-      if (statusOf(error) === 409) throw new RecordConflict(`NodeSchedule ${node} was changed by somebody else`);
+      if (statusOf(error) === 409) throw new RecordConflict(`NodeSchedule ${node} was made by somebody else`);
       throw error;
     } finally {
       this.#writing.delete(node);
     }
   }
 
-  /** An agent's report changes the resourceVersion too; only another spec is a conflict. */
-  async #replace(known: ScheduleObject, spec: ScheduleObject['spec']): Promise<ScheduleObject> {
-    let base = known;
-    for (;;) {
-      try {
-        return await this.#schedules.replace({ ...base, spec });
-      } catch (error) {
-        if (statusOf(error) !== 409) throw error;
-        const now = await this.#schedules.get(known.metadata.name);
-        if (now?.metadata.uid !== known.metadata.uid || now?.metadata.generation !== known.metadata.generation)
-          throw error;
-        base = now!;
-        this.#mayWrite();
-      }
+  /** Only another spec is a conflict: an agent's report changes the resourceVersion, too. */
+  async #replace({ metadata: { name, uid, generation } }: ScheduleObject, spec: object): Promise<ScheduleObject> {
+    try {
+      return await this.#schedules.patch(name, [
+        { op: 'test', path: '/metadata/uid', value: uid },
+        { op: 'test', path: '/metadata/generation', value: generation },
+        { op: 'replace', path: '/spec', value: spec },
+      ]);
+    } catch (error) {
+      const { metadata: now } = (await this.#schedules.get(name)) ?? {};
+      if (now?.uid === uid && now?.generation === generation) throw error;
+      throw new RecordConflict(`NodeSchedule ${name} was changed by somebody else`);
     }
   }
+}
+
+/** Records are values: what was read of one is remembered with it. */
+const keys = new WeakMap<ScheduleObject, ReadonlySet<string>>();
+function keysOf(schedule: ScheduleObject): ReadonlySet<string> {
+  const known = keys.get(schedule) ?? new Set((schedule.spec.devices ?? []).flatMap(scheduledOn).map(tenantKey));
+  keys.set(schedule, known);
+  return known;
 }
 
 const promisedShares = (plans: readonly DevicePlan[]): string =>

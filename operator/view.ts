@@ -1,6 +1,6 @@
 import type { ResourceOf } from '../api/manifests.js';
 import type { Cluster } from '../kube/cluster.js';
-import { Informer, keyOf } from '../kube/informer.js';
+import { Informer } from '../kube/informer.js';
 import { MODELS, PRIORITY_CLASSES, PROFILES, SCHEDULES, TENANTS } from '../kube/kinds.js';
 import type { KubeObject, Meta, NodeObject, PodObject } from '../kube/objects.js';
 import { Nodes, Objects, Pods } from '../kube/objects.js';
@@ -199,7 +199,7 @@ export class ClusterView {
   }
 
   /** What tenants ask for, the most important first, then the oldest. */
-  requests(tenants: readonly TenantObject[]): TenantRequest[] {
+  requests(tenants: readonly TenantObject[]): { tenant: TenantObject; request: TenantRequest }[] {
     const classes = new Map(this.priorities.list().map((each) => [each.metadata.name, each]));
     const ordinary = [...classes.values()].find(({ globalDefault }) => globalDefault === true);
     return tenants
@@ -212,9 +212,8 @@ export class ClusterView {
         (a, b) =>
           b.request.priority - a.request.priority ||
           compare(a.tenant.metadata.creationTimestamp ?? '', b.tenant.metadata.creationTimestamp ?? '') ||
-          compare(keyOf(a.tenant), keyOf(b.tenant)),
-      )
-      .map(({ request }) => request);
+          compare(a.request.key, b.request.key),
+      );
   }
 
   /** Whether the node's agent has not been heard of for too long; undefined when it never was. */

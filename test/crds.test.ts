@@ -52,7 +52,9 @@ test('defaults are filled in, columns are printed, tenants can be selected by th
     .output.split('\n')[0]!
     .split(/\s{2,}/);
   expect(columns.map((column) => column.trim())).toEqual(
-    'NAME MODEL STREAMS FPS DEADLINE ADMITTED ONTIME NODE UTILIZATION MISSES AGE MESSAGE'.split(' '),
+    'NAME MODEL STREAMS FPS DEADLINE ADMITTED REASON PROMISED READY ONTIME NODES UTILIZATION MISSES AGE MESSAGE'.split(
+      ' ',
+    ),
   );
   expect(api.kubectl('get', 'itn', '--field-selector', 'spec.modelRef.name=echo', '-o', 'name').output).toContain(
     'gate',

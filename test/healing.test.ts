@@ -166,3 +166,30 @@ test('a Service of somebody else is left alone, and the tenant says so until it 
   await cluster.condition('dock', 'Ready', 'True', 'Serving', 30_000);
   expect(await exists(`${SERVICES}/deeprt-dock`)).toBe(true);
 });
+
+test('the operator’s credentials change no Service or EndpointSlice but those that it made for tenants', async () => {
+  const token = await cluster.token('deeprt-operator');
+  const refused = async (method: 'POST' | 'PATCH' | 'DELETE', path: string, body?: object): Promise<string> => {
+    const answer = await cluster.api.request<{ message: string }>(method, path, body, { token });
+    expect([path, answer.status >= 400]).toEqual([path, true]);
+    return answer.body.message;
+  };
+  const spec = { ports: [{ name: 'web', port: 8000 }] };
+  await cluster.api.must('POST', SERVICES, { metadata: { name: 'shop' }, spec });
+  const own = { 'app.kubernetes.io/managed-by': 'deeprt.dev' };
+  const did = 'may not touch a Service or EndpointSlice that it did not make';
+  expect(await refused('PATCH', `${SERVICES}/shop`, { metadata: { labels: own } })).toContain(did);
+  const nobodys = { metadata: { name: 'mine', labels: own }, spec };
+  expect(await refused('POST', SERVICES, nobodys)).toContain('for InferenceTenants only');
+  const slice = {
+    metadata: { name: 'shop-1', labels: { 'kubernetes.io/service-name': 'shop' } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['192.0.2.66'] }],
+    ports: [{ port: 80 }],
+  };
+  expect(await refused('POST', SLICES, slice)).toContain('for InferenceTenants only');
+  await cluster.api.must('POST', SLICES, slice);
+  expect(await refused('DELETE', `${SLICES}/shop-1`)).toContain(did);
+  for (const path of ['/api/v1/secrets', '/api/v1/namespaces/default/pods', '/api/v1/configmaps'])
+    expect((await cluster.api.request('GET', path, undefined, { token })).status).toBe(403);
+});

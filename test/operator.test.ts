@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
 import type { Process } from './support/cli.js';
+import { deeprt } from './support/cli.js';
 import { GROUP, TestCluster } from './support/cluster.js';
 
 /** The control plane on a real API server, over nodes whose devices were measured before: every transition. */
@@ -67,7 +68,9 @@ describe('admission', () => {
       'Normal Serving',
     ]);
     const row = cluster.api.kubectl('get', 'itn', 'gate', '-o', 'wide').output.split('\n')[1]!;
-    expect(row).toMatch(/gate\s+echo\s+2\s+20\s+400ms\s+True\s+edge-1\s+0\.\d+\s+0\s+\S+\s+streams: 2 on edge-1/);
+    expect(row).toMatch(
+      /gate\s+echo\s+2\s+20\s+400ms\s+True\s+Admitted\s+2x20fps\/400ms\s+True\s+edge-1\s+0\.\d+\s+0\s+\S+\s+streams: 2 on edge-1/,
+    );
   });
 
   test('refuses in the words of kubectl describe, with an offer that is then taken up', async () => {
@@ -117,9 +120,24 @@ describe('admission', () => {
     await cluster.model('ecco', 'c'.repeat(64));
     await cluster.profile('edge-1', { models: ['echo', 'ecco'] });
     await cluster.admitted('a');
-    await cluster.api.must('DELETE', `${GROUP}/inferencemodels/ecco`);
-    await cluster.condition('a', 'Admitted', 'False', 'ModelNotFound');
-    expect(await cluster.servedBy('edge-1')).toEqual([]);
+    // One that is in use stays for whom it serves, says so, and takes nobody new.
+    const ecco = `${GROUP}/inferencemodels/ecco`;
+    await cluster.api.must('DELETE', ecco);
+    interface Model {
+      status?: { conditions?: { type: string; reason: string; message: string }[] };
+    }
+    const leaving = async (): Promise<string | undefined> =>
+      (await cluster.api.must<Model>('GET', ecco)).status?.conditions?.find(({ type }) => type === 'Terminating')
+        ?.message;
+    await until(async () => (await leaving()) !== undefined, 'the model to say that it is in use');
+    expect(await leaving()).toMatch(/^deleted, but 1 tenant is served with it in default;/);
+    await cluster.tenant('late', { modelRef: { name: 'ecco' } });
+    expect((await cluster.condition('late', 'Admitted', 'False', 'ModelNotFound')).message).toContain('being deleted');
+    await cluster.tenant('a', { modelRef: { name: 'ecco' }, deadline: '300ms' });
+    await until(async () => (await cluster.getTenant('a'))!.status?.promised?.endsWith('/300ms') === true, 'the edit');
+    expect(await cluster.servedBy('edge-1')).toEqual(['a']);
+    await cluster.deleteTenant('a');
+    await until(async () => (await cluster.api.request('GET', ecco)).status === 404, 'the model to go with its tenant');
   });
 
   test('filters nodes: not ready, cordoned, selector, taints', async () => {
@@ -132,6 +150,14 @@ describe('admission', () => {
     for (const node of ['cordoned', 'tainted', 'down', 'elsewhere', 'nowhere']) await cluster.profile(node);
     await cluster.tenant('gate', { placement });
     const { message } = await cluster.condition('gate', 'Admitted', 'False', 'NoEligibleNode');
+    const each = (await cluster.getTenant('gate'))!.status!.refusals!.map(({ node, reason }) => `${node} ${reason}`);
+    expect(each.sort()).toEqual([
+      'cordoned NodeCordoned',
+      'down NodeNotReady',
+      'elsewhere NodeSelectorMismatch',
+      'nowhere NodeSelectorMismatch',
+      'tainted TaintNotTolerated',
+    ]);
     expect(message).toBe(
       '0/5 nodes admit: 1 NodeCordoned, 1 NodeNotReady, 1 TaintNotTolerated (gpu=yes:NoSchedule), 2 NodeSelectorMismatch (site=north)',
     );
@@ -386,5 +412,78 @@ describe('Services', () => {
     expect(await slices()).toMatchObject([
       { addressType: 'IPv6', endpoints: [{ addresses: ['2001:db8::7'] }], ports: [{ port: 9090 }] },
     ]);
+  });
+
+  test('lead nowhere but to addresses of the node that an agent is on', async () => {
+    await cluster.node('edge-1');
+    await cluster.profile('edge-1');
+    await cluster.tenant('gate');
+    await cluster.admitted('gate');
+    const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+    const made = async (): Promise<string[]> =>
+      (await cluster.api.must<{ items: { metadata: { name: string } }[] }>('GET', slices)).items.map(
+        ({ metadata }) => metadata.name,
+      );
+    for (const [endpoint, why] of [
+      ['169.254.169.254:80', 'neither an address of the Node nor of an agent’s pod'],
+      ['metadata.internal:80', 'no IP address'],
+      ['127.0.0.1:8080', 'from its own node only'],
+    ] as const) {
+      await cluster.report('edge-1', { endpoint });
+      await until(
+        async () => (await cluster.condition('gate', 'Ready', 'False', 'EndpointRefused')).message.includes(why),
+        `${endpoint} to be refused`,
+      );
+      expect(await made()).toEqual([]);
+    }
+    // An agent's pod on that node has addresses, too.
+    const pods = '/api/v1/namespaces/deeprt-system/pods';
+    const labels = { 'app.kubernetes.io/name': 'deeprt', 'app.kubernetes.io/component': 'agent' };
+    const container = { name: 'agent', image: 'deeprt' };
+    await cluster.api.apply({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'default', namespace: 'deeprt-system' },
+    });
+    await cluster.api.must('POST', pods, {
+      metadata: { name: 'agent', labels },
+      spec: { nodeName: 'edge-1', containers: [container], automountServiceAccountToken: false },
+    });
+    await cluster.report('edge-1', { endpoint: '10.244.0.9:8080' });
+    await until(
+      async () => (await cluster.condition('gate', 'Ready', 'False')).message.includes('10.244.0.9'),
+      'it to be refused as long as no pod has it',
+    );
+    await cluster.api.must('PATCH', `${pods}/agent/status`, {
+      status: { phase: 'Running', podIP: '10.244.0.9', podIPs: [{ ip: '10.244.0.9' }] },
+    });
+    await cluster.condition('gate', 'Ready', 'True', 'Serving');
+    expect(await made()).toEqual(['deeprt-gate-ipv4-8080']);
+    await cluster.api.must('DELETE', `${pods}/agent?gracePeriodSeconds=0`);
+    await cluster.condition('gate', 'Ready', 'False', 'EndpointRefused');
+    await until(async () => (await made()).length === 0, 'the slice to go');
+  });
+});
+
+describe('an operator', () => {
+  test('in another namespace does not lead beside this one, and says who does', async () => {
+    const second = cluster.spawn('operator', '--namespace', 'elsewhere', '--listen', '127.0.0.1:0');
+    const { holder } = await second.logged(({ msg }) => msg === 'another leads; waiting');
+    expect(holder).toMatch(/^deeprt-system\//);
+    expect(second.log().some(({ msg }) => msg === 'leading')).toBe(false);
+    await second.kill('SIGTERM');
+  });
+
+  test('does not start where healthy agents would count as silent', async () => {
+    const args = ['--kubeconfig', cluster.api.kubeconfig, '--agent-silence', '50s', '--report-period', '30s'];
+    const { code, stderr } = await deeprt('operator', ...args);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('--agent-silence 50s is less than twice --report-period 30s');
+  });
+
+  test('shows durations and addresses as people write them', async () => {
+    const { stdout } = await deeprt('operator', '--help');
+    expect(stdout).toMatch(/--node-grace[\s\S]*\(default: 60s\)/);
+    expect(stdout).toMatch(/--listen[\s\S]*\(default: 127.0.0.1:8081\)/);
   });
 });

@@ -12,9 +12,6 @@ export interface GPUProfile {
    * The kind of object.
    */
   kind?: string;
-  /**
-   * As every object of the API has.
-   */
   metadata?: {};
   /**
    * Which device it is.

@@ -12,9 +12,6 @@ export interface InferenceModel {
    * The kind of object.
    */
   kind?: string;
-  /**
-   * As every object of the API has.
-   */
   metadata?: {};
   /**
    * Where the network is, and how frames are made into its input.

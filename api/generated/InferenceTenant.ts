@@ -12,9 +12,6 @@ export interface InferenceTenant {
    * The kind of object.
    */
   kind?: string;
-  /**
-   * As every object of the API has.
-   */
   metadata?: {};
   /**
    * What the streams send, and within which time they want answers.

@@ -12,9 +12,6 @@ export interface NodeSchedule {
    * The kind of object.
    */
   kind?: string;
-  /**
-   * As every object of the API has.
-   */
   metadata?: {};
   /**
    * What the operator has promised on the node.

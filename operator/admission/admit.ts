@@ -24,7 +24,7 @@ import type { Preemption } from './preempt.js';
 import { stagesFor } from './stages.js';
 import { makeRoom } from './preempt.js';
 import type { TenantRequest } from './request.js';
-import { categoryName, defaultJitterUs, sameRequest, tenantKey } from './request.js';
+import { categoryName, defaultJitterUs, sameRequest } from './request.js';
 
 /** Everything that a decision may depend on. */
 export interface Snapshot {
@@ -38,6 +38,8 @@ export interface Snapshot {
   readonly promised?: readonly DevicePlan[];
   /** Keys of the tenants to decide on; all that have no place, or ask for something new, when absent. */
   readonly due?: ReadonlySet<string>;
+  /** How the decision before left everybody, if nothing but the tenants that are due has changed since: what it costs then depends on them. */
+  readonly settled?: Settled;
 }
 
 /** Reasons of the Admitted condition. */
@@ -106,6 +108,7 @@ export interface Decision {
   readonly plans: readonly DevicePlan[];
   /** One for each tenant that was decided on or whose place, window or share changed, in the order of the requests. */
   readonly verdicts: readonly Verdict[];
+  readonly settled: Settled;
 }
 
 interface Answer {
@@ -138,7 +141,7 @@ export function decide(snapshot: Snapshot): Decision {
   const answers = new Map<string, Answer>();
   const decided = new Set<string>();
   for (const request of snapshot.requests) {
-    const key = tenantKey(request);
+    const key = request.key;
     const displaced = placing.displaced.get(key);
     if (snapshot.due !== undefined && !snapshot.due.has(key) && displaced === undefined) continue;
     decided.add(key);
@@ -151,17 +154,18 @@ export function decide(snapshot: Snapshot): Decision {
       message: displaced === undefined ? answer.message : `${displaced.message}; ${answer.message}`,
     });
   }
-  for (const request of snapshot.requests) if (answers.has(tenantKey(request))) placing.serveInSpareTime(request);
+  for (const request of snapshot.requests) if (answers.has(request.key)) placing.serveInSpareTime(request);
   const plans = placing.plans();
   const before = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
   const changed = plans.filter((plan) => before.get(deviceKey(plan.device)) !== plan);
   // Whoever was not admitted is told so when it is decided on again.
-  for (const { request } of changed.flatMap(placedOn)) decided.add(tenantKey(request));
+  for (const { request } of changed.flatMap(placedOn)) decided.add(request.key);
   return {
     plans,
+    settled: placing,
     verdicts: snapshot.requests
-      .filter((request) => decided.has(tenantKey(request)))
-      .map((request) => verdictOf(request, placing, answers.get(tenantKey(request)))),
+      .filter((request) => decided.has(request.key))
+      .map((request) => verdictOf(request, placing, answers.get(request.key))),
   };
 }
 
@@ -171,38 +175,51 @@ interface Held {
   readonly placed: Placed;
 }
 
+/** Where everybody is after a decision; a value that nobody changes any more. */
+export interface Settled {
+  plans(): readonly DevicePlan[];
+}
+
 /** The plans of all devices while a decision is being made. */
-class Placing {
+class Placing implements Settled {
   /** Tenants that lost their place in this decision, and why. */
   readonly displaced = new Map<string, { readonly reason?: Reason; readonly message: string }>();
   readonly #snapshot: Snapshot;
-  readonly #requests: ReadonlyMap<string, TenantRequest>;
-  readonly #plans = new Map<string, DevicePlan>();
+  #byKey: ReadonlyMap<string, TenantRequest> | undefined;
+  readonly #plans: Map<string, DevicePlan>;
   /** Which devices serve a tenant. */
-  readonly #where = new Map<string, Set<string>>();
+  readonly #where: Map<string, ReadonlySet<string>>;
 
   constructor(snapshot: Snapshot) {
     this.#snapshot = snapshot;
-    this.#requests = new Map(snapshot.requests.map((request) => [tenantKey(request), request]));
-    const rank = new Map(snapshot.requests.map((request, i) => [tenantKey(request), i]));
+    const { settled } = snapshot;
+    this.#plans = new Map(settled instanceof Placing ? settled.#plans : []);
+    this.#where = new Map(settled instanceof Placing ? settled.#where : []);
+    if (settled === undefined) this.#settle();
+  }
+
+  /** Starts from what was promised: finds out of it what still holds. */
+  #settle(): void {
+    const snapshot = this.#snapshot;
+    const rank = new Map(snapshot.requests.map((request, i) => [request.key, i]));
     const promised = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
     const surplus = this.#surplus([...promised.values()]);
     for (const device of snapshot.devices) {
       const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
       const stays = (placed: Placed): boolean =>
-        rank.has(tenantKey(placed.request)) && !surplus.has(placed) && !this.#evicted(device, placed);
+        rank.has(placed.request.key) && !surplus.has(placed) && !this.#evicted(device, placed);
       const beside = (snapshot.promised ?? []).filter(
         ({ device: other }) => other.node === device.node && other.device !== device.device,
       );
-      const plan = keptPlan(device, before, stays, ({ request }) => rank.get(tenantKey(request))!, beside);
+      const plan = keptPlan(device, before, stays, ({ request }) => rank.get(request.key)!, beside);
       this.#set(
-        plan.spare.every(({ request }) => rank.has(tenantKey(request)))
+        plan.spare.every(({ request }) => rank.has(request.key))
           ? plan
-          : { ...plan, spare: plan.spare.filter(({ request }) => rank.has(tenantKey(request))) },
+          : { ...plan, spare: plan.spare.filter(({ request }) => rank.has(request.key)) },
       );
-      const kept = new Set(placedOn(plan).map(({ request }) => tenantKey(request)));
+      const kept = new Set(placedOn(plan).map(({ request }) => request.key));
       for (const placed of placedOn(before)) {
-        const key = tenantKey(placed.request);
+        const key = placed.request.key;
         if (kept.has(key) || surplus.has(placed) || !rank.has(key)) continue;
         this.displaced.set(key, {
           message: this.#evicted(device, placed)
@@ -214,11 +231,16 @@ class Placing {
     }
     for (const plan of promised.values())
       for (const { request } of placedOn(plan))
-        if (rank.has(tenantKey(request)))
-          this.displaced.set(tenantKey(request), {
+        if (rank.has(request.key))
+          this.displaced.set(request.key, {
             reason: 'NodeLost',
             message: `${nameOf(plan.device, snapshot)} is gone`,
           });
+  }
+
+  get #requests(): ReadonlyMap<string, TenantRequest> {
+    this.#byKey ??= new Map(this.#snapshot.requests.map((request) => [request.key, request]));
+    return this.#byKey;
   }
 
   plans(): DevicePlan[] {
@@ -228,20 +250,20 @@ class Placing {
   held(key: string): Held[] {
     return [...(this.#where.get(key) ?? [])].map((device) => {
       const plan = this.#plans.get(device)!;
-      return { plan, placed: placedOn(plan).find(({ request }) => tenantKey(request) === key)! };
+      return { plan, placed: placedOn(plan).find(({ request }) => request.key === key)! };
     });
   }
 
   /** Where a tenant that was not admitted is served in spare time. */
   spareOf(key: string): Held[] {
     return this.plans().flatMap((plan) =>
-      plan.spare.filter(({ request }) => tenantKey(request) === key).map((placed) => ({ plan, placed })),
+      plan.spare.filter(({ request }) => request.key === key).map((placed) => ({ plan, placed })),
     );
   }
 
   /** Gives a tenant without a place whatever time is left: where it had that before, else where most of it is. */
   serveInSpareTime(request: TenantRequest): void {
-    const key = tenantKey(request);
+    const key = request.key;
     const wanted =
       request.beyondPromise === 'Serve' &&
       this.held(key).length === 0 &&
@@ -274,7 +296,7 @@ class Placing {
 
   /** Places a tenant, or says why not. One that has its place and asks for nothing new is left alone. */
   admit(request: TenantRequest): Answer | undefined {
-    const key = tenantKey(request);
+    const key = request.key;
     const held = this.held(key);
     const asked = held.every(({ placed }) => sameRequest(placed.request, request));
     const complete = held.reduce((sum, { placed }) => sum + placed.streams, 0) === request.streams;
@@ -322,19 +344,24 @@ class Placing {
 
   #evicted(device: Device, { request }: Placed): boolean {
     const node = this.#node(device);
-    return node !== undefined && evicts(node, this.#requests.get(tenantKey(request)) ?? request);
+    return node !== undefined && evicts(node, this.#requests.get(request.key) ?? request);
   }
 
   #set(plan: DevicePlan): void {
     const device = deviceKey(plan.device);
     const before = this.#plans.get(device);
     if (before === plan) return;
-    for (const { request } of before === undefined ? [] : placedOn(before))
-      this.#where.get(tenantKey(request))?.delete(device);
-    for (const { request } of placedOn(plan)) {
-      const key = tenantKey(request);
-      const where = this.#where.get(key) ?? new Set();
-      this.#where.set(key, where.add(device));
+    const keys = new Set(placedOn(plan).map(({ request }) => request.key));
+    for (const { request } of before === undefined ? [] : placedOn(before)) {
+      if (keys.has(request.key)) continue;
+      const where = new Set(this.#where.get(request.key));
+      where.delete(device);
+      if (where.size > 0) this.#where.set(request.key, where);
+      else this.#where.delete(request.key);
+    }
+    for (const key of keys) {
+      const where = this.#where.get(key);
+      if (where?.has(device) !== true) this.#where.set(key, new Set(where).add(device));
     }
     this.#plans.set(device, plan);
   }
@@ -356,7 +383,7 @@ class Placing {
     const all = new Map<string, Held[]>();
     for (const plan of promised)
       for (const placed of placedOn(plan)) {
-        const key = tenantKey(placed.request);
+        const key = placed.request.key;
         all.set(key, [...(all.get(key) ?? []), { plan, placed }]);
       }
     const surplus = new Set<Placed>();
@@ -398,7 +425,7 @@ class Placing {
   /** Finds another place for the streams that a lost node served; where there is none, their old one is kept for them. */
   #replace(request: TenantRequest, lost: readonly Held[]): Answer | undefined {
     const before = new Map(this.#plans);
-    const key = tenantKey(request);
+    const key = request.key;
     const streams = lost.reduce((sum, { placed }) => sum + placed.streams, 0);
     for (const { plan } of lost) this.#set(withoutTenant(plan, key));
     const refusals = this.#place(request, streams, new Set());
@@ -499,7 +526,7 @@ class Placing {
       this.displaced.set(victim, {
         reason: 'Preempted',
         // Who else uses the cluster is nobody's business in another namespace.
-        message: `preempted on ${best.plan.device.node} by ${victim.startsWith(`${request.namespace}/`) ? tenantKey(request) : 'a tenant of another namespace'}, whose priority is ${request.priority}`,
+        message: `preempted on ${best.plan.device.node} by ${victim.startsWith(`${request.namespace}/`) ? request.key : 'a tenant of another namespace'}, whose priority is ${request.priority}`,
       });
     }
     return true;
@@ -601,7 +628,7 @@ function goesOn<T extends { message: string }>(refusal: T): T {
 
 function verdictOf(request: TenantRequest, placing: Placing, answer: Answer | undefined): Verdict {
   const { namespace, name } = request;
-  const key = tenantKey(request);
+  const key = request.key;
   const held = placing.held(key);
   const placementOf = ({ plan, placed }: Held, promised: boolean): Placement => {
     const category = plan.categories.find((each) => each.placed.includes(placed));

@@ -7,7 +7,7 @@ import { chooseRounds, grown, leastUtilization, utilizationOf } from '../../sche
 import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
 import type { NodeRefusal } from './node.js';
-import { categoryName, tenantKey } from './request.js';
+import { categoryName } from './request.js';
 import type { StageRefusal } from './stages.js';
 import { streamsOn } from './stages.js';
 
@@ -85,11 +85,11 @@ export const placedOn = (plan: DevicePlan): Placed[] => [
 
 /** The plan without a tenant that was admitted: always possible in the same table, since demand only shrinks. */
 export function withoutTenant(plan: DevicePlan, key: string): DevicePlan {
-  const rest = placedOn(plan).filter(({ request }) => tenantKey(request) !== key);
+  const rest = placedOn(plan).filter(({ request }) => request.key !== key);
   const fit = planFor(plan.device, rest, plan);
   if ('plan' in fit) return fit.plan;
   // What is visited as before serves fewer frames all the better, whether the search finds that or not.
-  return standing(plan, plan.device, ({ request }) => tenantKey(request) !== key);
+  return standing(plan, plan.device, ({ request }) => request.key !== key);
 }
 
 /**
@@ -211,7 +211,7 @@ export function withSpare(plan: DevicePlan, placed: Placed): DevicePlan | undefi
 
 /** The plan without a tenant that it serves in spare time only; the same plan when there is none. */
 export function withoutSpare(plan: DevicePlan, key: string): DevicePlan {
-  const spare = plan.spare.filter(({ request }) => tenantKey(request) !== key);
+  const spare = plan.spare.filter(({ request }) => request.key !== key);
   return spare.length === plan.spare.length ? plan : { ...plan, spare };
 }
 
@@ -220,7 +220,7 @@ export function shareOf(category: PlannedCategory, key: string): number {
   const rate = ({ request, streams }: Placed): number => streams / request.periodUs;
   const all = category.placed.reduce((sum, placed) => sum + rate(placed), 0);
   const own = category.placed
-    .filter(({ request }) => tenantKey(request) === key)
+    .filter(({ request }) => request.key === key)
     .reduce((sum, placed) => sum + rate(placed), 0);
   return (category.rate * own) / all;
 }

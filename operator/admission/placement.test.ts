@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { device, one, snapshot, tenant, two } from '../../test/support/admission.js';
 import type { Decision, Snapshot } from './admit.js';
 import { decide } from './admit.js';
@@ -7,6 +8,7 @@ import { placedOn } from './device-plan.js';
 import type { NodeInfo } from './node.js';
 import { evicts, objection } from './node.js';
 import { requestOf } from './request.js';
+import { scheduleOf } from './schedule.js';
 
 const MI = 1024 ** 2;
 
@@ -246,4 +248,27 @@ describe('preemption', () => {
     expect([placedAt(after, 'edge-1'), placedAt(after, 'edge-2')]).toEqual([['urgent'], ['a']]);
     expect(reasonOf(after, 'a')).toBe('Admitted');
   });
+});
+
+test('who goes on from the decision before decides the same as who begins anew', () => {
+  const rate = fc.constantFrom(5, 10, 30);
+  const step = fc.record({ name: fc.integer({ min: 0, max: 5 }), streams: fc.integer({ min: 1, max: 8 }), rate });
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (steps) => {
+      const asked = new Map<string, ReturnType<typeof tenant>>();
+      let before: Decision = decide(snapshot([]));
+      for (const [i, { name, streams, rate: framesPerSecond }] of steps.entries()) {
+        const each = tenant(`t${name}`, { streams, framesPerSecond, deadline: '100ms' });
+        asked.set(`default/t${name}`, { ...each, metadata: { ...each.metadata, generation: i } });
+        const due = new Set([`default/t${name}`]);
+        const now = snapshot([...asked.values()], { promised: before.plans, due });
+        const anew = decide(now);
+        const goneOn = decide({ ...now, settled: before.settled });
+        expect(goneOn.verdicts).toEqual(anew.verdicts);
+        expect(goneOn.plans.map((plan) => scheduleOf(plan))).toEqual(anew.plans.map((plan) => scheduleOf(plan)));
+        before = goneOn;
+      }
+    }),
+    { numRuns: 60 },
+  );
 });

@@ -2,7 +2,6 @@ import { withTenant } from './adding.js';
 import type { DevicePlan, Fit, Placed } from './device-plan.js';
 import { placedOn, planFor } from './device-plan.js';
 import type { TenantRequest } from './request.js';
-import { tenantKey } from './request.js';
 
 type Planned = Extract<Fit, { plan: DevicePlan }>;
 
@@ -36,7 +35,7 @@ export function makeRoom(
     ...new Set(
       placedOn(plan)
         .filter((placed) => placed.request.class === 'RealTime')
-        .map((placed) => tenantKey(placed.request)),
+        .map((placed) => placed.request.key),
     ),
   ]
     .filter((key) => priorityOf(key) < request.priority)
@@ -45,7 +44,7 @@ export function makeRoom(
   if (candidates.length === 0) return undefined;
 
   const without = (victims: readonly string[]): Planned | undefined => {
-    const rest: Placed[] = placedOn(plan).filter((placed) => !victims.includes(tenantKey(placed.request)));
+    const rest: Placed[] = placedOn(plan).filter((placed) => !victims.includes(placed.request.key));
     const left = planFor(plan.device, rest, plan);
     if ('refusal' in left) return undefined;
     const fit = withTenant(left.plan, request, request.streams, beside);

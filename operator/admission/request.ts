@@ -6,6 +6,8 @@ import type { ResourceOf } from '../../api/manifests.js';
 
 /** What a tenant asks for, in the scheduler's units. */
 export interface TenantRequest {
+  /** `<namespace>/<name>` */
+  readonly key: string;
   readonly namespace: string;
   readonly name: string;
   readonly model: string;
@@ -68,6 +70,7 @@ export function requestOf(
   const periodUs =
     spec.period !== undefined ? parseDurationUs(spec.period) : Math.floor(1_000_000 / (spec.framesPerSecond ?? 1));
   return {
+    key: tenantKey(metadata),
     namespace: metadata.namespace,
     name: metadata.name,
     model: spec.modelRef.name,

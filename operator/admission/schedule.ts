@@ -120,6 +120,7 @@ function recordedRequest(
   entry: ScheduleEntry,
 ): TenantRequest {
   return {
+    key: tenantKey(entry),
     namespace: entry.namespace,
     name: entry.name,
     model: category.model,

@@ -125,17 +125,12 @@ export class TestCluster {
       metadata: { name, labels: more.labels ?? {} } as { name: string },
       ...(more.spec === undefined ? {} : { spec: more.spec }),
     });
-    await this.api.must(
-      'PATCH',
-      `/api/v1/nodes/${name}/status`,
-      {
-        status: {
-          conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }],
-          addresses: ADDRESSES.map((address) => ({ type: 'InternalIP', address })),
-        },
+    await this.api.must('PATCH', `/api/v1/nodes/${name}/status`, {
+      status: {
+        conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }],
+        addresses: ADDRESSES.map((address) => ({ type: 'InternalIP', address })),
       },
-      { type: 'application/strategic-merge-patch+json' },
-    );
+    });
   }
 
   /** Records that a node's device was measured: a batch of n takes `slow` times 2 + n ms. */
