@@ -28,9 +28,11 @@ export class Arrivals {
     this.#tickUs = atUs;
     if (atUs - dueUs <= HELD_UP_US) return;
     this.#heldUpSinceUs = dueUs;
-    // Timers run before sockets are read, and this after.
-    setImmediate(() => {
-      this.#heldUpSinceUs = undefined;
-    });
+    // Timers run before sockets are read, and this after: connections are accepted the first time, and read the second.
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#heldUpSinceUs = undefined;
+      }),
+    );
   }
 }
