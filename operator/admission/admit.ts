@@ -187,6 +187,8 @@ class Placing implements Settled {
   readonly #snapshot: Snapshot;
   #byKey: ReadonlyMap<string, TenantRequest> | undefined;
   readonly #plans: Map<string, DevicePlan>;
+  /** What plans were before they were replaced, the oldest first. */
+  readonly #replaced: DevicePlan[] = [];
   /** Which devices serve a tenant. */
   readonly #where: Map<string, ReadonlySet<string>>;
 
@@ -204,13 +206,12 @@ class Placing implements Settled {
     const rank = new Map(snapshot.requests.map((request, i) => [request.key, i]));
     const promised = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
     const surplus = this.#surplus([...promised.values()]);
+    const onNode = Map.groupBy(promised.values(), ({ device }) => device.node);
     for (const device of snapshot.devices) {
       const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
       const stays = (placed: Placed): boolean =>
         rank.has(placed.request.key) && !surplus.has(placed) && !this.#evicted(device, placed);
-      const beside = (snapshot.promised ?? []).filter(
-        ({ device: other }) => other.node === device.node && other.device !== device.device,
-      );
+      const beside = (onNode.get(device.node) ?? []).filter(({ device: other }) => other.device !== device.device);
       const plan = keptPlan(device, before, stays, ({ request }) => rank.get(request.key)!, beside);
       this.#set(
         plan.spare.every(({ request }) => rank.has(request.key))
@@ -284,11 +285,11 @@ class Placing implements Settled {
 
   /** The same as `admit`, but that a fault of ours costs nobody else their answer. */
   attempt(request: TenantRequest): Answer | undefined {
-    const before = new Map(this.#plans);
+    const mark = this.#replaced.length;
     try {
       return this.admit(request);
     } catch (error) {
-      for (const plan of before.values()) this.#set(plan);
+      this.#undo(mark);
       const message = `deciding failed: ${(error as Error).message}; please report this, with the objects that it is about`;
       return { reason: 'DecisionFailed', message };
     }
@@ -324,7 +325,7 @@ class Placing implements Settled {
       return held.length > 0 ? goesOn(refusal) : refusal;
     }
 
-    const before = new Map(this.#plans);
+    const mark = this.#replaced.length;
     // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
     this.#withdraw(key);
     const homes = new Set(held.map(({ plan }) => deviceKey(plan.device)));
@@ -334,7 +335,7 @@ class Placing implements Settled {
       return undefined;
     }
     const refusal = this.#explain(request, refusals);
-    for (const plan of before.values()) this.#set(plan);
+    this.#undo(mark);
     return held.length > 0 ? goesOn(refusal) : refusal;
   }
 
@@ -363,7 +364,14 @@ class Placing implements Settled {
       const where = this.#where.get(key);
       if (where?.has(device) !== true) this.#where.set(key, new Set(where).add(device));
     }
+    if (before !== undefined) this.#replaced.push(before);
     this.#plans.set(device, plan);
+  }
+
+  /** Goes back to when so many plans had been replaced. */
+  #undo(mark: number): void {
+    for (const plan of this.#replaced.splice(mark).reverse()) this.#set(plan);
+    this.#replaced.length = mark;
   }
 
   /** Plans of the other devices of its node. */
@@ -424,13 +432,13 @@ class Placing implements Settled {
 
   /** Finds another place for the streams that a lost node served; where there is none, their old one is kept for them. */
   #replace(request: TenantRequest, lost: readonly Held[]): Answer | undefined {
-    const before = new Map(this.#plans);
+    const mark = this.#replaced.length;
     const key = request.key;
     const streams = lost.reduce((sum, { placed }) => sum + placed.streams, 0);
     for (const { plan } of lost) this.#set(withoutTenant(plan, key));
     const refusals = this.#place(request, streams, new Set());
     if (refusals === undefined) return undefined;
-    for (const plan of before.values()) this.#set(plan);
+    this.#undo(mark);
     const nodes = [...new Set(lost.map(({ plan }) => plan.device.node))];
     return {
       reason: 'NodeLost',
@@ -482,7 +490,7 @@ class Placing implements Settled {
     refusals: NodeAnswer[],
   ): NodeAnswer[] | undefined {
     let left = streams;
-    const before = new Map(this.#plans);
+    const mark = this.#replaced.length;
     for (const { device } of plans) {
       const plan = this.#plans.get(deviceKey(device))!;
       let fitting: readonly DevicePlan[] = [];
@@ -500,7 +508,7 @@ class Placing implements Settled {
       left -= low;
       if (left === 0) return undefined;
     }
-    for (const plan of before.values()) this.#set(plan);
+    this.#undo(mark);
     return refusals;
   }
 

@@ -16,8 +16,10 @@ import type { Written } from './written.js';
 import { newest } from './written.js';
 
 const FIELD_MANAGER = 'deeprt-operator';
-/** Figures that nobody waits for are written at most this often per tenant. */
+/** Figures that nobody waits for are written at most this often per tenant, and while others wait for answers still less often. */
 const LAZY_MS = 10_000;
+const LAZY_WHILE_BUSY_MS = 60_000;
+const BUSY_POLL_MS = 1000;
 const WITHDRAW_POLL_MS = 200;
 /** A deleted tenant waits no longer than this for an agent that does not answer. */
 const LONGEST_WITHDRAWAL_MS = 30_000;
@@ -82,10 +84,13 @@ export class TenantStatuses {
         ? served
         : tenantStatus(tenant, verdict, report, previous, now, obstacle);
     if (isDeepStrictEqual(previous, status)) return;
-    const waitMs = (written?.atMs ?? -Infinity) + LAZY_MS - performance.now();
-    if (!isUrgent(previous, status) && waitMs > 0) {
-      this.queue.addAfter(key, waitMs);
-      return;
+    if (!isUrgent(previous, status)) {
+      const ageMs = performance.now() - (written?.atMs ?? -Infinity);
+      const waitMs = ageMs < LAZY_MS ? LAZY_MS - ageMs : BUSY_POLL_MS;
+      if (ageMs < (this.#decider.backlog > 0 ? LAZY_WHILE_BUSY_MS : LAZY_MS)) {
+        this.queue.addAfter(key, waitMs);
+        return;
+      }
     }
     this.#mayWrite();
     const { metadata } = await this.#api.applyStatus(
