@@ -66,13 +66,6 @@ function explain({ instancePath, keyword, params, message, data }: ErrorObject):
         path,
         message: `${show(data)} is not one of ${(given['allowedValues'] as unknown[]).map(show).join(', ')}`,
       };
-    case 'pattern':
-      return path.endsWith('sha256') || path.endsWith('source')
-        ? { path, message: `${show(data)} ${message ?? ''}` }
-        : {
-            path,
-            message: `${show(data)} is not a duration; write a number and a unit (us, ms, s, m, h), for instance 33ms`,
-          };
     default:
       return { path, message: `${show(data)} ${message ?? keyword}` };
   }
@@ -88,7 +81,8 @@ function celProblems(schema: CrdSchema, value: unknown, path: string): Problem[]
   const problems: Problem[] = [];
   for (const { rule, message } of schema['x-kubernetes-validations'] ?? []) {
     const outcome = run(rule, { self: toCel(schema, value) });
-    if (outcome !== true) problems.push({ path, message });
+    if (outcome !== true)
+      problems.push({ path, message: typeof value === 'string' ? `${show(value)}: ${message}` : message });
   }
   for (const [name, child] of Object.entries(schema.properties ?? {}))
     problems.push(

@@ -54,9 +54,9 @@ const reportPeriodOption = (): Option =>
   );
 
 /** @throws BadInput when there is no usable kubeconfig */
-function connect(kubeconfig: string | undefined): Cluster {
+function connect(kubeconfig: string | undefined, writer: string): Cluster {
   try {
-    return Cluster.load(kubeconfig);
+    return Cluster.load(kubeconfig, writer);
   } catch (error) {
     throw new BadInput(`no API server to talk to: ${(error as Error).message}`);
   }
@@ -120,7 +120,7 @@ export function addClusterCommands(program: Command): void {
           );
         await runOperator(
           {
-            cluster: connect(options.kubeconfig),
+            cluster: connect(options.kubeconfig, 'deeprt-operator'),
             namespace: options.namespace,
             leaseNamespace: options.leaseNamespace,
             leaseSeconds,
@@ -186,7 +186,7 @@ export function addClusterCommands(program: Command): void {
             `--listen ${addressText(options.listen)} tells nobody where this node is; give an address and port that cameras reach it at with --advertise`,
           );
         const credentials = await credentialsFrom(options.tlsDir, log);
-        const cluster = connect(options.kubeconfig);
+        const cluster = connect(options.kubeconfig, 'deeprt-agent');
         await ownFolder(options.state);
         const devices = await Devices.start({
           node: options.nodeName,

@@ -23,17 +23,25 @@ export const REQUEST_TIMEOUT_MS = 8000;
  * and sets no time-out on any; here all requests share one pool with time-outs.
  */
 export class Cluster extends KubeConfig {
+  #writer = 'deeprt';
   #options: DispatcherOptions | undefined;
   #pool: { options: DispatcherOptions; dispatcher: Dispatcher } | undefined;
 
   /**
    * @param kubeconfig file to read; without one: the pod's service account, $KUBECONFIG, or ~/.kube/config
+   * @param writer what the API server records as the manager of the fields that are written
    * @throws when there is no usable configuration
    */
-  static load(kubeconfig?: string): Cluster {
+  static load(kubeconfig?: string, writer = 'deeprt'): Cluster {
     const cluster = new Cluster();
+    cluster.#writer = writer;
     if (kubeconfig === undefined) cluster.loadFromDefault();
     else cluster.loadFromFile(kubeconfig);
+    // What client-node makes up where it finds nothing.
+    if (kubeconfig === undefined && cluster.getCurrentCluster()?.server === 'http://localhost:8080')
+      throw new Error(
+        'there is no kubeconfig: no --kubeconfig, no $KUBECONFIG, no ~/.kube/config, and this is no pod with a service account',
+      );
     if (cluster.getCurrentCluster() === null)
       throw new Error(`${kubeconfig ?? 'the kubeconfig'} names no current cluster; set its current-context`);
     return cluster;
@@ -83,7 +91,7 @@ export class Cluster extends KubeConfig {
       createConfiguration({
         baseServer: new ServerConfiguration(server, {}),
         authMethods: { default: this },
-        httpApi: wrapHttpLibrary({ send }),
+        httpApi: wrapHttpLibrary({ send: (context) => send(context, this.#writer) }),
         middleware: [],
       }),
     );
@@ -95,11 +103,11 @@ export class Cluster extends KubeConfig {
   }
 }
 
-async function send(context: RequestContext): Promise<ResponseContext> {
+async function send(context: RequestContext, userAgent: string): Promise<ResponseContext> {
   const dispatcher = context.getDispatcher();
   const { statusCode, headers, body } = await request(context.getUrl(), {
     method: context.getHttpMethod() as Dispatcher.HttpMethod,
-    headers: { ...context.getHeaders(), 'user-agent': 'deeprt' },
+    headers: { ...context.getHeaders(), 'user-agent': userAgent },
     body: (context.getBody() as string | undefined) ?? null,
     ...(dispatcher === undefined ? {} : { dispatcher: dispatcher }),
   });

@@ -6,6 +6,7 @@ import type { KubeObject, Meta, NodeObject, PodObject } from '../kube/objects.js
 import { Nodes, Objects, Pods } from '../kube/objects.js';
 import type { Endpoint } from './addresses.js';
 import { checkedEndpoint } from './addresses.js';
+import { implausible } from './plausible.js';
 import type { Device } from './admission/device.js';
 import { deviceOf } from './admission/device.js';
 import type { NodeInfo } from './admission/node.js';
@@ -178,6 +179,7 @@ export class ClusterView {
   }
 
   nodeInfos(): Map<string, NodeInfo> {
+    const odd = implausible(this.profiles.list());
     return new Map(
       this.nodes.list().map((node) => [
         node.metadata.name,
@@ -187,6 +189,7 @@ export class ClusterView {
           taints: node.spec?.taints ?? [],
           state: this.#stateOf(node),
           silent: this.agentSilent(node.metadata.name) === true,
+          ...(node.metadata.annotations?.[TRUSTED] === 'true' ? {} : { implausible: odd.get(node.metadata.name) }),
         },
       ]),
     );
@@ -306,6 +309,7 @@ export class ClusterView {
           node.spec?.unschedulable,
           ready,
           node.status?.addresses,
+          node.metadata.annotations?.[TRUSTED],
         ]);
     if (this.#nodeStates.get(name) === state) return;
     this.#nodeStates.set(name, state);
@@ -323,6 +327,8 @@ export class ClusterView {
   }
 }
 
+/** An admin's word that a node's figures are right. */
+const TRUSTED = 'deeprt.dev/trust-profiles';
 /** As the chart labels them. */
 const AGENT_PODS = 'app.kubernetes.io/name=deeprt,app.kubernetes.io/component=agent';
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
 import type { Process } from './support/cli.js';
-import { deeprt } from './support/cli.js';
+import { deeprt, start } from './support/cli.js';
 import { GROUP, TestCluster } from './support/cluster.js';
 
 /** The control plane on a real API server, over nodes whose devices were measured before: every transition. */
@@ -487,4 +487,48 @@ describe('an operator', () => {
     expect(help).toMatch(/--node-grace[^(]*\(default: 60s\)/);
     expect(help).toMatch(/--listen[^(]*\(default: 127.0.0.1:8081\)/);
   });
+
+  test('writes as one field manager, so that it is clear who wrote what', async () => {
+    await cluster.node('edge-1');
+    await cluster.profile('edge-1');
+    await cluster.tenant('gate');
+    await cluster.admitted('gate');
+    interface Managed {
+      metadata: { managedFields: { manager: string }[] };
+    }
+    for (const path of [`${GROUP}/namespaces/default/inferencetenants/gate`, `${GROUP}/nodeschedules/edge-1`]) {
+      const { metadata } = await cluster.api.must<Managed>('GET', path);
+      const managers = new Set(metadata.managedFields.map(({ manager }) => manager));
+      managers.delete('test');
+      expect([...managers]).toEqual(['deeprt-operator']);
+    }
+  });
+
+  test('says that there is no kubeconfig, instead of looking for a cluster on localhost', async () => {
+    const { code, stderr } = await deeprt('operator', '--kubeconfig', '/nonexistent');
+    expect([code === 0, stderr.includes('/nonexistent')]).toEqual([false, true]);
+    const environment = { PATH: process.env['PATH'], HOME: cluster.api.dir };
+    const { child, result } = start(['operator'], '', environment);
+    await new Promise((resolve) => child.once('close', resolve));
+    expect(result()).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no kubeconfig') as unknown });
+  });
+});
+
+test('an agent that claims figures out of all proportion gets nobody, until an admin vouches for it', async () => {
+  for (const node of ['edge-1', 'edge-2', 'liar']) await cluster.node(node);
+  for (const node of ['edge-1', 'edge-2']) await cluster.profile(node);
+  await cluster.profile('liar', { slow: 0.01 });
+  await cluster.tenant('gate', { placement: { strategy: 'Spread' } });
+  await cluster.admitted('gate');
+  expect(await cluster.servedBy('liar')).toEqual([]);
+  await cluster.tenant('lured', { ...heavy, streams: 100 });
+  const { message } = await cluster.condition('lured', 'Admitted', 'False');
+  const { refusals } = (await cluster.getTenant('lured'))!.status!;
+  expect(refusals).toContainEqual(expect.objectContaining({ node: 'liar', reason: 'ProfileImplausible' }));
+  expect(message).toContain('ProfileImplausible');
+  await cluster.api.must('PATCH', '/api/v1/nodes/liar', {
+    metadata: { annotations: { 'deeprt.dev/trust-profiles': 'true' } },
+  });
+  await cluster.admitted('lured');
+  expect(await cluster.servedBy('liar')).toContain('lured');
 });

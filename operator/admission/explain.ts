@@ -24,6 +24,7 @@ const CLOSENESS: readonly Refusal['reason'][] = [
   'DeadlineShorterThanWCET',
   'NodeCordoned',
   'AgentSilent',
+  'ProfileImplausible',
   'NodeNotReady',
   'TaintNotTolerated',
   'NodeSelectorMismatch',
@@ -67,6 +68,8 @@ export function explainRefusal(refusal: Refusal): string {
       return 'the node is cordoned';
     case 'AgentSilent':
       return 'its agent has not reported for a while';
+    case 'ProfileImplausible':
+      return `${refusal.message}; if that is right, annotate the Node with deeprt.dev/trust-profiles=true`;
     case 'NodeSelectorMismatch':
       return `the node does not have the label ${refusal.label} that spec.placement.nodeSelector asks for`;
     case 'TaintNotTolerated':
@@ -106,6 +109,7 @@ function closest({ node, refusal }: NodeAnswer): string {
     case 'NodeNotReady':
     case 'NodeCordoned':
     case 'AgentSilent':
+    case 'ProfileImplausible':
       return '';
   }
 }
@@ -129,6 +133,7 @@ function severity(refusal: Refusal): number {
     case 'NodeNotReady':
     case 'NodeCordoned':
     case 'AgentSilent':
+    case 'ProfileImplausible':
     case 'NodeSelectorMismatch':
     case 'TaintNotTolerated':
       return 0;

@@ -17,6 +17,8 @@ export interface NodeInfo {
   readonly state: 'Ready' | 'Cordoned' | 'NotReady' | 'Lost';
   /** Whether its agent has not reported for too long: what it serves goes on, as far as anybody knows. */
   readonly silent?: boolean;
+  /** Figures that it claims and nobody believes. */
+  readonly implausible?: string | undefined;
 }
 
 /** Why a node takes no new tenant, whatever its devices could do. */
@@ -24,6 +26,7 @@ export type NodeRefusal =
   | { readonly reason: 'NodeNotReady' }
   | { readonly reason: 'NodeCordoned' }
   | { readonly reason: 'AgentSilent' }
+  | { readonly reason: 'ProfileImplausible'; readonly message: string }
   | { readonly reason: 'NodeSelectorMismatch'; readonly label: string }
   | { readonly reason: 'TaintNotTolerated'; readonly taint: string };
 
@@ -35,6 +38,7 @@ export function objection(node: NodeInfo, request: TenantRequest): NodeRefusal |
   if (node.state === 'NotReady' || node.state === 'Lost') return { reason: 'NodeNotReady' };
   if (node.state === 'Cordoned') return { reason: 'NodeCordoned' };
   if (node.silent === true) return { reason: 'AgentSilent' };
+  if (node.implausible !== undefined) return { reason: 'ProfileImplausible', message: node.implausible };
   for (const [label, value] of Object.entries(request.nodeSelector))
     if (node.labels[label] !== value) return { reason: 'NodeSelectorMismatch', label: `${label}=${value}` };
   const taint = node.taints.find(

@@ -14,10 +14,14 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-export function start(args: readonly string[], nodeOptions = ''): { child: ChildProcess; result: () => CommandResult } {
+export function start(
+  args: readonly string[],
+  nodeOptions = '',
+  environment: NodeJS.ProcessEnv = process.env,
+): { child: ChildProcess; result: () => CommandResult } {
   const child = spawn(process.execPath, [main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: nodeOptions },
+    env: { ...environment, NODE_OPTIONS: nodeOptions },
   });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
