@@ -13,6 +13,7 @@ import type { Logger } from './log.js';
 import type { OperatorMetrics } from './metrics.js';
 import { RecordConflict, Records } from './records.js';
 import type { ClusterView, ScheduleObject, TenantObject } from './view.js';
+import { isTold } from './view.js';
 
 /** Keeps a tenant from disappearing before its agents know. */
 export const FINALIZER = 'deeprt.dev/withdraw';
@@ -182,6 +183,7 @@ export class Decider {
       nodes: this.#view.nodeInfos(),
       requests,
       promised,
+      told: toldPlaces(tenants, promisedTenants),
       ...(world ? {} : { due: new Set(keys) }),
       ...(settled === undefined ? {} : { settled }),
     });
@@ -267,6 +269,18 @@ export class Decider {
   #mayWrite(): void {
     if (!this.#term.holds()) throw new NotLeading('this process is not the leader any more');
   }
+}
+
+/** Where tenants without a record were told to be served. */
+function toldPlaces(
+  tenants: readonly TenantObject[],
+  recorded: ReadonlySet<string>,
+): ReadonlyMap<string, ReadonlySet<string>> {
+  return new Map(
+    tenants
+      .filter((tenant) => isTold(tenant) && !recorded.has(keyOf(tenant)))
+      .map((tenant) => [keyOf(tenant), new Set(tenant.status?.placements?.map(deviceKey))]),
+  );
 }
 
 function version({ metadata }: TenantObject): string {

@@ -2,15 +2,14 @@ import { expect, test } from '@jest/globals';
 import { implausible } from './plausible.js';
 import type { ProfileObject } from './view.js';
 
-const profile = (nodeName: string, wcetUs: number, name = 'H100'): ProfileObject =>
-  ({
-    metadata: { name: `${nodeName}-0` },
-    spec: { nodeName, device: 0 },
-    status: {
-      device: { name, executionProvider: 'cuda' },
-      categories: [{ model: 'echo', shape: [3, 8, 8], batches: [{ size: 1, wcetUs }] }],
-    },
-  });
+const profile = (nodeName: string, wcetUs: number, name = 'H100'): ProfileObject => ({
+  metadata: { name: `${nodeName}-0` },
+  spec: { nodeName, device: 0 },
+  status: {
+    device: { name, executionProvider: 'cuda' },
+    categories: [{ model: 'echo', shape: [3, 8, 8], batches: [{ size: 1, wcetUs }] }],
+  },
+});
 
 test('figures out of all proportion are told apart from those of a faster kind of device', () => {
   const fleet = [profile('a', 2000), profile('b', 2500), profile('c', 1800)];

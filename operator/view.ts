@@ -214,6 +214,8 @@ export class ClusterView {
       .sort(
         (a, b) =>
           b.request.priority - a.request.priority ||
+          // Where a record was lost, whoever was told yes comes before whoever waits.
+          Number(isTold(b.tenant)) - Number(isTold(a.tenant)) ||
           compare(a.tenant.metadata.creationTimestamp ?? '', b.tenant.metadata.creationTimestamp ?? '') ||
           compare(a.request.key, b.request.key),
       );
@@ -326,6 +328,9 @@ export class ClusterView {
     this.#listener.addresses(node);
   }
 }
+
+/** Whether a tenant was told that it is promised something. */
+export const isTold = ({ status }: TenantObject): boolean => status?.promised !== undefined;
 
 /** An admin's word that a node's figures are right. */
 const TRUSTED = 'deeprt.dev/trust-profiles';

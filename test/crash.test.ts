@@ -3,13 +3,14 @@ import { seededRandom } from '../sched/arrivals.js';
 import { until } from './support/api-server.js';
 import type { Process } from './support/cli.js';
 import type { Tenant } from './support/cluster.js';
-import { GROUP, TestCluster } from './support/cluster.js';
+import { GROUP, TestCluster, tenantPath } from './support/cluster.js';
 
 /** A crash at any instant loses nothing that was promised, and promises nothing twice. */
 
 const TENANTS = 200;
 const NODES = 8;
-const KILLS = 8;
+/** KILLS=50 makes a day of it. */
+const KILLS = Number(process.env['KILLS'] ?? 8);
 const LONGEST_LIFE_MS = 500;
 
 let cluster: TestCluster;
@@ -58,6 +59,11 @@ async function admitUnder(
     });
     await new Promise((resolve) => setTimeout(resolve, share * LONGEST_LIFE_MS));
     for (const tenant of await tenants()) if (admitted(tenant)) told.add(tenant.metadata.name);
+    // Somebody deletes what the operator has written, perhaps just before it is killed.
+    await cluster.api.request('DELETE', `${GROUP}/nodeschedules/edge-${Math.floor(random() * NODES)}`);
+    const [victim] = [...told].slice(Math.floor(random() * told.size));
+    if (victim !== undefined)
+      await cluster.api.request('PATCH', `${tenantPath(victim)}/status`, { status: { placements: [] } });
     await Promise.all(applying);
   });
   await until(async () => (await tenants()).every(decided), `all ${TENANTS} to be decided`);

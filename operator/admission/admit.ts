@@ -36,6 +36,8 @@ export interface Snapshot {
   readonly requests: readonly TenantRequest[];
   /** What was promised before; decisions are sticky. */
   readonly promised?: readonly DevicePlan[];
+  /** Devices on which tenants were told to be served: one whose record was lost goes back where it was, if it can. */
+  readonly told?: ReadonlyMap<string, ReadonlySet<string>>;
   /** Keys of the tenants to decide on; all that have no place, or ask for something new, when absent. */
   readonly due?: ReadonlySet<string>;
   /** How the decision before left everybody, if nothing but the tenants that are due has changed since: what it costs then depends on them. */
@@ -328,7 +330,10 @@ class Placing implements Settled {
     const mark = this.#replaced.length;
     // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
     this.#withdraw(key);
-    const homes = new Set(held.map(({ plan }) => deviceKey(plan.device)));
+    const homes =
+      held.length > 0
+        ? new Set(held.map(({ plan }) => deviceKey(plan.device)))
+        : (this.#snapshot.told?.get(key) ?? new Set<string>());
     const refusals = this.#place(request, request.streams, homes);
     if (refusals === undefined || this.#preempt(request, refusals)) {
       for (const { plan } of this.spareOf(key)) this.#set(withoutSpare(plan, key));

@@ -84,7 +84,7 @@ export class TestCluster {
     ];
     const start = (): Process => {
       const faulty = options.faults === undefined ? '' : `--import=${faultyDevice(options.faults)}`;
-      const process = backgroundWith(faulty, ...args);
+      const process = backgroundWith(options.nodeOptions ?? faulty, ...args);
       this.#processes.push(process);
       return process;
     };
@@ -94,9 +94,17 @@ export class TestCluster {
   }
 
   /** A further operator; resolves once it follows the cluster. */
-  async operator(...args: string[]): Promise<Process> {
+  operator(...args: string[]): Promise<Process> {
+    return this.operatorWith('', ...args);
+  }
+
+  /** The same, with options for Node. */
+  async operatorWith(nodeOptions: string, ...args: string[]): Promise<Process> {
     await this.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
-    const process = this.spawn('operator', '--namespace', NAMESPACE, '--listen', '127.0.0.1:0', ...QUICK, ...args);
+    const admin = ['--kubeconfig', this.api.kubeconfig];
+    const own = ['--namespace', NAMESPACE, '--listen', '127.0.0.1:0', ...QUICK, ...args];
+    const process = backgroundWith(nodeOptions, 'operator', ...admin, ...own);
+    this.#processes.push(process);
     await process.logged(({ msg }) => msg === 'following the cluster');
     return process;
   }
@@ -280,6 +288,8 @@ export interface AgentOptions {
   readonly modelDir?: string;
   /** A file that says what goes wrong with its device. */
   readonly faults?: string;
+  /** For Node, in place of what the faults need. */
+  readonly nodeOptions?: string;
   /** Further arguments of the command. */
   readonly args?: readonly string[];
 }
