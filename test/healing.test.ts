@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
+import type { Process } from './support/cli.js';
 import { inferJson } from './support/cli.js';
 import type { Profile, RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';
@@ -15,6 +16,8 @@ const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
 
 let cluster: TestCluster;
 let agent: RunningAgent;
+let operator: Process;
+let rights: string;
 let camera: NodeJS.Timeout;
 const answers: Promise<number>[] = [];
 
@@ -28,11 +31,8 @@ beforeAll(async () => {
   await cluster.node('edge-1');
   agent = await cluster.agent('edge-1');
   // With the rights that the chart gives, and no more.
-  const rights = await cluster.file(
-    'operator',
-    await cluster.api.kubeconfigFor(await cluster.token('deeprt-operator')),
-  );
-  await cluster.operator('--kubeconfig', rights);
+  rights = await cluster.file('operator', await cluster.api.kubeconfigFor(await cluster.token('deeprt-operator')));
+  operator = await cluster.operator('--kubeconfig', rights);
   await cluster.tenant('gate');
   await cluster.condition('gate', 'Ready', 'True', 'Serving', 90_000);
   const send = async (): Promise<number> => (await inferJson(agent.url, 'gate', {})).status;
@@ -148,6 +148,36 @@ describe('what is changed is put right', () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     await stillServed();
   });
+});
+
+test('all of it at once, while the operator is killed and started again', async () => {
+  const before = (await cluster.getTenant('gate'))!.status!.placements;
+  const objects = [
+    `${GROUP}/nodeschedules/edge-1`,
+    `${GROUP}/gpuprofiles/edge-1-0`,
+    `${SERVICES}/deeprt-gate`,
+    `${SLICES}/deeprt-gate-ipv4-8080`,
+  ];
+  await operator.kill('SIGKILL');
+  await Promise.all(objects.map((path) => cluster.api.must('DELETE', path)));
+  await cluster.api.must('PATCH', `${GROUP}/namespaces/default/inferencetenants/gate/status`, {
+    status: { conditions: [], placements: null, promised: null },
+  });
+  operator = await cluster.operator('--kubeconfig', rights);
+  await operator.logged(({ msg }) => msg === 'leading');
+  await until(
+    async () => (await Promise.all(objects.map(exists))).every(Boolean),
+    'all of it to be back',
+    undefined,
+    10_000,
+  );
+  await until(
+    async () => JSON.stringify((await cluster.getTenant('gate'))!.status?.placements) === JSON.stringify(before),
+    'the placements',
+    undefined,
+    10_000,
+  );
+  await stillServed();
 });
 
 test('a Service of somebody else is left alone, and the tenant says so until it is gone', async () => {
