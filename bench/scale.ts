@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { Cluster } from '../kube/cluster.js';
 import { Informer } from '../kube/informer.js';
 import { TENANTS } from '../kube/kinds.js';
@@ -27,7 +28,7 @@ export async function benchScale(): Promise<Figure[]> {
       await cluster.node(`edge-${i}`);
       await cluster.profile(`edge-${i}`, { slow: 1 + (i % 5) / 4 });
     });
-    await cluster.operator();
+    const operator = await cluster.operator();
     await cluster.tenant('first');
     await cluster.admitted('first');
 
@@ -83,6 +84,7 @@ export async function benchScale(): Promise<Figure[]> {
     const moved = (name: string): boolean => Number(admitted.get(name)?.node?.slice(5)) >= LOST;
     await until(() => onLost.every(moved), 'the tenants of lost nodes to be placed elsewhere', undefined, 60_000);
     const replacedMs = Math.max(...onLost.map((name) => admitted.get(name)!.atMs)) - startMs - GRACE_MS;
+    const peak = /VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${operator.pid}/status`, 'utf8'))![1]!;
     const broken = await cluster.brokenPromises();
     if (broken.length > 0) throw new Error(broken.join('\n'));
     await informer.stop();
@@ -98,6 +100,7 @@ export async function benchScale(): Promise<Figure[]> {
         aim: '<= 1000 ms',
         met: replacedMs <= 1000,
       },
+      { name: 'operator memory at its highest', value: Number(peak) / 1024, unit: 'MiB' },
     ];
   } finally {
     await connection.close();
