@@ -24,7 +24,7 @@ $(INSTALLED): package.json package-lock.json
 
 $(BUILT): $(INSTALLED) tsconfig.json $(SOURCES)
 	@echo "compiling"
-	@tsc -p tsconfig.json
+	@rm -rf dist && tsc -p tsconfig.json
 	@touch $@
 
 demo: $(BUILT) ## the main job on this machine: real models, real frames, admission, deadlines, a report

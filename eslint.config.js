@@ -11,16 +11,19 @@ const mayImport = {
   operator: ['sched', 'api', 'kube'],
   cli: ['sched', 'api', 'kube', 'agent', 'operator'],
 };
+/** Inside the agent arrows point one way: a wing may import those before it, and what stands beside them. */
+const wings = ['device', 'serving', 'models', 'ingest', 'profile', 'node'];
+for (const wing of wings) mayImport[`agent/${wing}`] = mayImport.agent;
 const rooms = ['sched', 'api', 'kube', 'agent', 'operator', 'cli', 'bench', 'test', 'hack'];
 
 const houseRules = Object.entries(mayImport).map(([room, allowed]) => {
-  const [own] = room.split('/');
+  const [own, wing] = room.split('/');
   const forbidden = rooms.filter((other) => other !== own && !allowed.includes(other));
-  const inner = Object.keys(mayImport).filter((other) => other.startsWith(`${room}/`));
+  const within = Object.keys(mayImport).filter((other) => other.startsWith(`${room}/`));
   return {
     files: [`${room}/**/*.ts`],
     // A test may build its inputs with anything that test/ offers.
-    ignores: ['**/*.test.ts', ...inner.map((other) => `${other}/**`)],
+    ignores: ['**/*.test.ts', ...within.map((other) => `${other}/**`)],
     rules: {
       'no-restricted-imports': [
         'error',
@@ -30,6 +33,14 @@ const houseRules = Object.entries(mayImport).map(([room, allowed]) => {
               regex: `^(\\.\\./)+(${forbidden.join('|')})/`,
               message: `${room}/ may import only ${['itself', ...allowed].join(', ')} (docs/architecture.md).`,
             },
+            ...(own === 'agent'
+              ? [
+                  {
+                    regex: `^(\\.{1,2}/)+(${wings.slice(room === own ? 0 : wings.indexOf(wing) + 1).join('|') || '-'})/`,
+                    message: `Inside agent/, ${room} comes before that (docs/architecture.md).`,
+                  },
+                ]
+              : []),
             ...(room === 'kube'
               ? []
               : [{ regex: '^@kubernetes/', message: 'Only kube/ talks to the API server (docs/architecture.md).' }]),
@@ -69,7 +80,7 @@ export default tseslint.config(
         {
           object: 'Date',
           property: 'now',
-          message: 'Elapsed time comes from the monotonic clock: performance.now() or agent/clock.ts.',
+          message: 'Elapsed time comes from the monotonic clock: performance.now() or kube/clock.ts.',
         },
       ],
     },

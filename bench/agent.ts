@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { readCatalogue } from '../cli/directory.js';
-import { Agent } from '../agent/agent.js';
+import { DeviceService } from '../agent/serving/service.js';
 import { newLogger } from '../cli/log.js';
 import { Standalone } from '../cli/standalone.js';
 import { atRate, DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests } from '../hack/example-manifests.js';
@@ -31,10 +31,10 @@ async function scaledExamples(work: string): Promise<string> {
 
 /** p99 of what the device's thread spends on a run beside running it, with nothing else to do. */
 async function turnP99Us(): Promise<number> {
-  const agent = await Agent.start({ provider: 'cpu', threads: 1 });
+  const service = await DeviceService.start({ provider: 'cpu', threads: 1 });
   const turns = createHistogram();
-  for (let i = 0; i < TURNS; i++) turns.record(Math.max(1, await agent.device.turnUs()));
-  await agent.stop();
+  for (let i = 0; i < TURNS; i++) turns.record(Math.max(1, await service.device.turnUs()));
+  await service.stop();
   return turns.percentile(99);
 }
 

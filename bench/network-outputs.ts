@@ -2,8 +2,8 @@
  * `node network-outputs.js PROVIDER MODEL.onnx HEIGHT WIDTH`: what a network of bench/networks.ts puts out for two seeded frames,
  * as JSON; a process of its own per provider.
  */
-import { Session } from '../agent/device/sessions.js';
-import type { Provider } from '../agent/device/providers.js';
+import { Session } from '../agent/device/thread/sessions.js';
+import type { Provider } from '../agent/device/providers/providers.js';
 import { seededRandom } from '../sched/arrivals.js';
 
 const [provider, path, height, width] = process.argv.slice(2) as [Provider, string, string, string];

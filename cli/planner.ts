@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Profile } from '../agent/profile/profiler.js';
-import { keep, kept } from '../agent/kept-file.js';
+import { keep, kept } from '../agent/disk/kept-file.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';

@@ -61,7 +61,7 @@ export function reportOf({ devices, decision }: Standalone, servingSinceMs: numb
               },
       };
     }),
-    devices: devices.units.map(({ agent: { index, books: own } }) => ({
+    devices: devices.units.map(({ service: { index, books: own } }) => ({
       admittedUtilization: decision.devices.find(({ schedule }) => schedule.device === index)?.utilization ?? 0,
       busy: own.busyUs / 1e6 / seconds,
       jobs: own.jobs,

@@ -5,10 +5,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Counter, Histogram } from 'prom-client';
 import type { DeviceOptions } from '../agent/device/messages.js';
-import { changesProfile, logChange } from '../agent/changes.js';
+import { changesProfile, logChange } from '../agent/node/changes.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { FileCredentials } from '../agent/ingest/tls.js';
-import { Devices } from '../agent/devices.js';
+import { Devices } from '../agent/node/devices.js';
 import { ownFolder } from './state-folder.js';
 import type { Profile } from '../agent/profile/profiler.js';
 import type { ScheduleDevice } from '../api/schedule.js';
@@ -110,8 +110,8 @@ export class Standalone {
     this.#planner = planner;
     this.#giveBack = giveBack;
     this.#server = new IngestServer(devices, options.credentials);
-    for (const { agent } of devices.units)
-      agent.onChange = (change) => {
+    for (const { service } of devices.units)
+      service.onChange = (change) => {
         logChange(options.log, change);
         if (changesProfile(change)) void this.refresh();
       };

@@ -1,4 +1,4 @@
-import { FolderInUse, lockFolder } from '../agent/folder-lock.js';
+import { FolderInUse, lockFolder } from '../agent/disk/folder-lock.js';
 import { BadInput } from './directory.js';
 
 /**

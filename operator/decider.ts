@@ -9,7 +9,7 @@ import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
 import type { DevicePlan } from './admission/device-plan.js';
 import { tenantKey } from './admission/request.js';
-import type { Logger } from './log.js';
+import type { Logger } from '../kube/log.js';
 import type { OperatorMetrics } from './metrics.js';
 import { RecordConflict, Records } from './records.js';
 import type { ClusterView, ScheduleObject, TenantObject } from './view.js';

@@ -13,7 +13,7 @@ import { LEASES, elect } from '../kube/leader.js';
 import { Objects, Services } from '../kube/objects.js';
 import type { Verdict } from './admission/admit.js';
 import { Decider } from './decider.js';
-import type { Logger } from './log.js';
+import type { Logger } from '../kube/log.js';
 import { OperatorMetrics } from './metrics.js';
 import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';

@@ -11,7 +11,7 @@ import { tenantKey } from './admission/request.js';
 import { planOf, scheduleOf } from './admission/schedule.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import { scheduledOn } from '../api/schedule.js';
-import type { Logger } from './log.js';
+import type { Logger } from '../kube/log.js';
 import type { ScheduleObject } from './view.js';
 import type { Change } from './write-order.js';
 import { writeOrder } from './write-order.js';

@@ -214,8 +214,8 @@ export class ClusterView {
       .sort(
         (a, b) =>
           b.request.priority - a.request.priority ||
-          // Where a record was lost, whoever was told yes comes before whoever waits.
-          Number(isTold(b.tenant)) - Number(isTold(a.tenant)) ||
+          // Where a record was lost, who was told yes comes before who waits, and before that who asks for nothing new.
+          claimOf(b.tenant) - claimOf(a.tenant) ||
           compare(a.tenant.metadata.creationTimestamp ?? '', b.tenant.metadata.creationTimestamp ?? '') ||
           compare(a.request.key, b.request.key),
       );
@@ -331,6 +331,12 @@ export class ClusterView {
 
 /** Whether a tenant was told that it is promised something. */
 export const isTold = ({ status }: TenantObject): boolean => status?.promised !== undefined;
+
+const isAnswered = ({ metadata, status }: TenantObject): boolean =>
+  status?.observedGeneration === metadata.generation &&
+  status?.conditions?.some(({ type, status: value }) => type === 'Admitted' && value === 'True') === true;
+
+const claimOf = (tenant: TenantObject): number => (isTold(tenant) ? (isAnswered(tenant) ? 2 : 1) : 0);
 
 /** An admin's word that a node's figures are right. */
 const TRUSTED = 'deeprt.dev/trust-profiles';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { recheck } from '../agent/recheck.js';
+import { recheck } from '../agent/serving/recheck.js';
 import { decide } from '../operator/admission/admit.js';
 import { placedOn } from '../operator/admission/device-plan.js';
 import { tenantKey } from '../operator/admission/request.js';

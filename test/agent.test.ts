@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from './support/api-server.js';
-import { keep, kept } from '../agent/kept-file.js';
+import { keep, kept } from '../agent/disk/kept-file.js';
 import { childrenOf, inferJson } from './support/cli.js';
 import type { RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';

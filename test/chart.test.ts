@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 import { DASHBOARDS, expressionsOf } from '../hack/dashboards.js';
 import { generatedFiles } from '../hack/generated.js';
-import { AgentMetrics } from '../agent/metrics.js';
+import { AgentMetrics } from '../agent/serving/metrics.js';
 import { OperatorMetrics } from '../operator/metrics.js';
 import { ApiServer } from './support/api-server.js';
 import type { KubeManifest } from './support/chart.js';

@@ -254,7 +254,7 @@ describe('two devices', () => {
       books.reduce((all, each) => all + pick(each), 0);
     expect(sum(({ answered }) => answered)).toBeGreaterThan(served.length * 100);
     expect(sum(({ misses }) => misses)).toBeLessThanOrEqual(0.001 * sum(({ answered }) => answered));
-    const [first, second] = devices.units.map(({ agent }) => agent.books);
+    const [first, second] = devices.units.map(({ service }) => service.books);
     expect(Math.min(first!.jobs, second!.jobs)).toBeGreaterThan(50);
   });
 
@@ -270,7 +270,7 @@ describe('two devices', () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
 
     await inject(1, { absent: true });
-    const victim = devices.units[1]!.agent;
+    const victim = devices.units[1]!.service;
     process.kill(victim.device.pid, 'SIGKILL');
     await until(() => !victim.ready, 2000);
     expect((await inferJson(standalone!.url, lose[0]!, frame)).status).toBe(503);

@@ -5,7 +5,7 @@ import { parse, stringify } from 'yaml';
 import type { Logger } from '../cli/log.js';
 import type { StandaloneOptions } from '../cli/standalone.js';
 import { Standalone } from '../cli/standalone.js';
-import { keep } from '../agent/kept-file.js';
+import { keep } from '../agent/disk/kept-file.js';
 import { Cameras } from './support/cameras.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';

@@ -3,11 +3,11 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Agent, Change } from '../agent/agent.js';
-import { Devices } from '../agent/devices.js';
+import type { DeviceService, Change } from '../agent/serving/service.js';
+import { Devices } from '../agent/node/devices.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { ScheduleDevice } from '../api/schedule.js';
-import type { ProfileStatus } from '../agent/recheck.js';
+import type { ProfileStatus } from '../agent/serving/recheck.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
 import { identityNetwork } from './support/onnx.js';
@@ -54,7 +54,7 @@ const KILLER = `
 
 let workspace: Workspace;
 let devices: Devices;
-let agent: Agent;
+let service: DeviceService;
 let server: IngestServer;
 let url: string;
 let changes: Change[];
@@ -151,16 +151,16 @@ beforeEach(async () => {
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     progress: () => undefined,
   });
-  ({ agent } = devices.units[0]!);
+  ({ service } = devices.units[0]!);
   changes = [];
-  agent.onChange = (change) => changes.push(change);
+  service.onChange = (change) => changes.push(change);
   for (const [name, input] of [
     ['echo', 'in'],
     ['other', 'second'],
   ] as const) {
     const network = identityNetwork('float32', ['n', 3, 'h', 'w'], input);
     const model = await workspace.model(name, network, { input: { name: input }, shapes: SHAPES });
-    await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, `${name}.onnx`));
+    await service.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, `${name}.onnx`));
   }
   server = new IngestServer(devices);
   const {
@@ -180,13 +180,13 @@ afterEach(async () => {
 
 describe('a device that goes wrong', () => {
   test('killed 50 times under load: every frame gets an answer, serving resumes, all else is as it was', async () => {
-    await agent.apply(lightly(), PROFILE);
+    await service.apply(lightly(), PROFILE);
     await until(serves('gate'));
     const stops = [camera('gate', 15), camera('other', 15)];
     for (let i = 0; i < 50; i++) {
-      const before = agent.device.pid;
+      const before = service.device.pid;
       process.kill(before, 'SIGKILL');
-      await until(() => agent.device.pid !== before && agent.ready);
+      await until(() => service.device.pid !== before && service.ready);
       await until(serves('gate'));
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -197,19 +197,19 @@ describe('a device that goes wrong', () => {
     expect(byStatus.get(200)!.length).toBeGreaterThan(100);
     expect(byStatus.get(503)!.length).toBeGreaterThan(0);
     for (const { error } of byStatus.get(503)!) expect(error).toMatch(/device|deadline/);
-    expect(agent.inFlight).toBe(0);
+    expect(service.inFlight).toBe(0);
     expect(changes.filter(({ kind }) => kind === 'deviceRecovered')).toHaveLength(50);
     expect(changes.filter(({ kind }) => kind === 'modelQuarantined')).toEqual([]);
   }, 300_000);
 
   test('frames that have time wait for the next device, and none of them is lost with it', async () => {
-    await agent.apply(lightly({ deadlineUs: 5_000_000 }), PROFILE);
+    await service.apply(lightly({ deadlineUs: 5_000_000 }), PROFILE);
     await until(serves('gate'));
     const stop = camera('gate', 20);
     for (let i = 0; i < 10; i++) {
-      const before = agent.device.pid;
+      const before = service.device.pid;
       process.kill(before, 'SIGKILL');
-      await until(() => agent.device.pid !== before && agent.ready);
+      await until(() => service.device.pid !== before && service.ready);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     const answers = await stop();
@@ -218,9 +218,9 @@ describe('a device that goes wrong', () => {
   }, 60_000);
 
   test('standing still between two runs is noticed as soon as somebody waits, and ended', async () => {
-    await agent.apply(schedule(tenantOf('gate', { deadlineUs: 10_000_000 }), tenantOf('hasty')), PROFILE);
+    await service.apply(schedule(tenantOf('gate', { deadlineUs: 10_000_000 }), tenantOf('hasty')), PROFILE);
     await until(serves('gate'));
-    process.kill(agent.device.pid, 'SIGSTOP');
+    process.kill(service.device.pid, 'SIGSTOP');
     const [patient, hasty] = await Promise.all([infer('gate'), infer('hasty')]);
     expect(patient.status).toBe(200);
     expect(hasty).toMatchObject({ status: 503, code: 'DeadlinePassed' });
@@ -229,17 +229,17 @@ describe('a device that goes wrong', () => {
   });
 
   test('killed as soon as there is one, again and again, also before it could be told anything: one lives in the end', async () => {
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
     const killer = new Worker(KILLER, { eval: true, workerData: process.pid });
     const [kills] = (await once(killer, 'message')) as [number];
     expect(kills).toBeGreaterThan(3);
-    await until(() => agent.ready, 15_000);
+    await until(() => service.ready, 15_000);
     await until(serves('gate'));
   }, 60_000);
 
   test('a hang is ended, told as one, and over within seconds; readiness goes and comes back', async () => {
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
     await inject({ hang: true, input: 'in' });
     const stuck = infer('gate');
@@ -253,7 +253,7 @@ describe('a device that goes wrong', () => {
   });
 
   test('a model that crashes native code each time is kept off the device; the others are served', async () => {
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
     await inject({ crash: 'SIGSEGV', input: 'in' });
     for (let i = 0; i < 200 && !changes.some(({ kind }) => kind === 'modelQuarantined'); i++) {
@@ -269,14 +269,14 @@ describe('a device that goes wrong', () => {
     // A changed model gets its chance.
     await inject({});
     const model = await workspace.model('echo', identityNetwork('float32', ['n', 3, 'h', 'w']), { shapes: SHAPES });
-    agent.device.pardon('echo');
-    await agent.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, 'echo.onnx'));
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    service.device.pardon('echo');
+    await service.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, 'echo.onnx'));
+    await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
   });
 
   test('a batch that fails is answered with why; batch after batch has the device replaced, then the model left out', async () => {
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
     await inject({ fail: 'out of memory on the device', input: 'in' });
     expect(await infer('gate')).toMatchObject({
@@ -292,10 +292,10 @@ describe('a device that goes wrong', () => {
   });
 
   test('a model whose file is gone when the device is replaced is left out with why', async () => {
-    await agent.apply(schedule(tenantOf('gate')), PROFILE);
+    await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
     await rm(join(workspace.root, 'echo.onnx'));
-    process.kill(agent.device.pid, 'SIGKILL');
+    process.kill(service.device.pid, 'SIGKILL');
     await until(() => changes.some(({ kind }) => kind === 'modelQuarantined'));
     await until(serves('other'));
     expect(await infer('gate')).toMatchObject({
@@ -306,7 +306,7 @@ describe('a device that goes wrong', () => {
 });
 
 test('ONNX Runtime tells nobody what it runs', async () => {
-  const environment = await readFile(`/proc/${agent.device.pid}/environ`, 'utf8');
+  const environment = await readFile(`/proc/${service.device.pid}/environ`, 'utf8');
   expect(environment.split('\0')).toContain('ORT_DISABLE_TELEMETRY=1');
 });
 
@@ -318,7 +318,7 @@ describe('a device that is slower than measured for a while', () => {
   test('frames of tenants who allow it are computed at a smaller shape, and say so; the others never; both recover', async () => {
     const firm = tenantOf('firm', { streams: 1, periodUs: 100_000 });
     const flexible = tenantOf('flexible', { minShape: SHAPES[1] });
-    await agent.apply(schedule(flexible, firm), PROFILE);
+    await service.apply(schedule(flexible, firm), PROFILE);
     await inject(NORMAL);
     await until(serves('firm'));
     const calm = [camera('flexible', 15), camera('firm', 100)];
@@ -339,8 +339,8 @@ describe('a device that is slower than measured for a while', () => {
     }
     for (const { parameters } of firms) expect(parameters).not.toHaveProperty('computed_shape');
     expect(changes).toContainEqual({ kind: 'degraded', tenant: 'default/flexible', shape: [3, 8, 8] });
-    expect(agent.tenant('default.flexible')!.degradation(performance.now())).toMatchObject({ shape: [3, 8, 8] });
-    expect(agent.tenant('default.firm')!.degradation(performance.now())).toBeUndefined();
+    expect(service.tenant('default.flexible')!.degradation(performance.now())).toMatchObject({ shape: [3, 8, 8] });
+    expect(service.tenant('default.firm')!.degradation(performance.now())).toBeUndefined();
 
     await inject(NORMAL);
     const after = camera('flexible', 15);
@@ -351,7 +351,7 @@ describe('a device that is slower than measured for a while', () => {
   });
 
   test('a tenant that wants no late answers is told at once instead', async () => {
-    await agent.apply(schedule(tenantOf('gate', { lateFrames: 'Drop' })), PROFILE);
+    await service.apply(schedule(tenantOf('gate', { lateFrames: 'Drop' })), PROFILE);
     await inject({ nsPerElement: 30_000, input: 'in' });
     const stop = camera('gate', 15);
     await new Promise((resolve) => setTimeout(resolve, 1500));
@@ -359,6 +359,6 @@ describe('a device that is slower than measured for a while', () => {
     const dropped = answers.filter(({ status }) => status === 503);
     expect(dropped.length).toBeGreaterThan(0);
     for (const { error } of dropped) expect(error).toMatch(/could not meet its deadline any more/);
-    expect(agent.tenant('default.gate')!.outcomes.dropped).toBe(dropped.length);
+    expect(service.tenant('default.gate')!.outcomes.dropped).toBe(dropped.length);
   });
 });

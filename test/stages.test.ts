@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { parse, stringify } from 'yaml';
-import { keep } from '../agent/kept-file.js';
+import { keep } from '../agent/disk/kept-file.js';
 import type { Stages } from '../api/frames.js';
 import type { Running } from './support/cli.js';
 import { childrenOf, standalone } from './support/cli.js';

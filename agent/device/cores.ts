@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import type { SessionSettings } from './providers.js';
+import type { SessionSettings } from './providers/providers.js';
 
 /** Which cores each device's thread has to itself, and which receive and decode frames. */
 export interface Division {

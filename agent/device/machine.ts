@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { cpus, release } from 'node:os';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
-import type { Provider, SessionSettings } from './providers.js';
+import type { Provider, SessionSettings } from './providers/providers.js';
 
 const run = promisify(execFile);
 

@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { availableMemory } from 'node:process';
 import { isCuda, nvidiaGpuOf, nvidiaProcesses } from './machine.js';
-import type { SessionSettings } from './providers.js';
+import type { SessionSettings } from './providers/providers.js';
 
 /** What is left for the driver, for fragmentation and for whoever else is on the device. */
 const RESERVE = 0.1;

@@ -2,12 +2,11 @@ import type { Streams } from '../../sched/category.js';
 import type { FrameOffer, GivenUpBecause, Run } from '../../sched/frame.js';
 import type { Visit } from '../../sched/rounds.js';
 import type { WcetPoint } from '../../sched/wcet.js';
+import type { ElementType, OutputTensor } from '../frames.js';
 import type { PackedOutputs } from './outbox.js';
-import type { SessionSettings } from './providers.js';
+import type { SessionSettings } from './providers/providers.js';
 
 /** What the agent and a device's process say to each other. Frames' bytes travel in shared memory. */
-
-export type ElementType = 'float32' | 'uint8';
 
 export interface DeviceOptions extends SessionSettings {
   /** How much of the device's memory may be used, in bytes; what is free at the start when absent. */
@@ -59,17 +58,6 @@ export interface Program {
   readonly categories: readonly ProgramCategory[];
   /** Whether the Adaptation Module is at work. */
   readonly adaptation: boolean;
-}
-
-/** What an output's elements come in. */
-export type OutputArray = NodeJS.TypedArray<ArrayBuffer>;
-
-export interface OutputTensor {
-  readonly name: string;
-  readonly type: string;
-  /** Of the batch; the first axis counts frames. */
-  readonly dims: readonly number[];
-  readonly data: OutputArray;
 }
 
 export type ToDevice =

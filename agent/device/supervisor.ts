@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { nowUs } from '../clock.js';
-import type { DeviceListener } from './device.js';
-import { Device, DeviceLost } from './device.js';
+import { nowUs } from '../../kube/clock.js';
+import type { DeviceListener } from './handle.js';
+import { Device, DeviceLost } from './handle.js';
 import { FramePool } from './frame-pool.js';
 import type { BatchDone, DeviceOptions, LoadedModel, Measure, Measured, Program } from './messages.js';
 

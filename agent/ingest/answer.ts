@@ -1,8 +1,8 @@
 import type { Request, Response } from 'express';
 import { setImmediate } from 'node:timers/promises';
-import type { Answer } from '../flights.js';
-import { latencyUs } from '../flights.js';
-import type { ServedTenant } from '../tenant.js';
+import type { Answer } from '../serving/flights.js';
+import { latencyUs } from '../serving/flights.js';
+import type { ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import type { Busy } from './refusals.js';
 import type { WantedOutputs } from './oip.js';

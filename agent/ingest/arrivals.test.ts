@@ -3,7 +3,7 @@ import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from '@jest/globals';
-import { nowUs } from '../clock.js';
+import { nowUs } from '../../kube/clock.js';
 import { Arrivals } from './arrivals.js';
 
 /** Sends a request 20 ms from now, from a thread that nothing holds up. */

@@ -1,4 +1,4 @@
-import { nowUs } from '../clock.js';
+import { nowUs } from '../../kube/clock.js';
 
 const TICK_MS = 5;
 /** A timer that is later than this was held up by something. */

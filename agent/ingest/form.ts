@@ -1,8 +1,8 @@
 import type { Request } from 'express';
 import type { FrameHead } from '../../api/frames.js';
-import { imageHead } from '../decode/image-head.js';
-import { MOST_PIXELS } from '../decode/input.js';
-import type { ServedTenant } from '../tenant.js';
+import { imageHead } from './decode/image-head.js';
+import { MOST_PIXELS } from '../image-input.js';
+import type { ServedTenant } from '../serving/tenant.js';
 import type { Body } from './body.js';
 import { BadRequest } from './oip.js';
 

@@ -1,12 +1,12 @@
 import type { Request, Response } from 'express';
 import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
-import type { Agent } from '../agent.js';
-import { nowUs } from '../clock.js';
-import type { DecodeStage } from '../decode/stage.js';
-import type { Slot } from '../flights.js';
-import { FrameDropped, latencyUs, outOfMemory } from '../flights.js';
-import type { ServedTenant } from '../tenant.js';
+import type { DeviceService } from '../serving/service.js';
+import { nowUs } from '../../kube/clock.js';
+import type { DecodeStage } from './decode/stage.js';
+import type { Slot } from '../serving/flights.js';
+import { FrameDropped, latencyUs, outOfMemory } from '../serving/flights.js';
+import type { ServedTenant } from '../serving/tenant.js';
 import { refuse, respond, tooMany } from './answer.js';
 import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
@@ -40,13 +40,13 @@ export interface FrameStages {
 
 /** A device, as a frame's way to it sees it. */
 export type FrameTaker = Pick<
-  Agent,
+  DeviceService,
   'ready' | 'stages' | 'hasRoomForSpare' | 'takeSlot' | 'giveSlot' | 'submit' | 'count'
 >;
 
 /** A tenant's streams on a device. */
 export interface Serving {
-  readonly agent: FrameTaker;
+  readonly service: FrameTaker;
   readonly tenant: ServedTenant;
 }
 
@@ -97,8 +97,8 @@ export class FrameDoor {
       await this.#serve(passage, servings, req, res);
     } catch (error) {
       const outcome = outcomeOf(error);
-      const { agent, tenant } = passage.serving;
-      agent.count(tenant, outcome, passage.promised);
+      const { service, tenant } = passage.serving;
+      service.count(tenant, outcome, passage.promised);
       if (outcome === 'gone') return;
       const told = asTold(error);
       if (told instanceof Busy) return tooMany(res, told);
@@ -122,8 +122,8 @@ export class FrameDoor {
     try {
       const found = this.#look(servings[0]!, body, form);
       admit(passage, servings, found, body.bytes, nowUs());
-      const { agent, tenant } = passage.serving;
-      const taken = agent.takeSlot(tenant, passage.promised === true);
+      const { service, tenant } = passage.serving;
+      const taken = service.takeSlot(tenant, passage.promised === true);
       if (taken === undefined) throw tooManyWaiting(tenant);
       slot = taken;
       try {
@@ -131,22 +131,22 @@ export class FrameDoor {
           ? await this.#decode(tenant, found, body, slot, arrivedUs, req, res)
           : await this.#read(tenant, body, slot, req);
       } catch (error) {
-        agent.giveSlot(tenant, slot);
+        service.giveSlot(tenant, slot);
         throw error;
       }
     } finally {
       body.giveBack();
     }
-    const { agent, tenant } = passage.serving;
+    const { service, tenant } = passage.serving;
     const promised = passage.promised === true;
-    const answer = await agent.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+    const answer = await service.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
     // Long lists of numbers take only what nobody was promised.
     const turn = (more: number): Promise<void> | undefined =>
-      this.#spare.enter(tenant.key, answerUs(agent.stages, more));
+      this.#spare.enter(tenant.key, answerUs(service.stages, more));
     const bytes = await respond(req, res, tenant, answer, wanted, promised, turn);
-    this.#node.stageWatch.handled(answerUs(agent.stages, bytes));
+    this.#node.stageWatch.handled(answerUs(service.stages, bytes));
     const latency = latencyUs(answer);
-    agent.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);
+    service.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);
   }
 
   /**
@@ -154,7 +154,7 @@ export class FrameDoor {
    * where its tenant refuses such frames or too many of them are on their way, and else waits for its turn.
    */
   async #receive(servings: readonly Serving[], req: Request, form: Form): Promise<Body> {
-    const { agent, tenant } = servings[0]!;
+    const { service, tenant } = servings[0]!;
     const { terms } = tenant;
     const limit = largestBody(form, tenant);
     const announced = Number(req.headers['content-length'] ?? 0);
@@ -170,11 +170,11 @@ export class FrameDoor {
       }
     }
     const waitUs = servings.reduce((least, each) => Math.min(least, each.tenant.promisedInUs(atUs)), Infinity);
-    const { receiveUs } = frameCost(agent.stages, { form: 'Tensor', bytes: announced });
-    const full = !servings.some((each) => each.agent.hasRoomForSpare(each.tenant));
+    const { receiveUs } = frameCost(service.stages, { form: 'Tensor', bytes: announced });
+    const full = !servings.some((each) => each.service.hasRoomForSpare(each.tenant));
     const refuses = tenant.refusesSpare(atUs);
     if (refuses || full) {
-      await this.turnAway(tenant.key, req, agent.stages);
+      await this.turnAway(tenant.key, req, service.stages);
       throw full && !refuses ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
     }
     tenant.spareInFlight++;
@@ -197,9 +197,9 @@ export class FrameDoor {
   }
 
   /** What a body is, by its head, and what it takes of the stages. */
-  #look({ agent }: Serving, body: Body, form: Form): Found {
+  #look({ service }: Serving, body: Body, form: Form): Found {
     const head = headOf(body, form);
-    const cost = frameCost(agent.stages, head);
+    const cost = frameCost(service.stages, head);
     this.#node.stageWatch.handled(cost.receiveUs);
     return { head, cost };
   }
@@ -259,7 +259,7 @@ function admit(
     cost.receiveUs <= SAME * terms.covered.receiveUs &&
     cost.decodeUs <= SAME * terms.covered.decodeUs;
   const policed = covered ? police(servings, atUs) : undefined;
-  passage.serving = policed?.serving ?? servings.find(({ agent }) => agent.ready) ?? servings[0]!;
+  passage.serving = policed?.serving ?? servings.find(({ service }) => service.ready) ?? servings[0]!;
   passage.promised = policed?.promised === true;
   if (passage.promised) return;
   if (refuses) throw covered ? notPromised(servings, policed!.retryAfterUs) : notCovered(terms.periodUs);
@@ -276,7 +276,7 @@ function police(
   arrivedUs: number,
 ): { readonly serving: Serving; readonly promised: boolean; readonly retryAfterUs: number } {
   let retryAfterUs = Infinity;
-  const byReadiness = [true, false].flatMap((ready) => servings.filter(({ agent }) => agent.ready === ready));
+  const byReadiness = [true, false].flatMap((ready) => servings.filter(({ service }) => service.ready === ready));
   for (const serving of byReadiness) {
     const policed = serving.tenant.arrive(arrivedUs);
     if (policed.accepted) return { serving, promised: true, retryAfterUs: 0 };

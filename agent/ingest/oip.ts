@@ -1,4 +1,4 @@
-import type { OutputTensor } from '../device/messages.js';
+import type { ExpectedInput, OutputTensor } from '../frames.js';
 
 /** The Open Inference Protocol v2 over HTTP: JSON tensors and the binary tensor extension. */
 
@@ -12,13 +12,6 @@ export class BadRequest extends Error {
     this.status = status;
     this.code = code;
   }
-}
-
-/** What the tenant's input must look like. `dims` are one frame's axes in the network's order. */
-export interface ExpectedInput {
-  readonly name: string;
-  readonly dims: readonly number[];
-  readonly elementType: 'float32' | 'uint8';
 }
 
 interface JsonTensor {

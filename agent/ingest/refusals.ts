@@ -1,8 +1,8 @@
-import { FrameDropped, FrameFailure } from '../flights.js';
-import { BadImage } from '../decode/input.js';
-import { NotDecoded } from '../decode/stage.js';
-import { DecoderLost } from '../decode/worker.js';
-import type { Outcome, ServedTenant } from '../tenant.js';
+import { FrameDropped, FrameFailure } from '../serving/flights.js';
+import { BadImage } from '../image-input.js';
+import { NotDecoded } from './decode/stage.js';
+import { DecoderLost } from './decode/worker.js';
+import type { Outcome, ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import { BadRequest } from './oip.js';
 

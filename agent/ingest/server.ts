@@ -5,10 +5,11 @@ import type { AddressInfo } from 'node:net';
 import type { NextFunction, Request, Response } from 'express';
 import express from 'express';
 import { VERSION } from '../../api/version.js';
-import { FrameFailure } from '../flights.js';
-import { nowUs } from '../clock.js';
-import type { Devices } from '../devices.js';
+import { FrameFailure } from '../serving/flights.js';
+import { nowUs } from '../../kube/clock.js';
+import type { AgentMetrics } from '../serving/metrics.js';
 import { refuse } from './answer.js';
+import type { FrameStages, Serving } from './frame.js';
 import { FrameDoor } from './frame.js';
 import { BadRequest } from './oip.js';
 import type { FileCredentials } from './tls.js';
@@ -20,18 +21,27 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
+/** A node's devices, as those see them who send frames. */
+export interface ServedNode extends FrameStages {
+  readonly metrics: AgentMetrics;
+  readonly ready: boolean;
+  readonly inFlight: number;
+  /** Where the tenant's frames may go; on several devices when its streams are split. */
+  serving(path: string): readonly Serving[];
+}
+
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
 export class IngestServer {
-  readonly #devices: Devices;
+  readonly #node: ServedNode;
   readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
   readonly #credentials: FileCredentials | undefined;
   readonly #door: FrameDoor;
   #state: 'starting' | 'open' | 'stopping' = 'starting';
 
   /** @param credentials serve HTTPS with them; HTTP where absent */
-  constructor(devices: Devices, credentials?: FileCredentials) {
-    this.#devices = devices;
-    this.#door = new FrameDoor(devices);
+  constructor(node: ServedNode, credentials?: FileCredentials) {
+    this.#node = node;
+    this.#door = new FrameDoor(node);
     this.#credentials = credentials;
     const options = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 };
     if (credentials === undefined) this.#server = createServer(options, this.#app());
@@ -64,7 +74,7 @@ export class IngestServer {
     this.#state = 'stopping';
     this.#credentials?.stop();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const untilUs = nowUs() + 1000 * graceMs; this.#devices.inFlight > 0 && nowUs() < untilUs;)
+    for (const untilUs = nowUs() + 1000 * graceMs; this.#node.inFlight > 0 && nowUs() < untilUs;)
       await new Promise((resolve) => setTimeout(resolve, 20));
     this.#server.closeIdleConnections();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -85,16 +95,16 @@ export class IngestServer {
       res.status(200).json({ live: true });
     });
     app.get(['/v2/health/ready', '/readyz'], (_req, res) => {
-      const ready = this.#devices.ready && this.#state === 'open';
+      const ready = this.#node.ready && this.#state === 'open';
       res.status(ready ? 200 : 503).json({ ready });
     });
     app.get('/v2/models/:model', (req, res) => this.#describe(req, res));
     app.get('/v2/models/:model/ready', (req, res) => {
-      const ready = this.#devices.serving(req.params.model).some(({ agent }) => agent.ready);
+      const ready = this.#node.serving(req.params.model).some(({ service }) => service.ready);
       res.status(ready ? 200 : 404).json({ name: req.params.model, ready });
     });
     app.get('/metrics', async (_req, res) => {
-      const { registry } = this.#devices.metrics;
+      const { registry } = this.#node.metrics;
       res.type(registry.contentType).send(await registry.metrics());
     });
     app.use((req, res) => {
@@ -112,7 +122,7 @@ export class IngestServer {
   }
 
   #describe(req: Request<{ model: string }>, res: Response): void {
-    const [serving] = this.#devices.serving(req.params.model);
+    const [serving] = this.#node.serving(req.params.model);
     if (serving === undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(req.params.model));
     const { input, outputs } = serving.tenant.terms;
     res.json({
@@ -127,7 +137,7 @@ export class IngestServer {
   }
 
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
-    const servings = this.#devices.serving(req.params.model);
+    const servings = this.#node.serving(req.params.model);
     const [serving] = servings;
     if (serving === undefined || this.#state === 'stopping') {
       await this.#door.turnAway('', req, undefined);

@@ -1,6 +1,6 @@
-import { nowUs } from '../clock.js';
-import type { Work } from '../fair-queue.js';
-import { FairQueue } from '../fair-queue.js';
+import { nowUs } from '../../kube/clock.js';
+import type { Work } from './fair-queue.js';
+import { FairQueue } from './fair-queue.js';
 
 /** Work of the event loop for spare frames that may come at one instant, in microseconds: no promised frame waits for more. */
 export const SPARE_BURST_US = 1500;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { nowUs } from '../clock.js';
+import { nowUs } from '../../kube/clock.js';
 import { allowedCores } from '../device/cores.js';
 
 /** Others that take more of the cores than this make measurements longer than they should be. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Agent } from '../agent.js';
+import type { DeviceService } from '../serving/service.js';
 import { measureFactors } from './correction.js';
 import type { ProfiledCategory } from './profiler.js';
 
@@ -13,7 +13,9 @@ describe('a category whose time depends on what its frames hold', () => {
   const shown = new Map([['nms@1x64x64', { runs: 40, median: 2.5, p95OfWcet: 3 }]]);
   // No run of noise is made, so nothing is asked of the device.
   const factor = async (before: typeof shown, since: typeof shown): Promise<number | undefined> => {
-    const { factors } = await measureFactors({} as Agent, [category], new Map(), before, () => Promise.resolve(since));
+    const { factors } = await measureFactors({} as DeviceService, [category], new Map(), before, () =>
+      Promise.resolve(since),
+    );
     return factors.get('nms@1x64x64');
   };
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../../api/manifests.js';
-import type { Agent } from '../agent.js';
-import { networkDims } from '../device/frames.js';
+import type { DeviceService } from '../serving/service.js';
+import { networkDims } from '../frames.js';
 import type { CategoryDrift } from './drift.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { categoryKey, slowed } from './profiler.js';
@@ -35,7 +35,7 @@ export interface Factors {
  * @returns the factors by category, and the categories whose time depends on what is in the frames
  */
 export async function measureFactors(
-  agent: Agent,
+  service: DeviceService,
   categories: readonly ProfiledCategory[],
   models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>,
   before: ReadonlyMap<string, CategoryDrift>,
@@ -49,7 +49,7 @@ export async function measureFactors(
     const measured =
       model === undefined || category.byContent === true
         ? undefined
-        : await measuredFactor(agent, category, model, () => performance.now() > untilMs);
+        : await measuredFactor(service, category, model, () => performance.now() > untilMs);
     if (measured !== undefined) factors.set(nameOf(category), measured);
   }
   // These runs were all made since the drift was noticed.
@@ -69,7 +69,7 @@ export async function measureFactors(
 }
 
 async function measuredFactor(
-  agent: Agent,
+  service: DeviceService,
   { model, shape, batches }: ProfiledCategory,
   { spec }: ResourceOf<'InferenceModel'>,
   late: () => boolean,
@@ -81,7 +81,7 @@ async function measuredFactor(
     try {
       while (times.length < RUNS && !late()) {
         const measure = { input, batch: size, slackUs: Math.ceil(ROOM * wcetUs) };
-        times.push((await agent.device.measure(measure)).us);
+        times.push((await service.device.measure(measure)).us);
         await delay(1); // frames' messages first
       }
     } catch {

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DecodeStage } from '../decode/stage.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
 import { pictures } from './pictures.js';
 import { Practice } from './practice.js';
 

@@ -5,17 +5,17 @@ import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
-import type { Agent } from '../agent.js';
-import type { Answer, Slot } from '../flights.js';
-import { nowUs } from '../clock.js';
-import type { DecodeStage } from '../decode/stage.js';
+import type { DeviceService } from '../serving/service.js';
+import type { Answer, Slot } from '../serving/flights.js';
+import { nowUs } from '../../kube/clock.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
 import { pinProcess } from '../device/cores.js';
 import { FramePool } from '../device/frame-pool.js';
-import { frameBytes } from '../device/frames.js';
+import { frameBytes } from '../frames.js';
 import type { FrameTaker } from '../ingest/frame.js';
 import { FrameDoor } from '../ingest/frame.js';
-import type { TenantTerms } from '../tenant.js';
-import { ServedTenant } from '../tenant.js';
+import type { TenantTerms } from '../serving/tenant.js';
+import { ServedTenant } from '../serving/tenant.js';
 import type { Round } from './stage-client.js';
 
 const SLOTS = 64;
@@ -36,11 +36,11 @@ class Echo implements FrameTaker {
   readonly ready = true;
   readonly stages = undefined;
   outputs = new Float32Array(ELEMENTS);
-  readonly #agent: Agent;
+  readonly #service: DeviceService;
   #pool: FramePool | undefined;
 
-  constructor(agent: Agent) {
-    this.#agent = agent;
+  constructor(service: DeviceService) {
+    this.#service = service;
   }
 
   hasRoomForSpare(): boolean {
@@ -62,7 +62,7 @@ class Echo implements FrameTaker {
   }
 
   async submit(tenant: ServedTenant, slot: Slot, arrivedUs: number): Promise<Answer> {
-    await this.#agent.device.roundTrip();
+    await this.#service.device.roundTrip();
     this.giveSlot(tenant, slot);
     const outputs = [{ name: 'out', type: 'float32', dims: [1, this.outputs.length], data: this.outputs }];
     const times = { arrivedUs, startUs: arrivedUs, endUs: nowUs() };
@@ -87,12 +87,12 @@ export class Loopback {
   #tenant: ServedTenant | undefined;
 
   /** @param cores where the client may run; anywhere when absent */
-  constructor(agent: Agent, decode: DecodeStage, cores: readonly number[] | undefined) {
-    this.#echo = new Echo(agent);
+  constructor(service: DeviceService, decode: DecodeStage, cores: readonly number[] | undefined) {
+    this.#echo = new Echo(service);
     const stageWatch = { decoded: () => undefined, handled: () => undefined };
     this.#door = new FrameDoor({ decode, promisedShare: 0, stageWatch });
     const app = express();
-    app.post('/:model', (req, res) => void this.#door.take([{ agent: this.#echo, tenant: this.#tenant! }], req, res));
+    app.post('/:model', (req, res) => void this.#door.take([{ service: this.#echo, tenant: this.#tenant! }], req, res));
     this.#server = createServer(app).listen(0, '127.0.0.1');
     this.#client = fork(new URL('./stage-client.js', import.meta.url), {
       serialization: 'advanced',

@@ -1,7 +1,7 @@
 import type { Stages } from '../../api/frames.js';
-import type { Agent } from '../agent.js';
-import type { DecodeStage } from '../decode/stage.js';
-import type { Recipe } from '../decode/messages.js';
+import type { DeviceService } from '../serving/service.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
+import type { Recipe } from '../ingest/decode/messages.js';
 import type { Trial } from './loopback.js';
 import { Loopback } from './loopback.js';
 import type { Picture } from './pictures.js';
@@ -65,11 +65,11 @@ const picture = ({ form, body }: Picture): Trial => ({
  *
  * @throws Error when the client fails
  */
-export async function measureStages(agent: Agent, setup: StagesSetup): Promise<Stages> {
+export async function measureStages(service: DeviceService, setup: StagesSetup): Promise<Stages> {
   const all = await pictures();
-  const channelUs = await measureChannel(agent);
+  const channelUs = await measureChannel(service);
   const decode = await measureDecoding(setup.decode, all);
-  const loopback = new Loopback(agent, setup.decode, setup.cores);
+  const loopback = new Loopback(service, setup.decode, setup.cores);
   try {
     await loopback.costUs(tensor(SMALL), WARM_UPS);
     await loopback.costUs(tensor(LARGE), REQUESTS);

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Stages } from '../../api/frames.js';
-import type { Agent } from '../agent.js';
-import { nowUs } from '../clock.js';
+import type { DeviceService } from '../serving/service.js';
+import { nowUs } from '../../kube/clock.js';
 import type { StagesSetup } from './measure-stages.js';
 import { measureStages } from './measure-stages.js';
 import { StageWatch } from './stage-watch.js';
@@ -30,9 +30,9 @@ export class NodeStages {
   }
 
   /** Measures where nothing is known; devices that ask at once get the same. */
-  async ensure(agent: Agent): Promise<Stages> {
+  async ensure(service: DeviceService): Promise<Stages> {
     if (this.#value !== undefined) return this.#value;
-    this.#measuring ??= measureStages(agent, this.#setup);
+    this.#measuring ??= measureStages(service, this.#setup);
     try {
       this.#value ??= await this.#measuring;
     } finally {

@@ -1,7 +1,7 @@
-import type { Decoded, Recipe } from '../decode/messages.js';
-import type { DecodeStage } from '../decode/stage.js';
+import type { Decoded, Recipe } from '../ingest/decode/messages.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
 import { FramePool } from '../device/frame-pool.js';
-import { frameBytes } from '../device/frames.js';
+import { frameBytes } from '../frames.js';
 
 const SIDE = 224;
 const LIMIT_US = 60_000_000;

@@ -1,9 +1,9 @@
 import { API_VERSION } from '../../api/crds.js';
-import type { Agent } from '../agent.js';
+import type { DeviceService } from '../serving/service.js';
 import type { DeviceOptions } from '../device/messages.js';
-import type { ModelFile, Residents } from '../residents.js';
+import type { ModelFile, Residents } from '../models/residents.js';
 import type { Stages } from '../../api/frames.js';
-import type { DecodeStage } from '../decode/stage.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
 import { SPARE_BURST_US } from '../ingest/spare-gate.js';
 import { Contention } from './contention.js';
 import { IngestLoad } from './ingest-load.js';
@@ -46,7 +46,7 @@ const UNSTEADY = 0.1;
  * taken over; the rest is measured, and looked at again at the end.
  */
 export async function profileNode(
-  agent: Agent,
+  service: DeviceService,
   residents: Residents,
   options: DeviceOptions,
   name: string,
@@ -68,8 +68,8 @@ export async function profileNode(
   const head = {
     apiVersion: API_VERSION,
     kind: 'GPUProfile' as const,
-    metadata: { name: `${name}-${agent.index}`, namespace: '' },
-    spec: { nodeName: name, device: agent.index },
+    metadata: { name: `${name}-${service.index}`, namespace: '' },
+    spec: { nodeName: name, device: service.index },
   };
   node.stages.adopt(stored?.status?.stages);
   const told = stored?.status?.models ?? [];
@@ -81,14 +81,14 @@ export async function profileNode(
       memoryBytes: weights.get(metadata.name) ?? told.find(({ name }) => name === metadata.name)?.memoryBytes ?? 0,
     }));
   if (pending.length === 0 && stored?.status !== undefined) {
-    const stages = await node.stages.ensure(agent);
+    const stages = await node.stages.ensure(service);
     const status = { ...stored.status, stages, device, categories, models: models(new Map()) };
     return { profile: { ...head, status }, failures: new Map(), measured: false };
   }
 
   const sinceMs = performance.now();
   const { fresh, weights, failures, overheads, unsteadiness, worst, othersShare } =
-    pending.length === 0 ? NOTHING_MEASURED : await measureAll(agent, residents, pending, progress, node);
+    pending.length === 0 ? NOTHING_MEASURED : await measureAll(service, residents, pending, progress, node);
   const measuredAt = new Date().toISOString();
   const problems = [...failures.values()];
   const unsteady = `a second look at ${worst} took ${(1 + unsteadiness).toFixed(2)} times as long or as short as the first; WCETs hold for the slower`;
@@ -151,7 +151,7 @@ const NOTHING_MEASURED: Measurements = {
 };
 
 async function measureAll(
-  agent: Agent,
+  service: DeviceService,
   residents: Residents,
   pending: readonly Pending[],
   progress: Progress,
@@ -162,12 +162,12 @@ async function measureAll(
   const fresh: { file: ModelFile; category: ProfiledCategory }[] = [];
   const sizes = pending.reduce((sum, { file }) => sum + batchGrid(file.model.spec.maxBatchSize ?? 8).length, 0);
   progress('stages', 0);
-  await stages.ensure(agent);
-  const others = new Contention(() => [process.pid, agent.device.pid, ...decode.pids]);
+  await stages.ensure(service);
+  const others = new Contention(() => [process.pid, service.device.pid, ...decode.pids]);
   const load = new IngestLoad(decode);
   await load.start();
   try {
-    const dispatchOverheadUs = await measureDispatchOverhead(agent);
+    const dispatchOverheadUs = await measureDispatchOverhead(service);
     let loadedBytes = 0;
     for (const [index, { file, shape }] of pending.entries()) {
       const { name } = file.model.metadata;
@@ -183,7 +183,7 @@ async function measureAll(
           hasRoom: (bytes: number) => residents.grown(name, weights.get(name)! + bytes),
         };
         const tell = (share: number): void => progress(categoryKey(name, shape), (index + share) / pending.length);
-        fresh.push({ file, category: await measureCategory(agent, file.model, shape, allowance, tell) });
+        fresh.push({ file, category: await measureCategory(service, file.model, shape, allowance, tell) });
       } catch (error) {
         failures.set(name, (error as Error).message);
       }
@@ -194,7 +194,7 @@ async function measureAll(
       const { name } = file.model.metadata;
       if (failures.has(name)) continue;
       if (!residents.has(name)) await residents.load(file);
-      const ratios = await lookAgain(agent, file.model, category);
+      const ratios = await lookAgain(service, file.model, category);
       for (const ratio of ratios)
         if (Math.max(ratio, 1 / ratio) - 1 > unsteadiness)
           [unsteadiness, worst] = [Math.max(ratio, 1 / ratio) - 1, categoryKey(name, category.shape)];

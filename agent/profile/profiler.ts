@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import type { ResourceOf } from '../../api/manifests.js';
 import { WcetTable } from '../../sched/wcet.js';
-import type { Agent } from '../agent.js';
-import { frameBytes, networkDims } from '../device/frames.js';
+import type { DeviceService } from '../serving/service.js';
+import { frameBytes, networkDims } from '../frames.js';
 import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
-import { runtimeVersion } from '../device/runtime.js';
+import { runtimeVersion } from '../device/providers/runtime.js';
 
 export type Profile = ResourceOf<'GPUProfile'>;
 export type ProfiledCategory = NonNullable<NonNullable<Profile['status']>['categories']>[number];
@@ -146,7 +146,7 @@ export const msPerSize = (sizes: number, totalMs: number): number =>
 
 /** Measures E(n) of one category, alone on the device but beside a running ingest (`IngestLoad`). */
 export async function measureCategory(
-  agent: Agent,
+  service: DeviceService,
   model: ResourceOf<'InferenceModel'>,
   shape: readonly number[],
   allowance: Allowance,
@@ -154,19 +154,19 @@ export async function measureCategory(
 ): Promise<ProfiledCategory> {
   const { name } = model.metadata;
   const input = { model: name, dims: networkDims(shape, model.spec.input.layout ?? 'NCHW') };
-  const resizeUs = await measureResize(agent, model, shape);
+  const resizeUs = await measureResize(service, model, shape);
   const batches: ProfiledCategory['batches'] = [];
   let answerBytes = 0;
   const measure = async (size: number): Promise<boolean> => {
     for (let i = 0; i < WARM_UPS; i++) {
-      const { outputs } = await agent.device.measure({ input, batch: size });
-      agent.describeOutputs(name, shape, outputs);
+      const { outputs } = await service.device.measure({ input, batch: size });
+      service.describeOutputs(name, shape, outputs);
       if (size === 1) answerBytes = outputs.reduce((sum, { dims }) => sum + frameBytes(dims, 'float32'), 0);
     }
     const memoryBytes = Math.max(await allowance.workspaceBytes(), batches.at(-1)?.memoryBytes ?? 0);
     if (!(await allowance.hasRoom(memoryBytes))) return false;
     const run = async (idleUs = 0): Promise<number> =>
-      Math.max(1, (await agent.device.measure({ input, batch: size, idleUs })).us);
+      Math.max(1, (await service.device.measure({ input, batch: size, idleUs })).us);
     const sinceMs = performance.now();
     if (batches.length === 0) await steady(() => run(), Math.min(MOST_STEADYING_MS, 2 * allowance.msPerSize));
     const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
@@ -184,7 +184,7 @@ export async function measureCategory(
 
   const most = model.spec.maxBatchSize ?? 8;
   const { differs: alone } =
-    most === 1 ? {} : await agent.device.measure({ input, batch: Math.min(COMPARED, most), compare: true });
+    most === 1 ? {} : await service.device.measure({ input, batch: Math.min(COMPARED, most), compare: true });
   const sizes = alone === undefined ? batchGrid(most) : [1];
   for (const [done, size] of sizes.entries()) {
     progress(done / sizes.length);
@@ -247,14 +247,14 @@ function isOutOfMemory(error: unknown): boolean {
  * @returns by how many times each took as long as before
  */
 export async function lookAgain(
-  agent: Agent,
+  service: DeviceService,
   { spec }: ResourceOf<'InferenceModel'>,
   { model, shape, batches }: ProfiledCategory,
 ): Promise<number[]> {
   const input = { model, dims: networkDims(shape, spec.input.layout ?? 'NCHW') };
   const ratios: number[] = [];
   for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
-    const run = async (): Promise<number> => (await agent.device.measure({ input, batch: size })).us;
+    const run = async (): Promise<number> => (await service.device.measure({ input, batch: size })).us;
     for (let i = 0; i < WARM_UPS; i++) await run();
     ratios.push((await medianOf(run, SECOND_RUNS)) / (p50Us ?? wcetUs));
   }
@@ -277,7 +277,7 @@ export function slowed(category: ProfiledCategory, factor: number): ProfiledCate
 
 /** Per frame, to make it from a frame of the model's largest shape: p99 of some batches, with the WCET's margin. */
 async function measureResize(
-  agent: Agent,
+  service: DeviceService,
   { metadata, spec }: ResourceOf<'InferenceModel'>,
   shape: readonly number[],
 ): Promise<number> {
@@ -288,7 +288,7 @@ async function measureResize(
   const input = { model: metadata.name, dims: networkDims(shape, layout) };
   const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
   for (let i = 0; i < LEAST_RUNS; i++) {
-    const { us } = await agent.device.measure({ input, batch, from: networkDims(largest, layout) });
+    const { us } = await service.device.measure({ input, batch, from: networkDims(largest, layout) });
     if (i >= WARM_UPS) histogram.record(Math.max(1, us));
   }
   return Math.ceil((histogram.percentile(99) * MARGIN) / batch);
@@ -296,31 +296,31 @@ async function measureResize(
 
 /** Runs each measured size once, so that no tenant's frame pays for first-time set-up. */
 export async function warmUp(
-  agent: Agent,
+  service: DeviceService,
   model: ResourceOf<'InferenceModel'>,
   category: ProfiledCategory,
 ): Promise<void> {
   const input = { model: category.model, dims: networkDims(category.shape, model.spec.input.layout ?? 'NCHW') };
   const table = new WcetTable(category.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })));
   for (const size of batchGrid(table.largestBatch)) {
-    const { outputs } = await agent.device.measure({ input, batch: size, aboutUs: table.at(size) });
-    agent.describeOutputs(category.model, category.shape, outputs);
+    const { outputs } = await service.device.measure({ input, batch: size, aboutUs: table.at(size) });
+    service.describeOutputs(category.model, category.shape, outputs);
   }
 }
 
 /** p99 of a message's way to the device's thread and back, in microseconds. */
-export async function measureChannel(agent: Agent): Promise<number> {
+export async function measureChannel(service: DeviceService): Promise<number> {
   const times = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
   for (let i = 0; i < CHANNEL_SAMPLES; i++) {
-    times.record(Math.max(1, await agent.device.roundTrip()));
+    times.record(Math.max(1, await service.device.roundTrip()));
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   return times.percentile(99);
 }
 
 /** p99 of what the device's thread spends on a run beside running it, with the WCET's margin. */
-export async function measureDispatchOverhead(agent: Agent): Promise<number> {
+export async function measureDispatchOverhead(service: DeviceService): Promise<number> {
   const turns = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
-  for (let i = 0; i < SAMPLES; i++) turns.record(Math.max(1, await agent.device.turnUs()));
+  for (let i = 0; i < SAMPLES; i++) turns.record(Math.max(1, await service.device.turnUs()));
   return Math.ceil(turns.percentile(99) * MARGIN) + 100;
 }

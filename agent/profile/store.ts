@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
-import { keep, kept } from '../kept-file.js';
+import { keep, kept } from '../disk/kept-file.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { fingerprint } from './profiler.js';
 

@@ -6,7 +6,7 @@ import type { KubeObject, Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
 import type { Decider } from '../decider.js';
 import { NotLeading } from '../decider.js';
-import type { Logger } from '../log.js';
+import type { Logger } from '../../kube/log.js';
 import type { OperatorMetrics } from '../metrics.js';
 import type { ClusterView, ModelObject, TenantObject } from '../view.js';
 import { ModelStatuses } from './models.js';

@@ -5,7 +5,7 @@ import type { KubeObject, Objects } from '../../kube/objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
 import type { Decider } from '../decider.js';
 import { FINALIZER } from '../decider.js';
-import type { Logger } from '../log.js';
+import type { Logger } from '../../kube/log.js';
 import type { TenantStatus } from '../tenant-status.js';
 import { isUrgent, tenantStatus } from '../tenant-status.js';
 import type { ClusterView, TenantObject } from '../view.js';

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { generate } from 'selfsigned';
 import { Agent, request } from 'undici';
 import { parse, stringify } from 'yaml';
-import { kept, sealed } from '../../agent/kept-file.js';
+import { kept, sealed } from '../../agent/disk/kept-file.js';
 import type { Sight } from './camera.js';
 import { Camera } from './camera.js';
 import { NODE, helm, kill, kubectl, kubectlJson, logOf, revive, startCluster, until } from './node.js';
@@ -125,7 +125,7 @@ function devices(): { pid: number }[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
-        return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes('agent/device/process.js')
+        return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes('agent/device/thread/process.js')
           ? [{ pid: Number(name) }]
           : [];
       } catch {

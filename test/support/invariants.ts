@@ -1,4 +1,4 @@
-import { recheck } from '../../agent/recheck.js';
+import { recheck } from '../../agent/serving/recheck.js';
 import type { ResourceOf } from '../../api/manifests.js';
 
 type Tenant = ResourceOf<'InferenceTenant'>;

@@ -1,0 +1,36 @@
+import type { ResourceOf } from '../api/manifests.js';
+
+/** Larger images are refused before they are decoded. */
+export const MOST_PIXELS = 64 * 1024 * 1024;
+
+/** What a model makes of an encoded image: its input tensor's layout and the affine map of each channel. */
+export interface ImageInput {
+  readonly shape: readonly number[];
+  readonly layout: 'NCHW' | 'NHWC';
+  readonly elementType: 'float32' | 'uint8';
+  /** Per channel of the input, which channel of an RGB pixel it takes. */
+  readonly channels: readonly number[];
+  /** Per channel of the input, its value for each of a pixel's 256 values. */
+  readonly values: readonly Float32Array[];
+}
+
+export function imageInput({ spec }: ResourceOf<'InferenceModel'>, shape: readonly number[]): ImageInput {
+  const count = shape[0]!;
+  const { scale = 1, mean, std, colorOrder = 'RGB' } = spec.preprocessing ?? {};
+  const order = count === 3 && colorOrder === 'BGR' ? [2, 1, 0] : Array.from({ length: count }, (_, i) => i);
+  return {
+    shape,
+    layout: spec.input.layout ?? 'NCHW',
+    elementType: spec.input.elementType ?? 'float32',
+    channels: order,
+    values: order.map((_, channel) =>
+      Float32Array.from(
+        { length: 256 },
+        (__, pixel) => (pixel * scale - (mean?.[channel] ?? 0)) / (std?.[channel] ?? 1),
+      ),
+    ),
+  };
+}
+
+/** An image that cannot be used; the message is meant for its sender. */
+export class BadImage extends Error {}

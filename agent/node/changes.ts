@@ -1,0 +1,33 @@
+import type { Change } from '../serving/service.js';
+import type { Logger } from '../../kube/log.js';
+
+/** Whether a change bears on what the device can be promised to do. */
+export const changesProfile = ({ kind }: Change): boolean =>
+  kind === 'modelQuarantined' || kind === 'deviceGone' || kind === 'deviceRecovered';
+
+/** A line in the log for what happened to the device or to a tenant's frames. */
+export function logChange(log: Logger, change: Change): void {
+  switch (change.kind) {
+    case 'deviceLost':
+      return log.error(
+        { error: change.error },
+        'device lost; its frames are answered with an error, it is being replaced',
+      );
+    case 'deviceGone':
+      return log.error({ error: change.error }, 'device gone; its tenants are moved where they fit, trying goes on');
+    case 'deviceRecovered':
+      return log.info({ tookMs: change.tookMs }, 'device replaced; serving again');
+    case 'modelQuarantined':
+      return log.error({ model: change.model, reason: change.reason }, 'model kept off the device');
+    case 'keptApart':
+      return log.warn(
+        { tenant: change.tenant, error: change.error },
+        "the network fails on this tenant's frames again and again; they run one by one, in spare time, apart from others'",
+      );
+    case 'degraded':
+      return log.warn(
+        { tenant: change.tenant, shape: change.shape.join('x') },
+        'the device is behind; frames are computed at a smaller shape',
+      );
+  }
+}

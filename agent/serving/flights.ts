@@ -1,0 +1,164 @@
+import type { FrameOffer, GivenUpBecause } from '../../sched/frame.js';
+import { nowUs } from '../../kube/clock.js';
+import type { FramePool } from '../device/frame-pool.js';
+import type { OutputTensor } from '../frames.js';
+import type { ServedTenant } from './tenant.js';
+
+/** A frame's answer: its part of a batch's outputs, and its times in microseconds. */
+export interface Answer {
+  readonly outputs: readonly OutputTensor[];
+  readonly index: number;
+  readonly arrivedUs: number;
+  readonly startUs: number;
+  readonly endUs: number;
+  readonly batch: number;
+  /** Channels, height and width that it was computed at; smaller than asked for when degraded. */
+  readonly shape: readonly number[];
+  /**
+   * To be called once the outputs are no longer needed. The memory of a batch is given back at once when all of its
+   * frames are done: left to the garbage collector, megabytes a second of it would make for long pauses.
+   */
+  readonly release: () => void;
+}
+
+/** The frame's latency at this instant, in microseconds. */
+export function latencyUs({ arrivedUs }: Answer): number {
+  return nowUs() - arrivedUs;
+}
+
+/** Why a frame was not answered. */
+export class FrameFailure extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export const outOfMemory = (error: unknown): FrameFailure =>
+  new FrameFailure('OutOfMemory', `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
+
+/** The frame could not meet its deadline any more, or another took its place. */
+export class FrameDropped extends FrameFailure {}
+
+const DROPPED: Record<Exclude<GivenUpBecause, 'withdrawn'>, readonly [code: string, message: string]> = {
+  late: ['DeadlinePassed', 'this frame could not meet its deadline any more, and was given up'],
+  replaced: ['ReplacedByNewer', 'a newer frame of this stream took the place of this one (spec.spareFrames: Latest)'],
+  full: ['SpareQueueFull', 'too many frames of this tenant wait for spare time already'],
+};
+
+/** What a frame that the batcher gave up is answered. */
+export const givenUp = (why: GivenUpBecause): FrameFailure =>
+  why === 'withdrawn'
+    ? new FrameFailure('TenantWithdrawn', 'the tenant was withdrawn')
+    : new FrameDropped(...DROPPED[why]);
+
+/** A slot of shared memory that a frame is written into before it is submitted or given back. */
+export interface Slot {
+  readonly pool: FramePool;
+  readonly index: number;
+  /** Whether its frame is one of those that its tenant was promised. */
+  readonly promised: boolean;
+}
+
+/** A frame on its way through the device. */
+export interface Flight {
+  readonly tenant: ServedTenant;
+  readonly model: string;
+  readonly slot: Slot;
+  readonly arrivedUs: number;
+  readonly offer: Omit<FrameOffer, 'atUs'>;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: FrameFailure) => void;
+}
+
+/** What a flight needs of the device and its tenant. */
+export interface Airport {
+  /** Hands a frame to the device. */
+  readonly send: (id: number, flight: Flight) => void;
+  /** The frame is on its way no longer, whatever became of it. */
+  readonly landed: (flight: Flight) => void;
+}
+
+const SWEEP_MS = 100;
+/** A frame that the device has not answered so long after its deadline, or after its arrival where it has none, is not waited for. */
+const OVERDUE_US = 3_000_000;
+const WITHOUT_DEADLINE_US = 15_000_000;
+
+/**
+ * Frames that were accepted and not answered yet. Each has an end that does not depend on the device; those that a lost
+ * device had are handed to the next one while they can be in time.
+ */
+export class Flights {
+  readonly #airport: Airport;
+  readonly #all = new Map<number, Flight & { waits: boolean }>();
+  readonly #sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+  #lastId = 0;
+
+  constructor(airport: Airport) {
+    this.#airport = airport;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** @param deviceIsThere whether the frame can be handed over now; it waits otherwise */
+  add(flight: Flight, deviceIsThere: boolean): void {
+    const id = ++this.#lastId;
+    this.#all.set(id, { ...flight, waits: !deviceIsThere });
+    if (deviceIsThere) this.#airport.send(id, flight);
+  }
+
+  /** The flight that has ended; undefined when it had before. */
+  land(id: number): Flight | undefined {
+    const flight = this.#all.get(id);
+    if (flight === undefined || !this.#all.delete(id)) return undefined;
+    this.#airport.landed(flight);
+    return flight;
+  }
+
+  fail(id: number, error: FrameFailure): void {
+    this.land(id)?.reject(error);
+  }
+
+  /** The device is gone with all frames that it had; they wait for the next one. */
+  deviceLost(): void {
+    for (const flight of this.#all.values()) flight.waits = true;
+  }
+
+  failModel(model: string, error: FrameFailure): void {
+    for (const [id, flight] of this.#all) if (flight.model === model) this.fail(id, error);
+  }
+
+  /** Another device is there. */
+  deviceBack(): void {
+    for (const [id, flight] of this.#all) {
+      if (!flight.waits) continue;
+      flight.waits = false;
+      this.#airport.send(id, flight);
+    }
+  }
+
+  /** Nobody is going to answer any of them. */
+  failAll(error: FrameFailure): void {
+    for (const id of this.#all.keys()) this.fail(id, error);
+  }
+
+  stop(error: FrameFailure): void {
+    clearInterval(this.#sweeper);
+    this.failAll(error);
+  }
+
+  #sweep(): void {
+    const atUs = nowUs();
+    for (const [id, { offer, arrivedUs, waits }] of this.#all) {
+      const { dueUs } = offer;
+      if (waits && atUs > dueUs)
+        this.fail(id, new FrameDropped('DeadlinePassed', 'the device was not replaced in time for this frame'));
+      else if (atUs > (dueUs === Infinity ? arrivedUs + WITHOUT_DEADLINE_US : dueUs + OVERDUE_US))
+        this.fail(id, new FrameDropped('DeviceSilent', 'the device has not answered this frame'));
+    }
+  }
+}

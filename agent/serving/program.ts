@@ -1,0 +1,199 @@
+import { answerUs, coveredBytes, coveredCost } from '../../api/frames.js';
+import type { ResourceOf } from '../../api/manifests.js';
+import type { ScheduleCategory, ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
+import type { Step } from '../../sched/ladder.js';
+import { deepestRung, ladderOf } from '../../sched/ladder.js';
+import { promisedPoints } from '../../sched/promise.js';
+import { decodeShare, receiveShare } from '../../sched/stages.js';
+import { WcetTable } from '../../sched/wcet.js';
+import { frameBytes, networkDims } from '../frames.js';
+import type { ProgramCategory, Rung } from '../device/messages.js';
+import { imageInput } from '../image-input.js';
+import type { ProfileStatus } from './recheck.js';
+import { promisedOf, recheck } from './recheck.js';
+import type { TenantTerms } from './tenant.js';
+
+type Model = ResourceOf<'InferenceModel'>;
+
+/** Promised frames of each tenant that may be on their way through this node, at least. */
+const LEAST_SLOTS = 8;
+const POOL_BYTES = 1024 ** 3;
+/** Spare frames of each tenant that may be on their way through this node. */
+export const SPARE_SLOTS = 32;
+const SPARE_POOL_BYTES = 256 * 1024 ** 2;
+
+/** Shared memory that frames of a category wait in. */
+export interface PoolSize {
+  readonly name: string;
+  readonly slotBytes: number;
+  readonly slots: number;
+}
+
+/** A schedule as a device's batcher and its tenants' door take it. */
+export interface DeviceProgram {
+  readonly categories: readonly ProgramCategory[];
+  /** By `<namespace>.<name>`. */
+  readonly served: ReadonlyMap<string, TenantTerms>;
+  readonly pools: readonly PoolSize[];
+  /** Of the event loop and of the decode workers, to promised frames. */
+  readonly shares: { readonly receive: number; readonly decode: number };
+}
+
+/**
+ * What a schedule and a profile come to on a device.
+ *
+ * @param outputs what each category's network puts out, as its measurement showed
+ * @throws Error when a category's model is not loaded and measured
+ */
+export function programOf(
+  schedule: ScheduleDevice,
+  profile: ProfileStatus,
+  models: ReadonlyMap<string, Model>,
+  outputs: ReadonlyMap<string, TenantTerms['outputs']>,
+): DeviceProgram {
+  const served = new Map<string, TenantTerms>();
+  const pools: PoolSize[] = [];
+  const { visits } = recheck(schedule, profile);
+  const categories = categoriesOf(schedule).map((category): ProgramCategory => {
+    const { name, model, tenants } = category;
+    const { ladder, termsOf } = ladderOn(category, schedule.receiveUs ?? 0, profile, models, outputs);
+    for (const tenant of tenants) served.set(`${tenant.namespace}.${tenant.name}`, termsOf(tenant));
+    pools.push(...poolsOf(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType)));
+    const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
+    return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
+  });
+  const passing = [...served.values()]
+    .filter(({ promised }) => promised)
+    .map(({ streams, periodUs, covered }) => ({ count: streams, periodUs, ...covered }));
+  const shares = { receive: receiveShare(passing), decode: decodeShare(passing, profile.stages?.workers ?? 1) };
+  return { categories, served, pools, shares };
+}
+
+/** A tenant's entry in a schedule, and whether its frames were promised to be in time. */
+type ServedEntry = ScheduleEntry & { readonly promised: boolean };
+
+/** A category as a schedule asks for it: those who were promised something, and those whom it serves in spare time. */
+interface ServedCategory {
+  readonly name: string;
+  readonly model: string;
+  readonly shape: readonly number[];
+  readonly promised?: ScheduleCategory;
+  readonly tenants: ServedEntry[];
+}
+
+function categoriesOf({ categories, spare = [] }: ScheduleDevice): ServedCategory[] {
+  const all = new Map<string, ServedCategory>();
+  const add = (model: string, shape: readonly number[], tenant: ServedEntry): void => {
+    const name = `${model}@${shape.join('x')}`;
+    const known = all.get(name) ?? { name, model, shape, tenants: [] };
+    known.tenants.push(tenant);
+    all.set(name, known);
+  };
+  for (const category of categories) {
+    const { name, model, shape, tenants } = category;
+    if (category.class === 'RealTime')
+      all.set(name, {
+        name,
+        model,
+        shape,
+        promised: category,
+        tenants: tenants.map((each) => ({ ...each, promised: true })),
+      });
+    else for (const tenant of tenants) add(model, shape, { ...tenant, promised: false });
+  }
+  for (const { model, shape, ...tenant } of spare) add(model, shape, { ...tenant, promised: false });
+  return [...all.values()];
+}
+
+export const poolName = (category: string, promised: boolean): string => (promised ? category : `${category}/spare`);
+
+/** The shapes that were measured for a model, as rungs; making frames smaller is part of what a smaller one takes. */
+function stepsOf(
+  model: string,
+  asked: readonly number[],
+  { categories = [], promise }: ProfileStatus,
+): (Step & { points: Rung['points'] })[] {
+  return categories
+    .filter((each) => each.model === model)
+    .map(({ shape, resizeUs = 0, batches }) => {
+      const perFrameUs = shape.join() === asked.join() ? 0 : resizeUs;
+      const points = promisedPoints(batches, promise).map(({ batch, wcetUs }) => ({
+        batch,
+        wcetUs: wcetUs + batch * perFrameUs,
+      }));
+      return { shape, points, wcet: new WcetTable(points) };
+    });
+}
+
+/** The shapes that a category may be computed at on this device, and its tenants' terms. */
+function ladderOn(
+  category: ServedCategory,
+  receiveUs: number,
+  profile: ProfileStatus,
+  models: ReadonlyMap<string, Model>,
+  outputs: ReadonlyMap<string, TenantTerms['outputs']>,
+): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
+  const model = models.get(category.model);
+  const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
+  if (model === undefined || shapes.length === 0)
+    throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
+  const layout = model.spec.input.layout ?? 'NCHW';
+  const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
+  const { dims } = ladder[0]!;
+  const elementType = model.spec.input.elementType ?? 'float32';
+  const tensorBytes = frameBytes(dims, elementType);
+  const { answerBytes = 0 } =
+    profile.categories?.find((each) => each.model === category.model && each.shape.join() === category.shape.join()) ??
+    {};
+  const common = {
+    category: category.name,
+    model: category.model,
+    shape: category.shape,
+    input: { name: model.spec.input.name, dims, elementType },
+    image: imageInput(model, category.shape),
+    outputs: outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
+  };
+  const termsOf = (tenant: ServedEntry): TenantTerms => ({
+    ...common,
+    namespace: tenant.namespace,
+    name: tenant.name,
+    promised: tenant.promised,
+    beyond: tenant.beyondPromise === 'Refuse' ? 'refuse' : 'serve',
+    latest: tenant.spareFrames === 'Latest',
+    streams: tenant.streams,
+    periodUs: tenant.periodUs,
+    jitterUs: tenant.jitterUs,
+    deadlineUs: tenant.deadlineUs ?? Infinity,
+    slots: slotsFor(tenant),
+    covered: {
+      ...coveredCost(profile.stages, tenant, tensorBytes),
+      bytes: coveredBytes(tenant, tensorBytes),
+      answerUs: answerUs(profile.stages, answerBytes),
+    },
+    decodeDueUs: receiveUs + (tenant.decodeUs ?? 0),
+    answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0) / 2,
+    deepest: deepestRung(tenant.minShape, shapes),
+    late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
+  });
+  return { ladder, termsOf };
+}
+
+/** Of the longest time that a tenant's promised frames may spend here, twice over, and some. */
+const slotsFor = ({ streams, periodUs, deadlineUs = 0 }: ServedEntry): number =>
+  Math.max(LEAST_SLOTS, Math.ceil((2 * deadlineUs * streams) / periodUs) + 4 * streams);
+
+/** Promised frames and spare ones wait apart, so that no flood takes the promised ones' places. */
+function poolsOf({ name, tenants }: ServedCategory, slotBytes: number): PoolSize[] {
+  const promised = tenants.filter((tenant) => tenant.promised);
+  const wanted = promised.reduce((sum, tenant) => sum + slotsFor(tenant), 0);
+  const within = (slots: number, mostBytes: number): number =>
+    Math.max(1, Math.min(slots, Math.floor(mostBytes / slotBytes)));
+  const spare = {
+    name: poolName(name, false),
+    slotBytes,
+    slots: within(SPARE_SLOTS * tenants.length, SPARE_POOL_BYTES),
+  };
+  return promised.length === 0
+    ? [spare]
+    : [{ name: poolName(name, true), slotBytes, slots: within(wanted, POOL_BYTES) }, spare];
+}

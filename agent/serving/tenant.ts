@@ -1,0 +1,191 @@
+import type { RecordableHistogram } from 'node:perf_hooks';
+import { createHistogram } from 'node:perf_hooks';
+import type { Policed } from '../../sched/policer.js';
+import { Policer } from '../../sched/policer.js';
+import type { FrameCost } from '../../api/frames.js';
+import type { ImageInput } from '../image-input.js';
+import type { ExpectedInput } from '../frames.js';
+import { Suspicion } from './suspicion.js';
+
+export const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** What a tenant is served with. */
+export interface TenantTerms {
+  readonly namespace: string;
+  readonly name: string;
+  /** The schedule's category its frames go to. */
+  readonly category: string;
+  readonly model: string;
+  /** Channels, height and width. */
+  readonly shape: readonly number[];
+  /** The last rung of the category's ladder of shapes that it allows. */
+  readonly deepest: number;
+  /** Whether it wants answers after the deadline. */
+  readonly late: 'serve' | 'drop';
+  /** Whether it was promised anything here; otherwise all of its frames are spare ones. */
+  readonly promised: boolean;
+  /** What becomes of spare frames. */
+  readonly beyond: 'serve' | 'refuse';
+  /** Whether a newer spare frame of a stream replaces older ones that wait. */
+  readonly latest: boolean;
+  readonly streams: number;
+  readonly periodUs: number;
+  readonly jitterUs: number;
+  /** Infinity: none. */
+  readonly deadlineUs: number;
+  /** The most that one of its promised frames takes of the stages before the device, and of the event loop after it. */
+  readonly covered: FrameCost & { readonly bytes: number; readonly answerUs: number };
+  /** So many of its promised frames may be on their way: nobody else's take these places. */
+  readonly slots: number;
+  /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
+  readonly decodeDueUs: number;
+  readonly answerDueUs: number;
+  readonly input: ExpectedInput;
+  readonly image: ImageInput;
+  readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
+}
+
+/** What became of a tenant's frames since the agent started, on all devices that serve it. */
+export interface TenantBooks {
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  readonly answered: number;
+  /** Promised frames answered late or given up. */
+  readonly misses: number;
+  /** Frames that came as promised. */
+  readonly promisedFrames: number;
+  /** Frames beyond what was promised. */
+  readonly spareFrames: number;
+  readonly degradedFrames: number;
+  readonly batchSum: number;
+  /** Of answered frames, in microseconds. */
+  readonly latencyUs: RecordableHistogram;
+}
+
+export function booksOf(parts: readonly ServedTenant[]): TenantBooks {
+  const latencyUs = newLatencies();
+  for (const part of parts) latencyUs.add(part.latencyUs);
+  const sum = (figure: (part: ServedTenant) => number): number => parts.reduce((all, part) => all + figure(part), 0);
+  const outcomes = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, sum((part) => part.outcomes[outcome])]));
+  return {
+    outcomes: outcomes as Record<Outcome, number>,
+    answered: sum((part) => part.answered),
+    misses: sum((part) => part.misses),
+    promisedFrames: sum((part) => part.promisedFrames),
+    spareFrames: sum((part) => part.spareFrames),
+    degradedFrames: sum((part) => part.degradedFrames),
+    batchSum: sum((part) => part.batchSum),
+    latencyUs,
+  };
+}
+
+const newLatencies = (): RecordableHistogram => createHistogram({ lowest: 1, highest: 600_000_000, figures: 2 });
+
+/** A tenant counts as degraded until this long after its last degraded frame, so that its condition does not flap. */
+export const DEGRADED_FOR_MS = 5000;
+
+export interface Degradation {
+  readonly shape: readonly number[];
+  /** RFC 3339. */
+  readonly since: string;
+}
+
+/** A tenant on this node: its terms, its policing, its books. */
+export class ServedTenant {
+  terms: TenantTerms;
+  /** Frames by outcome since the agent started. */
+  readonly outcomes: Record<Outcome, number> = {
+    onTime: 0,
+    late: 0,
+    dropped: 0,
+    refused: 0,
+    invalid: 0,
+    failed: 0,
+    gone: 0,
+  };
+  /** Latency of answered frames, in microseconds. */
+  readonly latencyUs: RecordableHistogram = newLatencies();
+  /** Sum over answered frames of the size of their batch. */
+  batchSum = 0;
+  /** Frames computed at a smaller shape than asked for. */
+  degradedFrames = 0;
+  #degradation: (Degradation & { lastMs: number }) | undefined;
+  /** Promised frames that missed their deadline: answered late, or given up. */
+  misses = 0;
+  /** Frames that came as promised. */
+  promisedFrames = 0;
+  /** Frames beyond what was promised. */
+  spareFrames = 0;
+  /** Spare frames that are on their way through this node, and frames whose bodies are being read that will hardly be promised ones. */
+  spareInFlight = 0;
+  promisedInFlight = 0;
+  /** Whether its frames spoil batches. */
+  readonly suspicion = new Suspicion();
+  /** Bodies being read of frames that may be promised ones. */
+  reading = 0;
+  #policer: Policer;
+
+  constructor(terms: TenantTerms) {
+    this.terms = terms;
+    this.#policer = policerFor(terms);
+  }
+
+  /** Names it, as `<namespace>/<name>`. */
+  get key(): string {
+    return `${this.terms.namespace}/${this.terms.name}`;
+  }
+
+  /** Other terms; policing starts afresh when rate, jitter or streams changed. */
+  change(terms: TenantTerms): void {
+    const { streams, periodUs, jitterUs } = this.terms;
+    if (terms.streams !== streams || terms.periodUs !== periodUs || terms.jitterUs !== jitterUs)
+      this.#policer = policerFor(terms);
+    this.terms = terms;
+  }
+
+  /** Whether a frame whose head is here now may be one of those that the tenant was promised, with those before it. */
+  mayBePromised(atUs: number): boolean {
+    return this.#isPromised(atUs) && this.reading < this.#policer.mostBy(atUs, atUs);
+  }
+
+  /** In how many microseconds a frame would be one of those that the tenant was promised; 0: now. */
+  promisedInUs(atUs: number): number {
+    return this.#isPromised(atUs) ? this.#policer.waitUs(atUs) : this.terms.periodUs;
+  }
+
+  /** Whether a frame that arrives now is one of those that the tenant was promised; when the next one would be where not. */
+  arrive(atUs: number): Policed {
+    return this.#isPromised(atUs) ? this.#policer.offer(atUs) : { accepted: false, retryAfterUs: this.terms.periodUs };
+  }
+
+  /** Whether frames that were not promised are refused; those that have to run apart are served so. */
+  refusesSpare(atUs: number): boolean {
+    return this.terms.beyond === 'refuse' && !this.suspicion.apart(atUs);
+  }
+
+  /** Frames that spoil batches have no part in what was promised. */
+  #isPromised(atUs: number): boolean {
+    return this.terms.promised && !this.suspicion.apart(atUs);
+  }
+
+  /** A frame was computed at a smaller shape. Returns whether that is news. */
+  noteDegraded(shape: readonly number[], nowMs: number): boolean {
+    this.degradedFrames++;
+    const before = this.degradation(nowMs);
+    this.#degradation = { shape, since: before?.since ?? new Date().toISOString(), lastMs: nowMs };
+    return before === undefined;
+  }
+
+  /** Since when and at which shape its frames are computed; undefined when all of late were at the full one. */
+  degradation(nowMs: number): Degradation | undefined {
+    return this.#degradation !== undefined && nowMs - this.#degradation.lastMs < DEGRADED_FOR_MS
+      ? this.#degradation
+      : undefined;
+  }
+
+  get answered(): number {
+    return this.outcomes.onTime + this.outcomes.late;
+  }
+}
+
+const policerFor = ({ streams, periodUs, jitterUs }: TenantTerms): Policer => new Policer(streams, periodUs, jitterUs);
