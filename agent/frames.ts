@@ -1,3 +1,5 @@
+import type { Layout } from '../api/names.js';
+
 /** What the elements of a frame may be. */
 export type ElementType = 'float32' | 'uint8';
 
@@ -27,7 +29,7 @@ export function frameBytes(dims: readonly number[], elementType: ElementType): n
 }
 
 /** A frame's axes in the network's own order. */
-export function networkDims(shape: readonly number[], layout: 'NCHW' | 'NHWC'): number[] {
+export function networkDims(shape: readonly number[], layout: Layout): number[] {
   const [channels, height, width] = shape as [number, number, number];
   return layout === 'NCHW' ? [channels, height, width] : [height, width, channels];
 }

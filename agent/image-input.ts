@@ -1,4 +1,6 @@
 import type { ResourceOf } from '../api/manifests.js';
+import type { Layout } from '../api/names.js';
+import { layoutOf } from '../api/names.js';
 
 /** Larger images are refused before they are decoded. */
 export const MOST_PIXELS = 64 * 1024 * 1024;
@@ -6,7 +8,7 @@ export const MOST_PIXELS = 64 * 1024 * 1024;
 /** What a model makes of an encoded image: its input tensor's layout and the affine map of each channel. */
 export interface ImageInput {
   readonly shape: readonly number[];
-  readonly layout: 'NCHW' | 'NHWC';
+  readonly layout: Layout;
   readonly elementType: 'float32' | 'uint8';
   /** Per channel of the input, which channel of an RGB pixel it takes. */
   readonly channels: readonly number[];
@@ -20,7 +22,7 @@ export function imageInput({ spec }: ResourceOf<'InferenceModel'>, shape: readon
   const order = count === 3 && colorOrder === 'BGR' ? [2, 1, 0] : Array.from({ length: count }, (_, i) => i);
   return {
     shape,
-    layout: spec.input.layout ?? 'NCHW',
+    layout: layoutOf(spec.input),
     elementType: spec.input.elementType ?? 'float32',
     channels: order,
     values: order.map((_, channel) =>

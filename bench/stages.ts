@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { shapeText } from '../api/names.js';
 import { ATTACKS, UHD } from './attacks.js';
 import type { Figure } from './figure.js';
 import { jpegOf } from './jpeg.js';
@@ -75,7 +76,7 @@ export async function benchStages(): Promise<Figure[]> {
     servers.with([good, ...(foe === undefined ? [] : [foe])], async ({ url }) => {
       const forMs = WARM_UP_MS + 1000 * SECONDS;
       const path = '/v2/models/default.foe/infer';
-      const attack = [ATTACK, url, path, `${forMs}`, network.input, network.dims.join('x'), name ?? ''];
+      const attack = [ATTACK, url, path, `${forMs}`, network.input, shapeText(network.dims), name ?? ''];
       const child = name === undefined ? undefined : spawn(process.execPath, attack, { stdio: 'inherit' });
       const plays = [{ cameras: SMALL, sender: imagesOf('small', image) }];
       const tallies = await play(url, plays, WARM_UP_MS, 1000 * SECONDS, 1);

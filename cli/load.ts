@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { createHistogram } from 'node:perf_hooks';
 import sharp from 'sharp';
 import { Pool } from 'undici';
-import { seededRandom } from '../sched/arrivals.js';
+import { tenantKey } from '../api/names.js';
 import type { TenantRequest } from '../operator/admission/request.js';
-import { requestOf, tenantKey } from '../operator/admission/request.js';
+import { requestOf } from '../operator/admission/request.js';
+import { seededRandom } from '../sched/arrivals.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { table } from './table.js';
 

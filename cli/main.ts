@@ -4,11 +4,12 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { apart } from '../agent/device/cores.js';
-import { Devices } from '../agent/node/devices.js';
 import { installCuda } from '../agent/device/providers/install-cuda.js';
-import type { Logger } from '../kube/log.js';
+import { Devices } from '../agent/node/devices.js';
 import { profileText } from '../agent/profile/store.js';
 import { VERSION } from '../api/version.js';
+import type { Logger } from '../kube/log.js';
+import type { Fault } from '../sched/faults.js';
 import { addClusterCommands } from './cluster.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { examine, healthTable } from './doctor.js';
@@ -34,12 +35,11 @@ import {
   tlsOption,
   untilStopped,
 } from './options.js';
-import type { Fault } from '../sched/faults.js';
 import { planFiles, planJson, planTable } from './plan.js';
-import { progressBar } from './progress.js';
-import { reportOf, reportTable } from './report.js';
 import type { Policy } from './policies.js';
 import { POLICIES } from './policies.js';
+import { progressBar } from './progress.js';
+import { reportOf, reportTable } from './report.js';
 import { simulateFiles, simulationTable } from './simulate.js';
 import { Standalone } from './standalone.js';
 

@@ -1,15 +1,15 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import type { DeviceOptions } from '../agent/device/messages.js';
 import { isCuda, nvidiaGpus } from '../agent/device/machine.js';
+import type { DeviceOptions } from '../agent/device/messages.js';
 import { chooseProvider, probe } from '../agent/device/providers/probe.js';
-import { BadCredentials, FileCredentials } from '../agent/ingest/tls.js';
 import type { Provider } from '../agent/device/providers/providers.js';
 import { PROVIDERS } from '../agent/device/providers/providers.js';
+import { BadCredentials, FileCredentials } from '../agent/ingest/tls.js';
 import { parseDurationUs } from '../api/duration.js';
-import type { Promised } from '../sched/promise.js';
 import type { Fault } from '../sched/faults.js';
+import type { Promised } from '../sched/promise.js';
 import { BadInput } from './directory.js';
 import type { Logger } from './log.js';
 

@@ -1,8 +1,9 @@
-import { requestOf } from '../operator/admission/request.js';
-import { deviceOf } from '../operator/admission/device.js';
+import { tenantKey } from '../api/names.js';
 import type { Decision, Verdict } from '../operator/admission/admit.js';
 import { decide } from '../operator/admission/admit.js';
+import { deviceOf } from '../operator/admission/device.js';
 import { writtenOffer } from '../operator/admission/explain.js';
+import { requestOf } from '../operator/admission/request.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { table } from './table.js';
 
@@ -27,7 +28,7 @@ export function planJson({ verdicts }: Pick<Decision, 'verdicts'>): object {
 
 export function planTable({ plans, verdicts }: Decision): string {
   const rows = verdicts.map((verdict) => [
-    `${verdict.namespace}/${verdict.name}`,
+    tenantKey(verdict),
     verdict.admitted ? 'yes' : 'no',
     verdict.reason,
     verdict.placements.map(({ node, device }) => `${node}/${device}`).join(','),

@@ -1,6 +1,6 @@
+import { tenantKey, tenantPath } from '../api/names.js';
 import type { Standalone } from './standalone.js';
 import { table } from './table.js';
-import { tenantKey } from '../operator/admission/request.js';
 
 export interface TenantReport {
   readonly namespace: string;
@@ -37,7 +37,7 @@ export function reportOf({ devices, decision }: Standalone, servingSinceMs: numb
     tenants: decision.verdicts.map(({ namespace, name, admitted, reason, message }) => {
       const key = tenantKey({ namespace, name });
       const tenant = books.get(key);
-      const deadlineUs = devices.serving(`${namespace}.${name}`)[0]?.tenant.terms.deadlineUs ?? Infinity;
+      const deadlineUs = devices.serving(tenantPath({ namespace, name }))[0]?.tenant.terms.deadlineUs ?? Infinity;
       const answered = tenant?.answered ?? 0;
       const ms = (us: number): number => us / 1000;
       return {
@@ -75,7 +75,7 @@ export function reportTable({ seconds, tenants, devices }: StandaloneReport): st
     value === null || value === undefined ? '' : value.toFixed(1);
   const rows = tenants.map(
     ({ namespace, name, admitted, frames, misses, degraded, meanBatch, deadlineMs, latencyMs }) => [
-      `${namespace}/${name}`,
+      tenantKey({ namespace, name }),
       admitted ? 'yes' : 'no',
       String((frames['onTime'] ?? 0) + (frames['late'] ?? 0)),
       String(misses),

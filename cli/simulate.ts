@@ -1,13 +1,13 @@
 import { createHistogram } from 'node:perf_hooks';
+import { shapeText, tenantKey, categoryName } from '../api/names.js';
+import type { DevicePlan, Placed } from '../operator/admission/device-plan.js';
+import type { TenantRequest } from '../operator/admission/request.js';
+import { outsideUs } from '../operator/admission/stages.js';
 import type { Arrival } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
 import type { Fault } from '../sched/faults.js';
 import { ladderOf } from '../sched/ladder.js';
 import { WcetTable } from '../sched/wcet.js';
-import type { DevicePlan, Placed } from '../operator/admission/device-plan.js';
-import type { TenantRequest } from '../operator/admission/request.js';
-import { categoryName, tenantKey } from '../operator/admission/request.js';
-import { outsideUs } from '../operator/admission/stages.js';
 import { planFiles } from './plan.js';
 import type { Policy, Served } from './policies.js';
 import { simulateBy } from './policies.js';
@@ -200,7 +200,7 @@ function ladderOn(
   const measured = [...device.tables].flatMap(([name, table]) => {
     const [of, dims] = name.split('@') as [string, string];
     if (of !== model) return [];
-    const perFrameUs = dims === shape.join('x') ? 0 : (device.resizeUsOf?.get(name) ?? 0);
+    const perFrameUs = dims === shapeText(shape) ? 0 : (device.resizeUsOf?.get(name) ?? 0);
     const points = Array.from({ length: table.largestBatch }, (_, i) => ({
       batch: i + 1,
       wcetUs: table.at(i + 1) + (i + 1) * perFrameUs,
@@ -213,7 +213,7 @@ function ladderOn(
 export function simulationTable({ tenants, devices }: SimulationReport): string {
   const rows = tenants.map(
     ({ namespace, name, admitted, frames, onTime, misses, refused, degraded, failed, latencyMs }) => [
-      `${namespace}/${name}`,
+      tenantKey({ namespace, name }),
       admitted ? 'yes' : 'no',
       String(frames),
       String(onTime),

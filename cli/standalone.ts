@@ -5,22 +5,22 @@ import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Counter, Histogram } from 'prom-client';
 import type { DeviceOptions } from '../agent/device/messages.js';
-import { changesProfile, logChange } from '../agent/node/changes.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { FileCredentials } from '../agent/ingest/tls.js';
+import { changesProfile, logChange } from '../agent/node/changes.js';
 import { Devices } from '../agent/node/devices.js';
-import { ownFolder } from './state-folder.js';
 import type { Profile } from '../agent/profile/profiler.js';
+import { tenantKey } from '../api/names.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { Verdict } from '../operator/admission/admit.js';
-import { tenantKey } from '../operator/admission/request.js';
-import { BadInput } from './directory.js';
 import type { Promised } from '../sched/promise.js';
+import { BadInput } from './directory.js';
 import { followFolder } from './folder.js';
 import type { Logger } from './log.js';
-import type { Decided, PlannerOptions, Reading } from './planner.js';
 import type { Question, Reply } from './planner-thread.js';
+import type { Decided, PlannerOptions, Reading } from './planner.js';
 import { progressBar } from './progress.js';
+import { ownFolder } from './state-folder.js';
 
 export interface StandaloneOptions {
   readonly dir: string;

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ResourceOf } from '../api/manifests.js';
+import { shapeText } from '../api/names.js';
 import type { Truth } from './draw-frames.js';
 
 /** One answer held against what was drawn. */
@@ -30,7 +31,7 @@ export async function checkAnswers(
     const model = tenant.spec.modelRef.name;
     const { dims, data } = await infer(url, tenant, await readFile(join(framesDir, truth.file)));
     checks.push({
-      what: `${tenant.metadata.name} (${model} ${tenant.spec.inputShape.join('x')}) on ${truth.file}`,
+      what: `${tenant.metadata.name} (${model} ${shapeText(tenant.spec.inputShape)}) on ${truth.file}`,
       ...(model === 'text-detector'
         ? checkBox(truth, dims, data)
         : model === 'text-direction'

@@ -3,6 +3,7 @@
  * them with `deeprt standalone`, plays their cameras with `deeprt load` from a process of its own, checks answers
  * against what was drawn into the frames, and reports. NEIGHBOUR_RUNS: how often its last step is repeated, interleaved.
  */
+import { categoryName, shapeText } from '../api/names.js';
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -97,7 +98,14 @@ function describeProfile({ status }: ResourceOf<'GPUProfile'>): string {
   const rows = (status?.categories ?? []).map(({ model, shape, batches }) => {
     const [first, last] = [batches[0]!, batches.at(-1)!];
     const ms = (us: number): string => (us / 1000).toFixed(1);
-    return [model, shape.join('x'), ms(first.p50Us!), ms(first.wcetUs), String(last.size), ms(last.wcetUs / last.size)];
+    return [
+      model,
+      shapeText(shape),
+      ms(first.p50Us!),
+      ms(first.wcetUs),
+      String(last.size),
+      ms(last.wcetUs / last.size),
+    ];
   });
   const head = ['MODEL', 'SHAPE', 'ONE FRAME P50 MS', 'WCET MS', 'LARGEST USEFUL BATCH', 'WCET MS PER FRAME'];
   const { stages } = status ?? {};
@@ -114,7 +122,7 @@ function describeProfile({ status }: ResourceOf<'GPUProfile'>): string {
 function scaleTo(catalogue: Catalogue): { tenants: Tenant[]; decision: Decision; rate: number; deadline: number } {
   const device = deviceOf(catalogue.profiles[0]!);
   const greedy = catalogue.tenants.find(({ metadata }) => metadata.name === GREEDY)!;
-  const greedyTable = device.tables.get(`${greedy.spec.modelRef.name}@${greedy.spec.inputShape.join('x')}`)!;
+  const greedyTable = device.tables.get(categoryName(greedy.spec.modelRef.name, greedy.spec.inputShape))!;
   const perFrameUs = greedyTable.at(greedyTable.largestBatch) / greedyTable.largestBatch;
   const greedyFps = Math.ceil((GREEDY_SHARE * 1e6) / perFrameUs / (greedy.spec.streams ?? 1));
   const attempt = (rate: number, deadline: number) => {

@@ -3,6 +3,7 @@
  * and the demo's on each provider that works into bench/profiles/, compares what they put out with the CPU's, and runs the demo.
  * `make gpu ONLY="cuda resnet-50"` does so for some providers and networks; ONLY="cpu mobilenet-v2" tries it out without a GPU.
  */
+import { shapeText } from '../api/names.js';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -79,7 +80,7 @@ function profileTable({ status }: ResourceOf<'GPUProfile'>): string {
     const [first, last] = [batches[0]!, batches.at(-1)!];
     const weights = status?.models?.find(({ name }) => name === model)?.memoryBytes;
     return [
-      ...[model, shape.join('x'), (first.wcetUs / 1000).toFixed(2), String(last.size)],
+      ...[model, shapeText(shape), (first.wcetUs / 1000).toFixed(2), String(last.size)],
       ...[(last.wcetUs / 1000 / last.size).toFixed(2), mebibytes(weights), mebibytes(last.memoryBytes)],
     ];
   });

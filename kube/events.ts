@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
-import type { KubeObject, Objects } from './objects.js';
+import { microTime } from './clock.js';
 import { statusOf } from './cluster.js';
+import type { KubeObject, Objects } from './objects.js';
 
 /** events.k8s.io/v1 */
 export interface EventObject extends KubeObject {
@@ -45,8 +46,7 @@ export class EventRecorder {
   async record(about: KubeObject, { type, reason, action, note }: Happening, nowMs = performance.now()): Promise<void> {
     const { uid = '', name, namespace } = about.metadata;
     if (!this.#allowed(uid, nowMs)) return;
-    const wall = new Date();
-    const time = wall.toISOString().replace('Z', '000Z');
+    const time = microTime();
     const key = [uid, type, reason, note].join('\n');
     const known = this.#series.get(key);
     if (known !== undefined && nowMs - known.atMs < SERIES_MS) {
@@ -62,7 +62,7 @@ export class EventRecorder {
     const where = namespace ?? 'default';
     const event: EventObject = {
       metadata: {
-        name: `${name.slice(0, 200)}.${wall.getTime().toString(16)}${(++this.#last).toString(16)}`,
+        name: `${name.slice(0, 200)}.${Date.parse(time).toString(16)}${(++this.#last).toString(16)}`,
         namespace: where,
       },
       eventTime: time,

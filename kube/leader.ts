@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KubeObject, Meta, Objects } from './objects.js';
+import { microTime } from './clock.js';
 import { reasonOf, statusOf } from './cluster.js';
+import type { KubeObject, Meta, Objects } from './objects.js';
 
 export interface Lease extends KubeObject {
   readonly spec?: {
@@ -86,7 +87,7 @@ export async function elect(
   };
 
   const take = async (at: { name: string; namespace: string }, found: Lease | undefined): Promise<void> => {
-    const time = new Date().toISOString().replace('Z', '000Z'); // MicroTime
+    const time = microTime();
     const mine = { holderIdentity: identity, leaseDurationSeconds: durationSeconds, renewTime: time };
     if (found === undefined) {
       await leases.create({ metadata: at, spec: { ...mine, acquireTime: time, leaseTransitions: 0 } });

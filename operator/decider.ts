@@ -1,15 +1,15 @@
+import { tenantKey } from '../api/names.js';
 import { reasonOf, statusOf } from '../kube/cluster.js';
 import { keyOf } from '../kube/informer.js';
 import type { Term } from '../kube/leader.js';
+import type { Logger } from '../kube/log.js';
 import type { Objects } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';
 import type { Decision, Settled, Verdict } from './admission/admit.js';
 import { decide } from './admission/admit.js';
+import type { DevicePlan } from './admission/device-plan.js';
 import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
-import type { DevicePlan } from './admission/device-plan.js';
-import { tenantKey } from './admission/request.js';
-import type { Logger } from '../kube/log.js';
 import type { OperatorMetrics } from './metrics.js';
 import { RecordConflict, Records } from './records.js';
 import type { ClusterView, ScheduleObject, TenantObject } from './view.js';

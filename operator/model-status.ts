@@ -1,3 +1,4 @@
+import { withTransition } from '../api/conditions.js';
 import type { ModelObject, ProfileObject } from './view.js';
 
 export type ModelStatus = NonNullable<ModelObject['status']>;
@@ -39,9 +40,8 @@ export function modelStatus(
         : ['Unknown', 'AgentsPending', 'no agent has reported on this model yet'];
   const generation = model.metadata.generation ?? 0;
   const condition = (type: string, value: Status, why: string, text: string): Condition => {
-    const old = previous?.conditions?.find((each) => each.type === type);
-    const lastTransitionTime = old?.status === value ? old.lastTransitionTime : now;
-    return { type, status: value, reason: why, message: text, observedGeneration: generation, lastTransitionTime };
+    const said = { type, status: value, reason: why, message: text, observedGeneration: generation };
+    return withTransition(said, previous?.conditions, now);
   };
   const leaving = model.metadata.deletionTimestamp !== undefined && users.length > 0;
   return {

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import { hostname } from 'node:os';
-import { randomUUID } from 'node:crypto';
 import express from 'express';
+import { tenantKey } from '../api/names.js';
+import { scheduledOn } from '../api/schedule.js';
 import type { Cluster } from '../kube/cluster.js';
 import { reasonOf } from '../kube/cluster.js';
 import type { EventObject } from '../kube/events.js';
@@ -10,17 +12,15 @@ import { EVENTS, EventRecorder } from '../kube/events.js';
 import { ENDPOINT_SLICES, MODELS, SCHEDULES, TENANTS } from '../kube/kinds.js';
 import type { Lease, Term } from '../kube/leader.js';
 import { LEASES, elect } from '../kube/leader.js';
+import type { Logger } from '../kube/log.js';
 import { Objects, Services } from '../kube/objects.js';
 import type { Verdict } from './admission/admit.js';
 import { Decider } from './decider.js';
-import type { Logger } from '../kube/log.js';
 import { OperatorMetrics } from './metrics.js';
 import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';
 import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
 import { ClusterView } from './view.js';
-import { tenantKey } from './admission/request.js';
-import { scheduledOn } from '../api/schedule.js';
 
 export interface OperatorOptions extends ViewOptions {
   readonly cluster: Cluster;

@@ -1,3 +1,4 @@
+import { shapeText } from '../api/names.js';
 import type { ProfileObject } from './view.js';
 
 /** So many times faster than most of its kind no honest device is. */
@@ -16,7 +17,7 @@ export function implausible(profiles: readonly ProfileObject[]): Map<string, str
     for (const { model, shape, batches } of status?.categories ?? []) {
       const alone = batches.find(({ size }) => size === 1);
       if (alone === undefined) continue;
-      const kind = `${model}@${shape.join('x')} on ${status?.device?.name ?? ''} (${status?.device?.executionProvider ?? ''})`;
+      const kind = `${model}@${shapeText(shape)} on ${status?.device?.name ?? ''} (${status?.device?.executionProvider ?? ''})`;
       byKind.set(kind, [...(byKind.get(kind) ?? []), { node: spec.nodeName, us: alone.wcetUs }]);
     }
   const found = new Map<string, string>();

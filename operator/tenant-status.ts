@@ -1,4 +1,6 @@
+import { withTransition } from '../api/conditions.js';
 import { parseDurationUs } from '../api/duration.js';
+import { shapeText } from '../api/names.js';
 import { writtenOffer } from './admission/explain.js';
 import type { Answer } from './decider.js';
 import type { TenantObject } from './view.js';
@@ -57,9 +59,7 @@ export function tenantStatus(
   const { generation } = verdict;
   const before = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
   const condition = (type: string, status: Condition['status'], reason: string, message: string): Condition => {
-    const old = before(type);
-    const lastTransitionTime = old?.status === status ? old.lastTransitionTime : now;
-    return { type, status, reason, message, observedGeneration: generation, lastTransitionTime };
+    return withTransition({ type, status, reason, message, observedGeneration: generation }, previous?.conditions, now);
   };
 
   const known = before('Admitted');
@@ -196,7 +196,7 @@ function readyOf(
 
 function degradedOf(reports: readonly (NodeReport & { node: string })[]): Told {
   const told = reports.flatMap(({ node, degraded }) =>
-    degraded === undefined ? [] : [`${node} computes at ${degraded.shape.join('x')} since ${degraded.since}`],
+    degraded === undefined ? [] : [`${node} computes at ${shapeText(degraded.shape)} since ${degraded.since}`],
   );
   return told.length === 0
     ? { status: 'False', reason: 'FullShape', message: 'frames are computed at the shape that was asked for' }

@@ -6,12 +6,12 @@ import type { KubeObject, Meta, NodeObject, PodObject } from '../kube/objects.js
 import { Nodes, Objects, Pods } from '../kube/objects.js';
 import type { Endpoint } from './addresses.js';
 import { checkedEndpoint } from './addresses.js';
-import { implausible } from './plausible.js';
 import type { Device } from './admission/device.js';
 import { deviceOf } from './admission/device.js';
 import type { NodeInfo } from './admission/node.js';
 import type { TenantRequest } from './admission/request.js';
 import { requestOf } from './admission/request.js';
+import { implausible } from './plausible.js';
 
 type Kept<K extends 'InferenceTenant' | 'InferenceModel' | 'GPUProfile' | 'NodeSchedule'> = Omit<
   ResourceOf<K>,

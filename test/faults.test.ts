@@ -3,17 +3,17 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { DeviceService, Change } from '../agent/serving/service.js';
-import { Devices } from '../agent/node/devices.js';
 import { IngestServer } from '../agent/ingest/server.js';
-import type { ScheduleDevice } from '../api/schedule.js';
+import { Devices } from '../agent/node/devices.js';
 import type { ProfileStatus } from '../agent/serving/recheck.js';
+import type { DeviceService, Change } from '../agent/serving/service.js';
+import type { ResourceOf } from '../api/manifests.js';
+import type { ScheduleDevice } from '../api/schedule.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
 import { identityNetwork } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { newWorkspace } from './support/workspace.js';
-import type { ResourceOf } from '../api/manifests.js';
 
 /** Real ONNX Runtime in a real device process that is made to go wrong, behind the real door for frames. */
 

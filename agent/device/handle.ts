@@ -15,11 +15,11 @@ import type {
   Program,
   ToDevice,
 } from './messages.js';
-import type { Launch } from './thread/process.js';
 import { Outbox } from './outbox.js';
+import { runtimeEnvironment } from './providers/runtime.js';
 import type { Activity } from './recorder.js';
 import { Recorder } from './recorder.js';
-import { runtimeEnvironment } from './providers/runtime.js';
+import type { Launch } from './thread/process.js';
 
 /** What a device tells while it serves. */
 export interface DeviceListener {

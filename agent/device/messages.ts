@@ -1,3 +1,4 @@
+import type { Layout } from '../../api/names.js';
 import type { Streams } from '../../sched/category.js';
 import type { FrameOffer, GivenUpBecause, Run } from '../../sched/frame.js';
 import type { Visit } from '../../sched/rounds.js';
@@ -23,7 +24,7 @@ export interface LoadedModel {
   readonly path: string;
   readonly inputName: string;
   readonly elementType: ElementType;
-  readonly layout: 'NCHW' | 'NHWC';
+  readonly layout: Layout;
   /** Whether its frames may have to be made smaller. */
   readonly resizes: boolean;
 }

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { openShared } from './frame-pool.js';
 import type { OutputArray, OutputTensor } from '../frames.js';
+import { openShared } from './frame-pool.js';
 
 /** Outputs above this many bytes go through shared memory; smaller ones are cheaper in the message itself. */
 const SMALL_BYTES = 16 * 1024;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { nowUs } from '../../kube/clock.js';
+import { FramePool } from './frame-pool.js';
 import type { DeviceListener } from './handle.js';
 import { Device, DeviceLost } from './handle.js';
-import { FramePool } from './frame-pool.js';
 import type { BatchDone, DeviceOptions, LoadedModel, Measure, Measured, Program } from './messages.js';
 
 /** What concerns the frames, and what became of the device. */

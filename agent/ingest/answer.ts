@@ -1,12 +1,13 @@
-import type { Request, Response } from 'express';
 import { setImmediate } from 'node:timers/promises';
+import type { Request, Response } from 'express';
+import { sameShape, shapeText } from '../../api/names.js';
 import type { Answer } from '../serving/flights.js';
 import { latencyUs } from '../serving/flights.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
-import type { Busy } from './refusals.js';
 import type { WantedOutputs } from './oip.js';
 import { writeResponse } from './oip.js';
+import type { Busy } from './refusals.js';
 
 /** Whoever has not read an answer after this long, and so much more for each MiB of it, is cut off. */
 const WRITE_MS = 5000;
@@ -78,9 +79,9 @@ function cutOff(res: Response, bytes: number): void {
  * brings them back to the frame's.
  */
 function computedAt(shape: readonly number[], asked: readonly number[]): Record<string, string | number> {
-  if (shape.join() === asked.join()) return {};
+  if (sameShape(shape, asked)) return {};
   return {
-    computed_shape: shape.join('x'),
+    computed_shape: shapeText(shape),
     scale_height: shape[1]! / asked[1]!,
     scale_width: shape[2]! / asked[2]!,
   };

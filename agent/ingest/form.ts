@@ -1,9 +1,9 @@
 import type { Request } from 'express';
 import type { FrameHead } from '../../api/frames.js';
-import { imageHead } from './decode/image-head.js';
 import { MOST_PIXELS } from '../image-input.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import type { Body } from './body.js';
+import { imageHead } from './decode/image-head.js';
 import { BadRequest } from './oip.js';
 
 const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;

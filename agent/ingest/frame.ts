@@ -1,16 +1,16 @@
 import type { Request, Response } from 'express';
 import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
-import type { DeviceService } from '../serving/service.js';
 import { nowUs } from '../../kube/clock.js';
-import type { DecodeStage } from './decode/stage.js';
 import type { Slot } from '../serving/flights.js';
 import { FrameDropped, latencyUs, outOfMemory } from '../serving/flights.js';
+import type { DeviceService } from '../serving/service.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { refuse, respond, tooMany } from './answer.js';
 import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
 import { BodyBudget, NoMemory, discard, readBody } from './body.js';
+import type { DecodeStage } from './decode/stage.js';
 import type { Form } from './form.js';
 import { formOf, headOf, largestBody } from './form.js';
 import type { WantedOutputs } from './oip.js';

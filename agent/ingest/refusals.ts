@@ -1,9 +1,9 @@
-import { FrameDropped, FrameFailure } from '../serving/flights.js';
 import { BadImage } from '../image-input.js';
-import { NotDecoded } from './decode/stage.js';
-import { DecoderLost } from './decode/worker.js';
+import { FrameDropped, FrameFailure } from '../serving/flights.js';
 import type { Outcome, ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
+import { NotDecoded } from './decode/stage.js';
+import { DecoderLost } from './decode/worker.js';
 import { BadRequest } from './oip.js';
 
 /** A frame that nobody was promised, and that there is no room for. */

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ResourceOf } from '../../api/manifests.js';
-import { StillComing, modelFile } from './model-file.js';
 import type { Logger } from '../../kube/log.js';
+import { StillComing, modelFile } from './model-file.js';
 import type { ModelFile } from './residents.js';
 
 type Model = ResourceOf<'InferenceModel'>;

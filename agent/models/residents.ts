@@ -1,8 +1,8 @@
 import type { ResourceOf } from '../../api/manifests.js';
-import { toUnload } from '../../sched/memory.js';
-import type { DeviceService } from '../serving/service.js';
-import type { MemoryMeter } from '../device/memory.js';
 import type { Logger } from '../../kube/log.js';
+import { toUnload } from '../../sched/memory.js';
+import type { MemoryMeter } from '../device/memory.js';
+import type { DeviceService } from '../serving/service.js';
 import { Turns } from './turns.js';
 
 type Model = ResourceOf<'InferenceModel'>;

@@ -1,5 +1,6 @@
-import type { Change } from '../serving/service.js';
+import { shapeText } from '../../api/names.js';
 import type { Logger } from '../../kube/log.js';
+import type { Change } from '../serving/service.js';
 
 /** Whether a change bears on what the device can be promised to do. */
 export const changesProfile = ({ kind }: Change): boolean =>
@@ -26,7 +27,7 @@ export function logChange(log: Logger, change: Change): void {
       );
     case 'degraded':
       return log.warn(
-        { tenant: change.tenant, shape: change.shape.join('x') },
+        { tenant: change.tenant, shape: shapeText(change.shape) },
         'the device is behind; frames are computed at a smaller shape',
       );
   }

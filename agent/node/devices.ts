@@ -1,19 +1,19 @@
 import { availableParallelism } from 'node:os';
 import type { FrameHead } from '../../api/frames.js';
 import { frameCost } from '../../api/frames.js';
-import { DeviceService } from '../serving/service.js';
 import { nowUs } from '../../kube/clock.js';
-import { DecodeStage } from '../ingest/decode/stage.js';
 import { divisionFor } from '../device/cores.js';
-import type { Serving } from '../ingest/frame.js';
 import { memoryMeter } from '../device/memory.js';
 import type { DeviceOptions } from '../device/messages.js';
+import { DecodeStage } from '../ingest/decode/stage.js';
+import type { Serving } from '../ingest/frame.js';
 import { cleanUp, stopFetching } from '../models/model-file.js';
-import { AgentMetrics } from '../serving/metrics.js';
+import { Residents } from '../models/residents.js';
 import type { ProfileKeeperOptions } from '../profile/keeper.js';
 import { ProfileKeeper } from '../profile/keeper.js';
 import { NodeStages } from '../profile/node-stages.js';
-import { Residents } from '../models/residents.js';
+import { AgentMetrics } from '../serving/metrics.js';
+import { DeviceService } from '../serving/service.js';
 import type { ServedTenant, TenantBooks } from '../serving/tenant.js';
 import { booksOf } from '../serving/tenant.js';
 

@@ -1,22 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
+import { withTransition } from '../../api/conditions.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import type { ScheduleDevice } from '../../api/schedule.js';
+import { scheduledOn } from '../../api/schedule.js';
+import { timestamp } from '../../kube/clock.js';
+import { nowUs } from '../../kube/clock.js';
 import type { Cluster } from '../../kube/cluster.js';
 import { reasonOf, statusOf } from '../../kube/cluster.js';
 import { Informer } from '../../kube/informer.js';
 import { MODELS, PROFILES, SCHEDULES } from '../../kube/kinds.js';
+import type { Logger } from '../../kube/log.js';
 import type { KubeObject } from '../../kube/objects.js';
 import { Nodes, Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
-import type { Change } from '../serving/service.js';
-import { changesProfile, logChange } from './changes.js';
-import { nowUs } from '../../kube/clock.js';
-import type { Devices, Unit } from './devices.js';
-import type { Logger } from '../../kube/log.js';
 import type { Profile } from '../profile/profiler.js';
-import { DEGRADED_FOR_MS } from '../serving/tenant.js';
-import type { ScheduleDevice } from '../../api/schedule.js';
-import { scheduledOn } from '../../api/schedule.js';
 import { recheck } from '../serving/recheck.js';
+import type { Change } from '../serving/service.js';
+import { DEGRADED_FOR_MS } from '../serving/tenant.js';
+import { changesProfile, logChange } from './changes.js';
+import type { Devices, Unit } from './devices.js';
 import type { Applied, Count, ScheduleStatus } from './report.js';
 import { countOf, isUrgent, scheduleStatus } from './report.js';
 import { readState, writeState } from './state.js';
@@ -38,6 +40,12 @@ export interface NodeAgentOptions {
 }
 
 const FIELD_MANAGER = 'deeprt-agent';
+const PROFILING = {
+  type: 'Profiled',
+  status: 'False',
+  reason: 'Profiling',
+  message: 'the device is being measured',
+} as const;
 /** In steady state a status with new figures is written at most this often. */
 const FIGURES_MS = 10_000;
 /** What somebody else has changed is put back after this long: it may have been one's own write, heard of early. */
@@ -204,14 +212,7 @@ export class NodeAgent {
     this.#ownedBy ??= await this.#owner();
     const head = { metadata: { name, ownerReferences: this.#ownedBy }, spec: { nodeName: node, device: index } };
     await this.#profileApi.apply(head as unknown as Profile, FIELD_MANAGER);
-    const pending = {
-      type: 'Profiled',
-      status: 'False',
-      reason: 'Profiling',
-      message: 'the device is being measured',
-      lastTransitionTime: new Date().toISOString(),
-    };
-    const status = profile?.status ?? { conditions: [pending] };
+    const status = profile?.status ?? { conditions: [withTransition(PROFILING, [], timestamp())] };
     await this.#profileApi.applyStatus({ metadata: { name }, status } as unknown as Profile, FIELD_MANAGER);
     this.#published.set(unit, profile);
   }
@@ -314,7 +315,7 @@ export class NodeAgent {
       books: service.books,
     }));
     const facts = { applied: this.#applied, endpoint, devices };
-    const instant = { ms: nowMs, us: nowUs(), now: new Date().toISOString() };
+    const instant = { ms: nowMs, us: nowUs(), now: timestamp() };
     const status = scheduleStatus(facts, this.#count, this.#reported?.status, instant);
     const ageMs = nowMs - (this.#reported?.atMs ?? -Infinity);
     const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));

@@ -1,4 +1,6 @@
+import { withTransition } from '../../api/conditions.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { tenantKey } from '../../api/names.js';
 import type { DeviceBooks } from '../serving/service.js';
 import type { ServedTenant } from '../serving/tenant.js';
 
@@ -64,15 +66,8 @@ export function scheduleStatus(
 ): ScheduleStatus {
   const condition = (type: string, reason: string, failure: string | undefined, message: string): Condition => {
     const status = failure === undefined ? 'True' : 'False';
-    const old = previous?.conditions?.find((each) => each.type === type);
-    return {
-      type,
-      status,
-      reason,
-      message: failure ?? message,
-      observedGeneration: applied.generation,
-      lastTransitionTime: old?.status === status ? old.lastTransitionTime : now,
-    };
+    const said = { type, status, reason, message: failure ?? message, observedGeneration: applied.generation } as const;
+    return withTransition(said, previous?.conditions, now);
   };
   const seconds = Math.max(0.001, (nowMs - since.atMs) / 1000);
   const rate = (tenant: ServedTenant): number => tenth((tenant.answered - (since.answered.get(tenant) ?? 0)) / seconds);
@@ -154,7 +149,7 @@ function degradedOf(tenant: ServedTenant, nowMs: number): { degraded?: { shape: 
 function together(figures: readonly TenantFigures[]): TenantFigures[] {
   const all = new Map<string, TenantFigures>();
   for (const each of figures) {
-    const key = `${each.namespace}/${each.name}`;
+    const key = tenantKey(each);
     const known = all.get(key);
     all.set(
       key,

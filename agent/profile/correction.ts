@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { replaced } from '../../api/conditions.js';
 import type { ResourceOf } from '../../api/manifests.js';
-import type { DeviceService } from '../serving/service.js';
+import { layoutOf, categoryName } from '../../api/names.js';
 import { networkDims } from '../frames.js';
+import type { DeviceService } from '../serving/service.js';
 import type { CategoryDrift } from './drift.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
-import { categoryKey, slowed } from './profiler.js';
+import { slowed } from './profiler.js';
 
 /** Runs of one batch size whose median tells how the device is doing. */
 const RUNS = 15;
@@ -17,7 +19,7 @@ const BY_CONTENT = 1.5;
 /** Smaller changes are left alone. */
 const WORTH_CORRECTING = 0.1;
 
-const nameOf = ({ model, shape }: ProfiledCategory): string => categoryKey(model, shape);
+const nameOf = ({ model, shape }: ProfiledCategory): string => categoryName(model, shape);
 
 export interface Factors {
   readonly factors: ReadonlyMap<string, number>;
@@ -74,7 +76,7 @@ async function measuredFactor(
   { spec }: ResourceOf<'InferenceModel'>,
   late: () => boolean,
 ): Promise<number | undefined> {
-  const input = { model, dims: networkDims(shape, spec.input.layout ?? 'NCHW') };
+  const input = { model, dims: networkDims(shape, layoutOf(spec.input)) };
   const ratios: number[] = [];
   for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
     const times: number[] = [];
@@ -114,12 +116,6 @@ export function corrected(profile: Profile, { factors, byContent }: Factors, now
 
 type Conditions = NonNullable<NonNullable<Profile['status']>['conditions']>;
 
-/** The profile's conditions, one of them said anew. */
-export function withCondition(profile: Profile, condition: Conditions[number]): Conditions {
-  const others = (profile.status?.conditions ?? []).filter(({ type }) => type !== condition.type);
-  return [...others, condition];
-}
-
 /** The profile's conditions with another Stale. */
 export const withStale = (
   profile: Profile,
@@ -127,7 +123,7 @@ export const withStale = (
   reason: string,
   message: string,
   now: string,
-): Conditions => withCondition(profile, { type: 'Stale', status, reason, message, lastTransitionTime: now });
+): Conditions => replaced(profile.status?.conditions, { type: 'Stale', status, reason, message }, now);
 
 const staleness = ({ status }: Profile): { status: string } | undefined =>
   status?.conditions?.find(({ type }) => type === 'Stale');

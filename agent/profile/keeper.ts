@@ -1,13 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ResourceOf } from '../../api/manifests.js';
-import type { Promised } from '../../sched/promise.js';
-import { memoryFor, modelBytes, profiledMemory } from '../../sched/memory.js';
-import type { DeviceService } from '../serving/service.js';
+import { sameShape, categoryName } from '../../api/names.js';
+import type { ScheduleDevice } from '../../api/schedule.js';
+import { timestamp } from '../../kube/clock.js';
 import { nowUs } from '../../kube/clock.js';
+import { memoryFor, modelBytes, profiledMemory } from '../../sched/memory.js';
+import type { Promised } from '../../sched/promise.js';
 import type { DeviceOptions } from '../device/messages.js';
 import type { LibraryOptions } from '../models/library.js';
 import { Library } from '../models/library.js';
 import { beside, besideName, isBeside, ownName, withNewer } from '../models/newer.js';
+import type { ModelFile, Residents } from '../models/residents.js';
+import { InsufficientMemory } from '../models/residents.js';
+import { Turns } from '../models/turns.js';
+import { recheck } from '../serving/recheck.js';
+import type { DeviceService } from '../serving/service.js';
 import { Contention } from './contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './correction.js';
 import type { CategoryDrift } from './drift.js';
@@ -15,14 +22,9 @@ import { DriftEstimate, Persistence, verdictOn } from './drift.js';
 import type { NodeOf } from './profile-node.js';
 import { profileNode } from './profile-node.js';
 import type { Profile, Progress } from './profiler.js';
+import { fingerprint, warmUp } from './profiler.js';
 import { SoftPromise } from './soft.js';
 import { readProfile, removeProfile, writeProfile } from './store.js';
-import { categoryKey, fingerprint, warmUp } from './profiler.js';
-import { recheck } from '../serving/recheck.js';
-import type { ScheduleDevice } from '../../api/schedule.js';
-import type { ModelFile, Residents } from '../models/residents.js';
-import { InsufficientMemory } from '../models/residents.js';
-import { Turns } from '../models/turns.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
@@ -228,7 +230,7 @@ export class ProfileKeeper {
 
   async #warmUp(profile: Profile['status'], name: string, shape: readonly number[]): Promise<void> {
     const { model } = this.#library.file(name)!;
-    const category = profile?.categories?.find((each) => each.model === name && each.shape.join() === shape.join());
+    const category = profile?.categories?.find((each) => each.model === name && sameShape(each.shape, shape));
     if (category !== undefined) await warmUp(this.#service, model, category);
   }
 
@@ -277,7 +279,7 @@ export class ProfileKeeper {
     const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
     if (strays.length > 0 && performance.now() >= this.#patientUntilMs) {
       this.#options.log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
-      const stale = withStale(profile, 'True', 'Drift', told.join(', '), new Date().toISOString());
+      const stale = withStale(profile, 'True', 'Drift', told.join(', '), timestamp());
       const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
       this.#profile = suspect;
       this.#service.metrics.profileStale.set({ device: `${this.#service.index}` }, 1);
@@ -356,14 +358,14 @@ export class ProfileKeeper {
   ): Promise<boolean> {
     // Where frames' content decides, noise does not overrule what live runs have shown.
     const suspects = (profile.status?.categories ?? []).filter(({ model, shape, byContent }) => {
-      const name = categoryKey(model, shape);
+      const name = categoryName(model, shape);
       return isSuspect(name) && (byContent !== true || drifts.has(name));
     });
     const factors = await measureFactors(this.#service, suspects, this.#models(), drifts, () =>
       this.#drift.drifts(performance.now()),
     );
     if (this.#profile !== profile) return false; // models came or went meanwhile
-    const now = new Date().toISOString();
+    const now = timestamp();
     const better = corrected(profile, factors, now);
     if (better === undefined && !isStale(profile)) return false;
     const fine = withStale(profile, 'False', 'Confirmed', 'measured again, with the same result', now);
@@ -407,7 +409,7 @@ export class ProfileKeeper {
   #take(profile: Profile): void {
     this.#profile = profile;
     this.#service.metrics.profileStale.set({ device: `${this.#service.index}` }, 0);
-    this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => categoryKey(model, shape));
+    this.#drift.expect(profile.status?.categories ?? [], ({ model, shape }) => categoryName(model, shape));
   }
 
   async #measure(models: readonly Model[]): Promise<Profile> {

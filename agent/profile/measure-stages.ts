@@ -1,7 +1,7 @@
 import type { Stages } from '../../api/frames.js';
-import type { DeviceService } from '../serving/service.js';
-import type { DecodeStage } from '../ingest/decode/stage.js';
 import type { Recipe } from '../ingest/decode/messages.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
+import type { DeviceService } from '../serving/service.js';
 import type { Trial } from './loopback.js';
 import { Loopback } from './loopback.js';
 import type { Picture } from './pictures.js';

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Stages } from '../../api/frames.js';
-import type { DeviceService } from '../serving/service.js';
 import { nowUs } from '../../kube/clock.js';
+import type { DeviceService } from '../serving/service.js';
 import type { StagesSetup } from './measure-stages.js';
 import { measureStages } from './measure-stages.js';
 import { StageWatch } from './stage-watch.js';

@@ -1,7 +1,7 @@
-import type { Decoded, Recipe } from '../ingest/decode/messages.js';
-import type { DecodeStage } from '../ingest/decode/stage.js';
 import { FramePool } from '../device/frame-pool.js';
 import { frameBytes } from '../frames.js';
+import type { Decoded, Recipe } from '../ingest/decode/messages.js';
+import type { DecodeStage } from '../ingest/decode/stage.js';
 
 const SIDE = 224;
 const LIMIT_US = 60_000_000;

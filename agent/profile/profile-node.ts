@@ -1,10 +1,13 @@
+import { withTransition } from '../../api/conditions.js';
 import { API_VERSION } from '../../api/crds.js';
-import type { DeviceService } from '../serving/service.js';
-import type { DeviceOptions } from '../device/messages.js';
-import type { ModelFile, Residents } from '../models/residents.js';
 import type { Stages } from '../../api/frames.js';
+import { categoryName } from '../../api/names.js';
+import { timestamp } from '../../kube/clock.js';
+import type { DeviceOptions } from '../device/messages.js';
 import type { DecodeStage } from '../ingest/decode/stage.js';
 import { SPARE_BURST_US } from '../ingest/spare-gate.js';
+import type { ModelFile, Residents } from '../models/residents.js';
+import type { DeviceService } from '../serving/service.js';
 import { Contention } from './contention.js';
 import { IngestLoad } from './ingest-load.js';
 import type { NodeStages } from './node-stages.js';
@@ -12,7 +15,6 @@ import type { Profile, ProfiledCategory, Progress } from './profiler.js';
 import {
   MARGIN,
   batchGrid,
-  categoryKey,
   deviceDescription,
   lookAgain,
   measureCategory,
@@ -89,7 +91,7 @@ export async function profileNode(
   const sinceMs = performance.now();
   const { fresh, weights, failures, overheads, unsteadiness, worst, othersShare } =
     pending.length === 0 ? NOTHING_MEASURED : await measureAll(service, residents, pending, progress, node);
-  const measuredAt = new Date().toISOString();
+  const measuredAt = timestamp();
   const problems = [...failures.values()];
   const unsteady = `a second look at ${worst} took ${(1 + unsteadiness).toFixed(2)} times as long or as short as the first; WCETs hold for the slower`;
   const [status, reason, message] =
@@ -115,7 +117,9 @@ export async function profileNode(
       load: `WCET is ${MARGIN} times p99, measured beside a decode worker that is busy all the time`,
       models: models(weights),
       categories: [...categories, ...fresh],
-      conditions: [{ type: 'Profiled', status, reason, message, lastTransitionTime: measuredAt }],
+      conditions: [
+        withTransition({ type: 'Profiled', status, reason, message }, stored?.status?.conditions, measuredAt),
+      ],
     },
   };
   return { profile, failures, measured: true };
@@ -182,7 +186,7 @@ async function measureAll(
           workspaceBytes: async () => Math.max(0, (await residents.usedBytes()) - loadedBytes),
           hasRoom: (bytes: number) => residents.grown(name, weights.get(name)! + bytes),
         };
-        const tell = (share: number): void => progress(categoryKey(name, shape), (index + share) / pending.length);
+        const tell = (share: number): void => progress(categoryName(name, shape), (index + share) / pending.length);
         fresh.push({ file, category: await measureCategory(service, file.model, shape, allowance, tell) });
       } catch (error) {
         failures.set(name, (error as Error).message);
@@ -197,7 +201,7 @@ async function measureAll(
       const ratios = await lookAgain(service, file.model, category);
       for (const ratio of ratios)
         if (Math.max(ratio, 1 / ratio) - 1 > unsteadiness)
-          [unsteadiness, worst] = [Math.max(ratio, 1 / ratio) - 1, categoryKey(name, category.shape)];
+          [unsteadiness, worst] = [Math.max(ratio, 1 / ratio) - 1, categoryName(name, category.shape)];
       const slower = Math.max(...ratios);
       steadied.push(slower > 1 + UNSTEADY ? slowed(category, slower) : category);
     }

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import type { ResourceOf } from '../../api/manifests.js';
+import { layoutOf, sameShape, shapeText } from '../../api/names.js';
 import { WcetTable } from '../../sched/wcet.js';
-import type { DeviceService } from '../serving/service.js';
-import { frameBytes, networkDims } from '../frames.js';
 import { hardwareOf } from '../device/machine.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { runtimeVersion } from '../device/providers/runtime.js';
+import { frameBytes, networkDims } from '../frames.js';
+import type { DeviceService } from '../serving/service.js';
 
 export type Profile = ResourceOf<'GPUProfile'>;
 export type ProfiledCategory = NonNullable<NonNullable<Profile['status']>['categories']>[number];
@@ -40,9 +41,6 @@ const RESIZED_BATCH = 4;
 const COMPARED = 3;
 const SAMPLES = 200;
 const CHANNEL_SAMPLES = 100;
-
-/** How a category is named. */
-export const categoryKey = (model: string, shape: readonly number[]): string => `${model}@${shape.join('x')}`;
 
 /** Called as profiling goes on: what is measured and the share that is done. */
 export type Progress = (what: string, share: number) => void;
@@ -153,7 +151,7 @@ export async function measureCategory(
   progress: (share: number) => void,
 ): Promise<ProfiledCategory> {
   const { name } = model.metadata;
-  const input = { model: name, dims: networkDims(shape, model.spec.input.layout ?? 'NCHW') };
+  const input = { model: name, dims: networkDims(shape, layoutOf(model.spec.input)) };
   const resizeUs = await measureResize(service, model, shape);
   const batches: ProfiledCategory['batches'] = [];
   let answerBytes = 0;
@@ -197,7 +195,7 @@ export async function measureCategory(
   }
   if (batches.length === 0)
     throw new Error(
-      `model "${name}": not even one frame of ${shape.join('x')} fits into the device's memory beside what is promised`,
+      `model "${name}": not even one frame of ${shapeText(shape)} fits into the device's memory beside what is promised`,
     );
   for (let more = 0; alone === undefined && more < MOST_STEPS; more++) {
     const size = nextStep(batches.map(({ size, p50Us, wcetUs }) => ({ size, wcetUs: p50Us ?? wcetUs })));
@@ -251,7 +249,7 @@ export async function lookAgain(
   { spec }: ResourceOf<'InferenceModel'>,
   { model, shape, batches }: ProfiledCategory,
 ): Promise<number[]> {
-  const input = { model, dims: networkDims(shape, spec.input.layout ?? 'NCHW') };
+  const input = { model, dims: networkDims(shape, layoutOf(spec.input)) };
   const ratios: number[] = [];
   for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
     const run = async (): Promise<number> => (await service.device.measure({ input, batch: size })).us;
@@ -282,8 +280,8 @@ async function measureResize(
   shape: readonly number[],
 ): Promise<number> {
   const largest = spec.shapes[0]!;
-  if (largest.join() === shape.join() || largest[0] !== shape[0]) return 0;
-  const layout = spec.input.layout ?? 'NCHW';
+  if (sameShape(largest, shape) || largest[0] !== shape[0]) return 0;
+  const layout = layoutOf(spec.input);
   const batch = Math.min(RESIZED_BATCH, spec.maxBatchSize ?? 8);
   const input = { model: metadata.name, dims: networkDims(shape, layout) };
   const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
@@ -300,7 +298,7 @@ export async function warmUp(
   model: ResourceOf<'InferenceModel'>,
   category: ProfiledCategory,
 ): Promise<void> {
-  const input = { model: category.model, dims: networkDims(category.shape, model.spec.input.layout ?? 'NCHW') };
+  const input = { model: category.model, dims: networkDims(category.shape, layoutOf(model.spec.input)) };
   const table = new WcetTable(category.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })));
   for (const size of batchGrid(table.largestBatch)) {
     const { outputs } = await service.device.measure({ input, batch: size, aboutUs: table.at(size) });

@@ -1,4 +1,5 @@
-import { withCondition } from './correction.js';
+import { replaced } from '../../api/conditions.js';
+import { timestamp } from '../../kube/clock.js';
 import type { Profile } from './profiler.js';
 
 /** What live frames may show of a soft promise: at most this part late, over this time, from so many late frames on. */
@@ -32,13 +33,8 @@ export class SoftPromise {
     if (late < LEAST_LATE || late <= MOST_LATE * frames) return undefined;
     this.#looks.length = 0;
     const message = `${late} of ${frames} softly promised frames were late, more than 0.1 %; the device is promised by WCETs with their margin again`;
-    const conditions = withCondition(profile, {
-      type: 'SoftlyPromised',
-      status: 'False',
-      reason: 'TooManyLate',
-      message,
-      lastTransitionTime: new Date().toISOString(),
-    });
+    const firm = { type: 'SoftlyPromised', status: 'False', reason: 'TooManyLate', message } as const;
+    const conditions = replaced(status.conditions, firm, timestamp());
     return { ...profile, status: { ...status, promise: 'Firm', conditions } };
   }
 }

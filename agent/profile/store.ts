@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
+import { sameShape } from '../../api/names.js';
 import { keep, kept } from '../disk/kept-file.js';
 import type { Profile, ProfiledCategory } from './profiler.js';
 import { fingerprint } from './profiler.js';
@@ -57,7 +58,7 @@ export function reusable(
   return stored?.status?.categories?.find(
     (category) =>
       category.model === model.metadata.name &&
-      category.shape.join() === shape.join() &&
+      sameShape(category.shape, shape) &&
       category.fingerprint === wanted &&
       isPlausible(category),
   );

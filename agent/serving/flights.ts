@@ -1,5 +1,5 @@
-import type { FrameOffer, GivenUpBecause } from '../../sched/frame.js';
 import { nowUs } from '../../kube/clock.js';
+import type { FrameOffer, GivenUpBecause } from '../../sched/frame.js';
 import type { FramePool } from '../device/frame-pool.js';
 import type { OutputTensor } from '../frames.js';
 import type { ServedTenant } from './tenant.js';

@@ -1,13 +1,14 @@
 import { answerUs, coveredBytes, coveredCost } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { categoryName, layoutOf, sameShape, tenantPath } from '../../api/names.js';
 import type { ScheduleCategory, ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
 import type { Step } from '../../sched/ladder.js';
 import { deepestRung, ladderOf } from '../../sched/ladder.js';
 import { promisedPoints } from '../../sched/promise.js';
 import { decodeShare, receiveShare } from '../../sched/stages.js';
 import { WcetTable } from '../../sched/wcet.js';
-import { frameBytes, networkDims } from '../frames.js';
 import type { ProgramCategory, Rung } from '../device/messages.js';
+import { frameBytes, networkDims } from '../frames.js';
 import { imageInput } from '../image-input.js';
 import type { ProfileStatus } from './recheck.js';
 import { promisedOf, recheck } from './recheck.js';
@@ -57,7 +58,7 @@ export function programOf(
   const categories = categoriesOf(schedule).map((category): ProgramCategory => {
     const { name, model, tenants } = category;
     const { ladder, termsOf } = ladderOn(category, schedule.receiveUs ?? 0, profile, models, outputs);
-    for (const tenant of tenants) served.set(`${tenant.namespace}.${tenant.name}`, termsOf(tenant));
+    for (const tenant of tenants) served.set(tenantPath(tenant), termsOf(tenant));
     pools.push(...poolsOf(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType)));
     const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
     return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
@@ -84,7 +85,7 @@ interface ServedCategory {
 function categoriesOf({ categories, spare = [] }: ScheduleDevice): ServedCategory[] {
   const all = new Map<string, ServedCategory>();
   const add = (model: string, shape: readonly number[], tenant: ServedEntry): void => {
-    const name = `${model}@${shape.join('x')}`;
+    const name = categoryName(model, shape);
     const known = all.get(name) ?? { name, model, shape, tenants: [] };
     known.tenants.push(tenant);
     all.set(name, known);
@@ -116,7 +117,7 @@ function stepsOf(
   return categories
     .filter((each) => each.model === model)
     .map(({ shape, resizeUs = 0, batches }) => {
-      const perFrameUs = shape.join() === asked.join() ? 0 : resizeUs;
+      const perFrameUs = sameShape(shape, asked) ? 0 : resizeUs;
       const points = promisedPoints(batches, promise).map(({ batch, wcetUs }) => ({
         batch,
         wcetUs: wcetUs + batch * perFrameUs,
@@ -137,21 +138,20 @@ function ladderOn(
   const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
   if (model === undefined || shapes.length === 0)
     throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
-  const layout = model.spec.input.layout ?? 'NCHW';
+  const layout = layoutOf(model.spec.input);
   const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
   const { dims } = ladder[0]!;
   const elementType = model.spec.input.elementType ?? 'float32';
   const tensorBytes = frameBytes(dims, elementType);
   const { answerBytes = 0 } =
-    profile.categories?.find((each) => each.model === category.model && each.shape.join() === category.shape.join()) ??
-    {};
+    profile.categories?.find((each) => each.model === category.model && sameShape(each.shape, category.shape)) ?? {};
   const common = {
     category: category.name,
     model: category.model,
     shape: category.shape,
     input: { name: model.spec.input.name, dims, elementType },
     image: imageInput(model, category.shape),
-    outputs: outputs.get(`${category.model}@${category.shape.join('x')}`) ?? [],
+    outputs: outputs.get(categoryName(category.model, category.shape)) ?? [],
   };
   const termsOf = (tenant: ServedEntry): TenantTerms => ({
     ...common,

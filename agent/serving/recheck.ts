@@ -1,4 +1,5 @@
 import type { ResourceOf } from '../../api/manifests.js';
+import { sameShape, tenantKey } from '../../api/names.js';
 import type { ScheduleCategory, ScheduleDevice } from '../../api/schedule.js';
 import type { Streams } from '../../sched/category.js';
 import { DueCurve } from '../../sched/curve.js';
@@ -34,7 +35,7 @@ export function promisedOf(
     tenants.map(({ namespace, name, streams, periodUs, jitterUs, deadlineUs = 0, decodeUs = 0 }) => {
       const { beforeUs, inAllUs } = heldUp(receiveUs, decodeUs, stages?.channelUs ?? 0);
       const left = { delayUs: beforeUs, deadlineUs: Math.max(1, deadlineUs - inAllUs) };
-      return [`${namespace}/${name}`, { count: streams, periodUs, jitterUs, ...left }];
+      return [tenantKey({ namespace, name }), { count: streams, periodUs, jitterUs, ...left }];
     }),
   );
 }
@@ -55,7 +56,7 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
   const demands: Demand[] = [];
   for (const category of served) {
     const measured = profile.categories?.find(
-      ({ model, shape }) => model === category.model && shape.join() === category.shape.join(),
+      ({ model, shape }) => model === category.model && sameShape(shape, category.shape),
     );
     if (measured === undefined)
       return { visits: new Map(), refusal: `category ${category.name} has not been measured on this device` };

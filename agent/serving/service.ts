@@ -1,13 +1,14 @@
 import type { Stages } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { categoryName, layoutOf, sameShape, tenantPath } from '../../api/names.js';
 import type { ScheduleDevice } from '../../api/schedule.js';
 import { nowUs } from '../../kube/clock.js';
+import { apart } from '../device/apart.js';
 import type { FramePool } from '../device/frame-pool.js';
-import type { BatchDone, DeviceOptions, ProgramCategory, Ran } from '../device/messages.js';
 import type { DeviceLost } from '../device/handle.js';
+import type { BatchDone, DeviceOptions, ProgramCategory, Ran } from '../device/messages.js';
 import type { SupervisorListener } from '../device/supervisor.js';
 import { SupervisedDevice } from '../device/supervisor.js';
-import { apart } from '../device/apart.js';
 import type { Answer, Slot } from './flights.js';
 import { Flights, FrameFailure, givenUp } from './flights.js';
 import { AgentMetrics } from './metrics.js';
@@ -170,7 +171,7 @@ export class DeviceService {
       path,
       inputName: model.spec.input.name,
       elementType: model.spec.input.elementType ?? 'float32',
-      layout: model.spec.input.layout ?? 'NCHW',
+      layout: layoutOf(model.spec.input),
       resizes: model.spec.shapes.length > 1,
     });
     this.#models.set(model.metadata.name, model);
@@ -184,7 +185,7 @@ export class DeviceService {
 
   /** What a category's network puts out, as its measurement showed. */
   describeOutputs(model: string, shape: readonly number[], outputs: TenantTerms['outputs']): void {
-    this.#outputs.set(`${model}@${shape.join('x')}`, outputs);
+    this.#outputs.set(categoryName(model, shape), outputs);
   }
 
   /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
@@ -316,7 +317,7 @@ export class DeviceService {
       tenant.batchSum += batch;
     }
     // The series of who has left are gone, and stay so.
-    if (this.#tenants.get(`${namespace}.${name}`) !== tenant) return;
+    if (this.#tenants.get(tenantPath({ namespace, name })) !== tenant) return;
     this.metrics.frames.inc({ namespace, tenant: name, outcome });
     if (promised === false) this.metrics.spareFrames.inc({ namespace, tenant: name, outcome });
     if (missed) this.metrics.misses.inc({ namespace, tenant: name });
@@ -372,7 +373,7 @@ export class DeviceService {
   }
 
   #noteShape(tenant: ServedTenant, shape: readonly number[]): void {
-    if (shape.join() === tenant.terms.shape.join()) return;
+    if (sameShape(shape, tenant.terms.shape)) return;
     const { namespace, name } = tenant.terms;
     this.metrics.degraded.inc({ namespace, tenant: name });
     if (tenant.noteDegraded(shape, performance.now())) this.onChange({ kind: 'degraded', tenant: tenant.key, shape });

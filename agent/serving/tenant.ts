@@ -1,10 +1,12 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
 import { createHistogram } from 'node:perf_hooks';
+import type { FrameCost } from '../../api/frames.js';
+import { tenantKey } from '../../api/names.js';
+import { timestamp } from '../../kube/clock.js';
 import type { Policed } from '../../sched/policer.js';
 import { Policer } from '../../sched/policer.js';
-import type { FrameCost } from '../../api/frames.js';
-import type { ImageInput } from '../image-input.js';
 import type { ExpectedInput } from '../frames.js';
+import type { ImageInput } from '../image-input.js';
 import { Suspicion } from './suspicion.js';
 
 export const OUTCOMES = ['onTime', 'late', 'dropped', 'refused', 'invalid', 'failed', 'gone'] as const;
@@ -132,7 +134,7 @@ export class ServedTenant {
 
   /** Names it, as `<namespace>/<name>`. */
   get key(): string {
-    return `${this.terms.namespace}/${this.terms.name}`;
+    return tenantKey(this.terms);
   }
 
   /** Other terms; policing starts afresh when rate, jitter or streams changed. */
@@ -172,7 +174,7 @@ export class ServedTenant {
   noteDegraded(shape: readonly number[], nowMs: number): boolean {
     this.degradedFrames++;
     const before = this.degradation(nowMs);
-    this.#degradation = { shape, since: before?.since ?? new Date().toISOString(), lastMs: nowMs };
+    this.#degradation = { shape, since: before?.since ?? timestamp(), lastMs: nowMs };
     return before === undefined;
   }
 

@@ -1,7 +1,7 @@
+import { shapeText, categoryName } from '../../api/names.js';
 import type { DevicePlan, Fit, Placed, Refusal } from './device-plan.js';
 import { placedOn, planFor } from './device-plan.js';
 import type { TenantRequest } from './request.js';
-import { categoryName } from './request.js';
 import type { Way } from './stages.js';
 import { QUICKER_PARTS, receiveRefusal, stagesFor, waysFor } from './stages.js';
 
@@ -32,7 +32,7 @@ export function withTenant(
 ): Fit {
   const { model, shape, periodUs, jitterUs, deadlineUs, frames } = request;
   const form = JSON.stringify(frames ?? null);
-  const asked = [model, shape.join('x'), request.class, periodUs, jitterUs, deadlineUs, streams, form].join();
+  const asked = [model, shapeText(shape), request.class, periodUs, jitterUs, deadlineUs, streams, form].join();
   const refusals = refusalsOf(plan, beside);
   const known = refusals.get(asked);
   if (known !== undefined) return { refusal: known };

@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ResourceOf } from '../../api/manifests.js';
+import { tenantKey } from '../../api/names.js';
 import { device, models, tenant } from '../../test/support/admission.js';
 import type { Decision, Snapshot, Verdict } from './admit.js';
 import { decide } from './admit.js';
 import { placedOn } from './device-plan.js';
-import { requestOf, tenantKey } from './request.js';
+import { requestOf } from './request.js';
 import { planOf, scheduleOf } from './schedule.js';
 
 const edge = device('edge-1');

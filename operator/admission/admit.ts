@@ -1,10 +1,9 @@
-import { withTenant } from './adding.js';
-import type { ResourceOf } from '../../api/manifests.js';
 import { formatDurationUs } from '../../api/duration.js';
 import { coverageText, smallerFrames } from '../../api/frames.js';
+import type { ResourceOf } from '../../api/manifests.js';
+import { shapeText, categoryName } from '../../api/names.js';
 import { findOffer } from '../../sched/offer.js';
-import type { Device } from './device.js';
-import { deviceKey } from './device.js';
+import { withTenant } from './adding.js';
 import type { DevicePlan, Placed } from './device-plan.js';
 import {
   emptyPlan,
@@ -16,15 +15,17 @@ import {
   withoutSpare,
   withoutTenant,
 } from './device-plan.js';
+import type { Device } from './device.js';
+import { deviceKey } from './device.js';
 import type { FullOffer, NodeAnswer } from './explain.js';
 import { byCloseness, explainOffer, explainRefusal, isNodeRefusal, summarizeRefusals } from './explain.js';
 import type { NodeInfo } from './node.js';
 import { evicts, objection } from './node.js';
 import type { Preemption } from './preempt.js';
-import { stagesFor } from './stages.js';
 import { makeRoom } from './preempt.js';
 import type { TenantRequest } from './request.js';
-import { categoryName, defaultJitterUs, sameRequest } from './request.js';
+import { defaultJitterUs, sameRequest } from './request.js';
+import { stagesFor } from './stages.js';
 
 /** Everything that a decision may depend on. */
 export interface Snapshot {
@@ -426,8 +427,8 @@ class Placing implements Settled {
         reason: 'ModelNotFound',
         message: `there is no InferenceModel "${request.model}"; apply it, or correct spec.modelRef.name`,
       };
-    const wanted = request.shape.join('x');
-    const offered = model.spec.shapes.map((shape) => shape.join('x'));
+    const wanted = shapeText(request.shape);
+    const offered = model.spec.shapes.map((shape) => shapeText(shape));
     if (offered.includes(wanted)) return undefined;
     return {
       reason: 'ShapeNotOffered',

@@ -1,13 +1,13 @@
 import type { Covered } from '../../api/frames.js';
+import { categoryName } from '../../api/names.js';
 import type { Streams } from '../../sched/category.js';
 import { DueCurve } from '../../sched/curve.js';
 import { memoryFor, total } from '../../sched/memory.js';
 import type { Demand, Misfit, Visit } from '../../sched/rounds.js';
 import { chooseRounds, grown, leastUtilization, utilizationOf } from '../../sched/rounds.js';
 import type { Device } from './device.js';
-import type { TenantRequest } from './request.js';
 import type { NodeRefusal } from './node.js';
-import { categoryName } from './request.js';
+import type { TenantRequest } from './request.js';
 import type { StageRefusal } from './stages.js';
 import { streamsOn } from './stages.js';
 

@@ -1,11 +1,11 @@
 import type { Stages } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { categoryName } from '../../api/names.js';
 import type { ModelMemory } from '../../sched/memory.js';
 import { profiledMemory } from '../../sched/memory.js';
 import type { Promised } from '../../sched/promise.js';
 import { promisedPoints } from '../../sched/promise.js';
 import { WcetTable } from '../../sched/wcet.js';
-import { categoryName } from './request.js';
 
 /** A measured device, as placement sees it. */
 export interface Device {

@@ -3,6 +3,7 @@ import { parseDurationUs } from '../../api/duration.js';
 import type { Covered } from '../../api/frames.js';
 import { declaredFrames } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { tenantKey } from '../../api/names.js';
 
 /** What a tenant asks for, in the scheduler's units. */
 export interface TenantRequest {
@@ -101,10 +102,6 @@ export function requestOf(
 /** What a manifest without `spec.jitter` means. */
 export const defaultJitterUs = (periodUs: number): number => Math.floor(periodUs / 10);
 
-export function tenantKey({ namespace, name }: { namespace: string; name: string }): string {
-  return `${namespace}/${name}`;
-}
-
 /** Whether two requests ask for the same, so that what was decided on one holds for the other. Rank is no request. */
 export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
   if (a === b) return true;
@@ -118,9 +115,4 @@ export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
     ...rest
   }: TenantRequest): object => rest;
   return isDeepStrictEqual(asked(a), asked(b));
-}
-
-/** A category's name: frames of one model and one input shape can share a batch. */
-export function categoryName(model: string, shape: readonly number[]): string {
-  return `${model}@${shape.join('x')}`;
 }

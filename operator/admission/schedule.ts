@@ -1,9 +1,9 @@
 import type { Covered } from '../../api/frames.js';
+import { sameShape, tenantKey } from '../../api/names.js';
 import type { ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
-import type { Device } from './device.js';
 import type { DevicePlan, Placed, PlannedCategory } from './device-plan.js';
+import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
-import { tenantKey } from './request.js';
 
 /** What an agent is programmed with: the record of what a device was promised to. */
 export function scheduleOf({ device, categories, bestEffort, spare, receiveUs }: DevicePlan): ScheduleDevice {
@@ -150,7 +150,7 @@ function sameFigures(a: TenantRequest, b: TenantRequest): boolean {
   return (
     a.generation === b.generation &&
     a.model === b.model &&
-    a.shape.join() === b.shape.join() &&
+    sameShape(a.shape, b.shape) &&
     a.class === b.class &&
     (a.streams === b.streams || a.allowSplit) &&
     a.periodUs === b.periodUs &&

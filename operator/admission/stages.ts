@@ -1,12 +1,12 @@
 import type { Covered } from '../../api/frames.js';
 import { answerUs, coverages, coveredCost } from '../../api/frames.js';
+import { categoryName } from '../../api/names.js';
 import type { Streams } from '../../sched/category.js';
 import type { HeldUp, Passing, StageSetup } from '../../sched/stages.js';
 import { decodeShare, decodesInTime, heldUp, receiveDelayUs, receiveShare } from '../../sched/stages.js';
-import type { Device } from './device.js';
 import type { DevicePlan, Placed } from './device-plan.js';
+import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
-import { categoryName } from './request.js';
 
 /** Why a node's stages before its devices cannot take a tenant. */
 export type StageRefusal =

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { timestamp } from '../../kube/clock.js';
 import { keyOf } from '../../kube/informer.js';
 import type { Objects } from '../../kube/objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
@@ -39,7 +40,7 @@ export class ModelStatuses {
     if (await this.#hold(model, users.length > 0)) return;
     const written = this.#written.get(name);
     const previous = written === undefined ? model.status : newest(model, written);
-    const status = modelStatus(model, this.#view.profiles.list(), previous, new Date().toISOString(), users);
+    const status = modelStatus(model, this.#view.profiles.list(), previous, timestamp(), users);
     if (isDeepStrictEqual(previous, status)) return;
     this.#mayWrite();
     const { metadata } = await this.#api.applyStatus(

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
+import { reasonOf } from '../../kube/cluster.js';
 import type { InformerListener } from '../../kube/informer.js';
 import { Informer, keyOf } from '../../kube/informer.js';
-import type { KubeObject, Objects, Services } from '../../kube/objects.js';
-import { reasonOf } from '../../kube/cluster.js';
-import { WorkQueue } from '../../kube/work-queue.js';
 import type { Logger } from '../../kube/log.js';
+import type { KubeObject, Objects, Services } from '../../kube/objects.js';
+import { WorkQueue } from '../../kube/work-queue.js';
 import type { EndpointSliceObject, Scheme, ServiceObject } from '../services.js';
 import {
   SERVICE_SELECTOR,

@@ -1,5 +1,5 @@
+import { tenantKey } from '../../api/names.js';
 import { scheduledOn } from '../../api/schedule.js';
-import { tenantKey } from '../admission/request.js';
 import type { NodeReport } from '../tenant-status.js';
 import type { ClusterView } from '../view.js';
 

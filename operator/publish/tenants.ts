@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
+import { timestamp } from '../../kube/clock.js';
 import { statusOf } from '../../kube/cluster.js';
 import type { Happening } from '../../kube/events.js';
+import type { Logger } from '../../kube/log.js';
 import type { KubeObject, Objects } from '../../kube/objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
 import type { Decider } from '../decider.js';
 import { FINALIZER } from '../decider.js';
-import type { Logger } from '../../kube/log.js';
 import type { TenantStatus } from '../tenant-status.js';
 import { isUrgent, tenantStatus } from '../tenant-status.js';
 import type { ClusterView, TenantObject } from '../view.js';
@@ -73,7 +74,7 @@ export class TenantStatuses {
     const { uid } = tenant.metadata;
     const written = this.#written.get(key);
     const previous = written !== undefined && written.uid === uid ? newest(tenant, written) : tenant.status;
-    const now = new Date().toISOString();
+    const now = timestamp();
     const report = (node: string) => reportOf(this.#view, node, key);
     const served = tenantStatus(tenant, verdict, report, previous, now);
     const obstacle = this.#network.want(key, tenant, served);

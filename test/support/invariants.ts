@@ -1,5 +1,6 @@
 import { recheck } from '../../agent/serving/recheck.js';
 import type { ResourceOf } from '../../api/manifests.js';
+import { tenantKey } from '../../api/names.js';
 
 type Tenant = ResourceOf<'InferenceTenant'>;
 
@@ -20,11 +21,12 @@ export function brokenPromises(
     for (const device of spec.devices ?? []) {
       const where = `${spec.nodeName}/${device.device}`;
       const entries = device.categories.flatMap((category) => category.tenants);
-      const keys = entries.map(({ namespace, name }) => `${namespace}/${name}`);
+      const keys = entries.map(({ namespace, name }) => tenantKey({ namespace, name }));
       if (new Set(keys).size !== keys.length) broken.push(`${where} lists a tenant twice: ${keys.join(', ')}`);
       entries.forEach(({ streams }, i) => placed.set(keys[i]!, (placed.get(keys[i]!) ?? 0) + streams));
       for (const { namespace, name, streams, class: c } of device.spare ?? [])
-        if (c === 'BestEffort') placed.set(`${namespace}/${name}`, (placed.get(`${namespace}/${name}`) ?? 0) + streams);
+        if (c === 'BestEffort')
+          placed.set(tenantKey({ namespace, name }), (placed.get(tenantKey({ namespace, name })) ?? 0) + streams);
       if (entries.length === 0) continue;
       const profile = profiles.find(
         (each) => each.spec.nodeName === spec.nodeName && each.spec.device === device.device,
@@ -32,7 +34,7 @@ export function brokenPromises(
       const objection = profile?.status === undefined ? 'it has no profile' : recheck(device, profile.status).refusal;
       if (objection !== undefined) broken.push(`${where} is over-promised: ${objection}`);
     }
-  const known = new Map(tenants.map((tenant) => [`${tenant.metadata.namespace}/${tenant.metadata.name}`, tenant]));
+  const known = new Map(tenants.map((tenant) => [tenantKey(tenant.metadata), tenant]));
   for (const [key, streams] of placed) {
     const tenant = known.get(key);
     if (tenant === undefined) broken.push(`${key} is scheduled, but there is no such tenant`);

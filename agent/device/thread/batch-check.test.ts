@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { differenceOf } from './batch-check.js';
 import type { OutputTensor } from '../../frames.js';
+import { differenceOf } from './batch-check.js';
 
 const output = (dims: readonly number[], values: readonly number[]): OutputTensor[] => [
   { name: 'y', type: 'float32', dims, data: new Float32Array(values) },

@@ -1,14 +1,14 @@
 import type { MessagePort } from 'node:worker_threads';
 import { receiveMessageOnPort } from 'node:worker_threads';
+import { nowUs } from '../../../kube/clock.js';
 import type { BatcherConfig } from '../../../sched/batcher.js';
 import { Batcher } from '../../../sched/batcher.js';
 import type { World } from '../../../sched/drive.js';
 import { drive } from '../../../sched/drive.js';
 import type { GivenUp, GivenUpBecause, Run } from '../../../sched/frame.js';
 import { WcetTable } from '../../../sched/wcet.js';
-import { nowUs } from '../../../kube/clock.js';
-import type { FrameMessage, FromDevice, Program, ToDevice } from '../messages.js';
 import { apart, shared } from '../apart.js';
+import type { FrameMessage, FromDevice, Program, ToDevice } from '../messages.js';
 import type { Bell } from './bell.js';
 import { sleep } from './bell.js';
 

@@ -1,10 +1,9 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import ort from 'onnxruntime-node';
+import type { Layout } from '../../../api/names.js';
 import type { ElementType } from '../../frames.js';
 import type { SessionSettings } from '../providers/providers.js';
 import { sessionOptions } from '../providers/providers.js';
-
-type Layout = 'NCHW' | 'NHWC';
 
 /** Field numbers of onnx.proto3 (ONNX IR version 8, operator set 18). */
 const IR_VERSION = 8;

@@ -1,7 +1,8 @@
 import ort from 'onnxruntime-node';
+import { shapeText } from '../../../api/names.js';
 import { frameBytes } from '../../frames.js';
-import type { LoadedModel } from '../messages.js';
 import type { ElementType, OutputTensor } from '../../frames.js';
+import type { LoadedModel } from '../messages.js';
 import type { SessionSettings } from '../providers/providers.js';
 import { sessionOptions } from '../providers/providers.js';
 
@@ -52,7 +53,7 @@ export class Session {
     const declared = input.shape.slice(1);
     const wrong = declared.findIndex((dim, i) => typeof dim === 'number' && dim > 0 && dim !== dims[i]);
     if (wrong === -1) return undefined;
-    return `model "${this.#model.name}": frames of ${dims.join('x')} do not fit its input [${input.shape.join(', ')}] (spec.shapes, spec.input.layout)`;
+    return `model "${this.#model.name}": frames of ${shapeText(dims)} do not fit its input [${input.shape.join(', ')}] (spec.shapes, spec.input.layout)`;
   }
 
   /**

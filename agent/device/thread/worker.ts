@@ -2,6 +2,7 @@
  * A device's thread, in the device's process. It alone owns the ONNX Runtime sessions, because `session.run` blocks the thread that calls it,
  * and it alone decides what runs, so that nothing stands between a decision and its run.
  */
+import { categoryName } from '../../../api/names.js';
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { MessagePort } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -184,7 +185,7 @@ async function measure(message: Measure): Promise<Measured> {
 }
 
 const measurementKey = ({ input, batch, from }: Pick<Measure, 'input' | 'batch' | 'from'>): string =>
-  `${input.model}@${input.dims.join('x')}/${batch}/${from?.join('x') ?? ''}`;
+  `${categoryName(input.model, input.dims)}/${batch}/${from?.join('x') ?? ''}`;
 
 async function control(message: Control): Promise<void> {
   try {

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
+import { BadImage } from '../../image-input.js';
 import type { Picture } from '../../profile/pictures.js';
 import { pictures } from '../../profile/pictures.js';
 import { imageHead } from './image-head.js';
-import { BadImage } from '../../image-input.js';
 
 let all: readonly Picture[];
 beforeAll(async () => {

@@ -1,0 +1,26 @@
+/** How things are called: each name is put together here and nowhere else. */
+
+interface Named {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** `<namespace>/<name>`: a tenant in messages, logs and maps. */
+export const tenantKey = ({ namespace, name }: Named): string => `${namespace}/${name}`;
+
+/** `<namespace>.<name>`: a tenant in the path of a URL. */
+export const tenantPath = ({ namespace, name }: Named): string => `${namespace}.${name}`;
+
+/** For instance `3x224x224`. */
+export const shapeText = (shape: readonly number[]): string => shape.join('x');
+
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((dim, i) => dim === b[i]);
+
+/** For instance `text-detector@3x320x320`: frames of one model and one input shape can share a batch. */
+export const categoryName = (model: string, shape: readonly number[]): string => `${model}@${shapeText(shape)}`;
+
+export type Layout = 'NCHW' | 'NHWC';
+
+/** The order of an input's axes where the model does not say another. */
+export const layoutOf = ({ layout = 'NCHW' }: { readonly layout?: Layout }): Layout => layout;
