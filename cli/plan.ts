@@ -1,6 +1,7 @@
 import { tenantKey } from '../api/names.js';
-import type { Decision, Verdict } from '../operator/admission/admit.js';
-import { decide } from '../operator/admission/admit.js';
+import type { Decision } from '../operator/admission/decide.js';
+import type { Verdict } from '../operator/admission/verdict.js';
+import { decide } from '../operator/admission/decide.js';
 import { deviceOf } from '../operator/admission/device.js';
 import { writtenOffer } from '../operator/admission/explain.js';
 import { requestOf } from '../operator/admission/request.js';

@@ -10,7 +10,7 @@ import { deepestRung } from '../sched/ladder.js';
 import { simulate as simulatePaper } from '../sched/paper/simulate.js';
 import { chooseWindows } from '../sched/paper/windows.js';
 import { simulate } from '../sched/simulate.js';
-import type { DevicePlan } from '../operator/admission/device-plan.js';
+import type { DevicePlan } from '../operator/admission/plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { streamsOn } from '../operator/admission/stages.js';
 

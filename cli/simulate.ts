@@ -1,6 +1,6 @@
 import { createHistogram } from 'node:perf_hooks';
 import { shapeText, tenantKey, categoryName } from '../api/names.js';
-import type { DevicePlan, Placed } from '../operator/admission/device-plan.js';
+import type { DevicePlan, Placed } from '../operator/admission/plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { outsideUs } from '../operator/admission/stages.js';
 import type { Arrival } from '../sched/arrivals.js';

@@ -12,7 +12,7 @@ import { Devices } from '../agent/node/devices.js';
 import type { Profile } from '../agent/profile/profiler.js';
 import { tenantKey } from '../api/names.js';
 import type { ScheduleDevice } from '../api/schedule.js';
-import type { Verdict } from '../operator/admission/admit.js';
+import type { Verdict } from '../operator/admission/verdict.js';
 import type { Promised } from '../sched/promise.js';
 import { BadInput } from './directory.js';
 import { followFolder } from './folder.js';

@@ -4,12 +4,6 @@
  * against what was drawn into the frames, and reports. NEIGHBOUR_RUNS: how often its last step is repeated, interleaved.
  */
 import { categoryName, shapeText } from '../api/names.js';
-import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { writeProfile } from '../agent/profile/store.js';
 import { divisionFor, pinProcess } from '../agent/device/cores.js';
 import { freePort } from './free-port.js';
@@ -23,13 +17,19 @@ import { loadTable } from '../cli/load.js';
 import { planTable } from '../cli/plan.js';
 import { simulateFiles } from '../cli/simulate.js';
 import type { StandaloneReport } from '../cli/report.js';
-import type { Decision } from '../operator/admission/admit.js';
+import type { Decision } from '../operator/admission/decide.js';
 import { table } from '../cli/table.js';
-import { decide } from '../operator/admission/admit.js';
+import { decide } from '../operator/admission/decide.js';
 import { deviceOf } from '../operator/admission/device.js';
 import { requestOf } from '../operator/admission/request.js';
 import { DEEPRT, EXAMPLES, FRAMES, modelManifests, tenantManifests, atRate } from './example-manifests.js';
 import { checkAnswers } from './check-answers.js';
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 type Tenant = ResourceOf<'InferenceTenant'>;
 

@@ -5,9 +5,11 @@ import type { Term } from '../kube/leader.js';
 import type { Logger } from '../kube/log.js';
 import type { Objects } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';
-import type { Decision, Settled, Verdict } from './admission/admit.js';
-import { decide } from './admission/admit.js';
-import type { DevicePlan } from './admission/device-plan.js';
+import type { Decision } from './admission/decide.js';
+import type { Settled } from './admission/plans.js';
+import type { Verdict } from './admission/verdict.js';
+import { decide } from './admission/decide.js';
+import type { DevicePlan } from './admission/plan.js';
 import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
 import type { OperatorMetrics } from './metrics.js';
@@ -175,7 +177,7 @@ export class Decider {
     const settled = world ? undefined : this.#settled;
     const changes = this.#changes;
     const measured = this.#view.devices();
-    const promised = settled?.plans() ?? this.records.promised(measured, requests);
+    const promised = settled?.all() ?? this.records.promised(measured, requests);
     const gone = new Set(this.records.nodes().filter((node) => this.#view.nodes.get(node) === undefined));
     const decision = decide({
       models: this.#view.modelsByName(),

@@ -14,7 +14,7 @@ import type { Lease, Term } from '../kube/leader.js';
 import { LEASES, elect } from '../kube/leader.js';
 import type { Logger } from '../kube/log.js';
 import { Objects, Services } from '../kube/objects.js';
-import type { Verdict } from './admission/admit.js';
+import type { Verdict } from './admission/verdict.js';
 import { Decider } from './decider.js';
 import { OperatorMetrics } from './metrics.js';
 import { Publisher } from './publish/publisher.js';

@@ -2,8 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { recheck } from '../agent/serving/recheck.js';
 import { tenantKey } from '../api/names.js';
-import { decide } from '../operator/admission/admit.js';
-import { placedOn } from '../operator/admission/device-plan.js';
+import { decide } from '../operator/admission/decide.js';
+import { placedOn } from '../operator/admission/plan.js';
 import { scheduleOf } from '../operator/admission/schedule.js';
 import { snapshot, tenant } from './support/admission.js';
 

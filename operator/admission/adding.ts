@@ -1,6 +1,8 @@
 import { shapeText, categoryName } from '../../api/names.js';
-import type { DevicePlan, Fit, Placed, Refusal } from './device-plan.js';
-import { placedOn, planFor } from './device-plan.js';
+import type { DevicePlan, Fit, Placed } from './plan.js';
+import type { Refusal } from './refusal.js';
+import { placedOn } from './plan.js';
+import { planFor } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import type { Way } from './stages.js';
 import { QUICKER_PARTS, receiveRefusal, stagesFor, waysFor } from './stages.js';

@@ -1,3 +1,4 @@
+import type { NodeRefusal } from './refusal.js';
 import type { TenantRequest, Toleration } from './request.js';
 
 export interface Taint {
@@ -20,15 +21,6 @@ export interface NodeInfo {
   /** Figures that it claims and nobody believes. */
   readonly implausible?: string | undefined;
 }
-
-/** Why a node takes no new tenant, whatever its devices could do. */
-export type NodeRefusal =
-  | { readonly reason: 'NodeNotReady' }
-  | { readonly reason: 'NodeCordoned' }
-  | { readonly reason: 'AgentSilent' }
-  | { readonly reason: 'ProfileImplausible'; readonly message: string }
-  | { readonly reason: 'NodeSelectorMismatch'; readonly label: string }
-  | { readonly reason: 'TaintNotTolerated'; readonly taint: string };
 
 /** Taints that stand for a node's not being ready, which placement reads from the node's condition, with a grace of its own. */
 const READINESS_TAINTS = new Set(['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable']);

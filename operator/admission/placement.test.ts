@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { device, one, snapshot, tenant, two } from '../../test/support/admission.js';
-import type { Decision, Snapshot } from './admit.js';
-import { decide } from './admit.js';
-import type { DevicePlan } from './device-plan.js';
-import { placedOn } from './device-plan.js';
+import type { Decision } from './decide.js';
+import type { Snapshot } from './snapshot.js';
+import { decide } from './decide.js';
+import type { DevicePlan } from './plan.js';
+import { placedOn } from './plan.js';
 import type { NodeInfo } from './node.js';
 import { evicts, objection } from './node.js';
 import { requestOf } from './request.js';

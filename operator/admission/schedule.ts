@@ -1,7 +1,7 @@
 import type { Covered } from '../../api/frames.js';
 import { sameShape, tenantKey } from '../../api/names.js';
 import type { ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
-import type { DevicePlan, Placed, PlannedCategory } from './device-plan.js';
+import type { DevicePlan, Placed, PlannedCategory } from './plan.js';
 import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Stages } from '../../api/frames.js';
 import { device, snapshot, tenant } from '../../test/support/admission.js';
-import type { Decision } from './admit.js';
-import { decide } from './admit.js';
+import type { Decision } from './decide.js';
+import { decide } from './decide.js';
 
 const STAGES: Stages = {
   blockingUs: 2000,

@@ -4,14 +4,10 @@ import { categoryName } from '../../api/names.js';
 import type { Streams } from '../../sched/category.js';
 import type { HeldUp, Passing, StageSetup } from '../../sched/stages.js';
 import { decodeShare, decodesInTime, heldUp, receiveDelayUs, receiveShare } from '../../sched/stages.js';
-import type { DevicePlan, Placed } from './device-plan.js';
+import type { DevicePlan, Placed } from './plan.js';
+import type { StageRefusal } from './refusal.js';
 import type { Device } from './device.js';
 import type { TenantRequest } from './request.js';
-
-/** Why a node's stages before its devices cannot take a tenant. */
-export type StageRefusal =
-  | { readonly reason: 'ReceiveExceeded'; readonly share: number; readonly delayUs: number }
-  | { readonly reason: 'DecodeExceeded'; readonly share: number; readonly frameUs: number; readonly shareUs: number };
 
 /** A way for a tenant's frames to the device: what is covered, and what the stages may delay. */
 export interface Way {

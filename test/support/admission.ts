@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
-import type { Snapshot } from '../../operator/admission/admit.js';
+import type { Snapshot } from '../../operator/admission/snapshot.js';
 import type { Device } from '../../operator/admission/device.js';
 import { deviceOf } from '../../operator/admission/device.js';
 import { requestOf } from '../../operator/admission/request.js';

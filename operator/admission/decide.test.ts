@@ -2,9 +2,11 @@ import { describe, expect, test } from '@jest/globals';
 import type { ResourceOf } from '../../api/manifests.js';
 import { tenantKey } from '../../api/names.js';
 import { device, models, tenant } from '../../test/support/admission.js';
-import type { Decision, Snapshot, Verdict } from './admit.js';
-import { decide } from './admit.js';
-import { placedOn } from './device-plan.js';
+import type { Decision } from './decide.js';
+import type { Snapshot } from './snapshot.js';
+import type { Verdict } from './verdict.js';
+import { decide } from './decide.js';
+import { placedOn } from './plan.js';
 import { requestOf } from './request.js';
 import { planOf, scheduleOf } from './schedule.js';
 

@@ -1,0 +1,31 @@
+import type { Misfit } from '../../sched/rounds.js';
+
+/** Why a node takes no new tenant, whatever its devices could do. */
+export type NodeRefusal =
+  | { readonly reason: 'NodeNotReady' }
+  | { readonly reason: 'NodeCordoned' }
+  | { readonly reason: 'AgentSilent' }
+  | { readonly reason: 'ProfileImplausible'; readonly message: string }
+  | { readonly reason: 'NodeSelectorMismatch'; readonly label: string }
+  | { readonly reason: 'TaintNotTolerated'; readonly taint: string };
+
+/** Why a node's stages before its devices cannot take a tenant. */
+export type StageRefusal =
+  | { readonly reason: 'ReceiveExceeded'; readonly share: number; readonly delayUs: number }
+  | { readonly reason: 'DecodeExceeded'; readonly share: number; readonly frameUs: number; readonly shareUs: number };
+
+/** Why a device cannot take a tenant, as data. */
+export type Refusal =
+  | NodeRefusal
+  | StageRefusal
+  | { readonly reason: 'ProfilePending'; readonly category: string }
+  | { readonly reason: 'ModelUnavailable'; readonly model: string; readonly message: string }
+  | { readonly reason: 'InsufficientMemory'; readonly neededBytes: number; readonly freeBytes: number }
+  | {
+      readonly reason: 'DeadlineShorterThanWCET';
+      readonly category: string;
+      readonly wcetUs: number;
+      readonly availableUs: number;
+    }
+  | { readonly reason: 'UtilizationExceeded'; readonly utilization: number; readonly bottleneck: string }
+  | ({ readonly reason: 'DeadlineInfeasible' } & Misfit);

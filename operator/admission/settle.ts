@@ -1,0 +1,116 @@
+import { withTenant } from './adding.js';
+import type { Device } from './device.js';
+import { deviceKey } from './device.js';
+import { planFor, standing } from './device-plan.js';
+import type { Displacement } from './entry.js';
+import { evicts } from './node.js';
+import type { DevicePlan, Placed } from './plan.js';
+import { emptyPlan, placedOn } from './plan.js';
+import type { Held } from './plans.js';
+import { Plans } from './plans.js';
+import type { TenantRequest } from './request.js';
+import type { Snapshot } from './snapshot.js';
+import { stagesFor } from './stages.js';
+
+/** What of the earlier promises still holds, and who loses their place by that. */
+export interface Stand {
+  readonly plans: Plans;
+  readonly displaced: ReadonlyMap<string, Displacement>;
+}
+
+/** Everybody keeps what still holds of what they were promised. */
+export function settle(snapshot: Snapshot): Stand {
+  const plans = new Plans(snapshot.nodes, snapshot.settled);
+  const displaced = new Map<string, Displacement>();
+  if (snapshot.settled !== undefined) return { plans, displaced };
+  const asked = new Map(snapshot.requests.map((request, rank) => [request.key, { request, rank }]));
+  const promised = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
+  const surplus = surplusOf([...promised.values()], asked, plans);
+  const onNode = Map.groupBy(promised.values(), ({ device }) => device.node);
+  for (const device of snapshot.devices) {
+    const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
+    const evicted = ({ request }: Placed): boolean => {
+      const node = plans.node(device);
+      return node !== undefined && evicts(node, asked.get(request.key)?.request ?? request);
+    };
+    const stays = (placed: Placed): boolean =>
+      asked.has(placed.request.key) && !surplus.has(placed) && !evicted(placed);
+    const beside = (onNode.get(device.node) ?? []).filter(({ device: other }) => other.device !== device.device);
+    const plan = keptPlan(device, before, stays, ({ request }) => asked.get(request.key)!.rank, beside);
+    const spare = plan.spare.filter(({ request }) => asked.has(request.key));
+    plans.set(spare.length === plan.spare.length ? plan : { ...plan, spare });
+    const kept = new Set(placedOn(plan).map(({ request }) => request.key));
+    for (const placed of placedOn(before)) {
+      const { key } = placed.request;
+      if (kept.has(key) || surplus.has(placed) || !asked.has(key)) continue;
+      displaced.set(key, {
+        message: evicted(placed)
+          ? `driven out of ${device.node} by a NoExecute taint`
+          : `${device.node} cannot keep its promise any more: its profile has changed`,
+      });
+    }
+    promised.delete(deviceKey(device));
+  }
+  for (const { device, ...plan } of promised.values())
+    for (const { request } of placedOn({ device, ...plan }))
+      if (asked.has(request.key))
+        displaced.set(request.key, { reason: 'NodeLost', message: `${nameOf(device, snapshot)} is gone` });
+  return { plans, displaced };
+}
+
+/** What is gone: a node, or a device of one that is still there. */
+const nameOf = ({ node, device }: Device, { nodes }: Snapshot): string =>
+  nodes?.has(node) === true ? `device ${device} of ${node}` : node;
+
+/** What of an earlier promise still holds on a device: all of it, unless its profile changed for the worse. */
+function keptPlan(
+  device: Device,
+  before: DevicePlan,
+  stays: (placed: Placed) => boolean,
+  rank: (placed: Placed) => number,
+  beside: readonly DevicePlan[],
+): DevicePlan {
+  const placed = placedOn(before);
+  const kept = placed.filter(stays);
+  const known = before.categories.every(({ rate }) => rate > 0);
+  const measured = device.tables.size > 0 || device.failures.size > 0;
+  if (before.device === device && kept.length === placed.length && (known || !measured)) return before;
+  // Without a measurement nothing can be checked: what was promised stands until there is one.
+  if (!measured && kept.length > 0) return standing(before, device, stays);
+  const receiveUs = stagesFor(device, kept, before.receiveUs, beside);
+  const all = receiveUs === undefined ? undefined : planFor(device, kept, { ...before, receiveUs });
+  if (all !== undefined && 'plan' in all) return all.plan;
+  let plan = emptyPlan(device);
+  for (const { request, streams } of [...kept].sort((a, b) => rank(a) - rank(b))) {
+    const fit = withTenant(plan, request, streams, beside);
+    if ('plan' in fit) plan = fit.plan;
+  }
+  return plan;
+}
+
+/**
+ * A crash between the records of two nodes can leave a tenant that moved on both: streams beyond what it asks for,
+ * the older promise and the lost node first.
+ */
+function surplusOf(
+  promised: readonly DevicePlan[],
+  asked: ReadonlyMap<string, { readonly request: TenantRequest }>,
+  plans: Plans,
+): Set<Placed> {
+  const all = Map.groupBy(
+    promised.flatMap((plan) => placedOn(plan).map((placed) => ({ plan, placed }))),
+    ({ placed }) => placed.request.key,
+  );
+  const surplus = new Set<Placed>();
+  for (const [key, held] of all) {
+    let left = Math.max(asked.get(key)?.request.streams ?? 0, ...held.map(({ placed }) => placed.request.streams));
+    const isLost = ({ plan }: Held): number => (plans.node(plan.device)?.state === 'Lost' ? 1 : 0);
+    if (held.length > 1)
+      held.sort((a, b) => isLost(a) - isLost(b) || b.placed.request.generation - a.placed.request.generation);
+    for (const { placed } of held) {
+      if (placed.streams > left) surplus.add(placed);
+      else left -= placed.streams;
+    }
+  }
+  return surplus;
+}

@@ -1,0 +1,24 @@
+import type { ResourceOf } from '../../api/manifests.js';
+import type { Device } from './device.js';
+import type { NodeInfo } from './node.js';
+import type { DevicePlan } from './plan.js';
+import type { Settled } from './plans.js';
+import type { TenantRequest } from './request.js';
+
+/** Everything that a decision may depend on. */
+export interface Snapshot {
+  readonly models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
+  readonly devices: readonly Device[];
+  /** Nodes by name; one that is not told of is taken to be ready, without labels or taints. */
+  readonly nodes?: ReadonlyMap<string, NodeInfo>;
+  /** What all tenants ask for, in the order in which they are to be decided. */
+  readonly requests: readonly TenantRequest[];
+  /** What was promised before; decisions are sticky. */
+  readonly promised?: readonly DevicePlan[];
+  /** Devices on which tenants were told to be served: one whose record was lost goes back where it was, if it can. */
+  readonly told?: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Keys of the tenants to decide on; all that have no place, or ask for something new, when absent. */
+  readonly due?: ReadonlySet<string>;
+  /** How the decision before left everybody, if nothing but the tenants that are due has changed since: what it costs then depends on them. */
+  readonly settled?: Settled;
+}
