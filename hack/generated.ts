@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { apiDocs } from './api-docs.js';
 import { DASHBOARDS, build } from './dashboards.js';
+import { reasonsDocs } from './reasons-docs.js';
 import { generatedTypes } from './types-from-crds.js';
 
 const crds = new URL('../../crds/', import.meta.url);
@@ -15,5 +16,6 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   for (const [name, spec] of Object.entries(DASHBOARDS))
     files.set(`charts/deeprt/files/dashboards/${name}.json`, `${JSON.stringify(build(spec), null, 2)}\n`);
   files.set('docs/api.md', apiDocs());
+  files.set('docs/troubleshooting.md', reasonsDocs());
   return files;
 }

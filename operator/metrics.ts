@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { ADMITTED_REASONS } from './admission/reasons.js';
 
 /** What is looked up when metrics are asked for. What is decided is known to the leader alone. */
 export interface Lookups {
@@ -50,6 +51,8 @@ export class OperatorMetrics {
   /** Figures that are looked up when they are asked for. */
   constructor(lookups: Lookups) {
     collectDefaultMetrics({ register: this.registry });
+    // A counter that is not there yet looks like nothing is known.
+    for (const reason of ADMITTED_REASONS) this.decisions.inc({ reason }, 0);
     const looked = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void => {
       new Gauge({
         name,

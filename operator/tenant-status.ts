@@ -2,6 +2,7 @@ import { withTransition } from '../api/conditions.js';
 import { parseDurationUs } from '../api/duration.js';
 import { shapeText } from '../api/names.js';
 import { writtenOffer } from './admission/explain.js';
+import { isWaiting } from './admission/reasons.js';
 import type { Answer } from './decider.js';
 import type { TenantObject } from './view.js';
 
@@ -40,7 +41,6 @@ export interface Obstacle {
 
 /** The Reasons with which an admitted tenant's waiting goes on are told by what happened to it. */
 const LASTING = new Set(['Preempted', 'NodeLost']);
-const WAITING = new Set(['UtilizationExceeded', 'DeadlineInfeasible', 'InsufficientMemory', 'NoEligibleNode']);
 
 /**
  * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
@@ -64,7 +64,7 @@ export function tenantStatus(
 
   const known = before('Admitted');
   const lasts =
-    !verdict.admitted && WAITING.has(verdict.reason) && known?.status === 'False' && LASTING.has(known.reason);
+    !verdict.admitted && isWaiting(verdict.reason) && known?.status === 'False' && LASTING.has(known.reason);
   const admitted = condition(
     'Admitted',
     verdict.admitted ? 'True' : 'False',

@@ -39,7 +39,7 @@ afterEach(() =>
 );
 
 /** The processes that an agent's devices run in, the first device's first. */
-const devicesOf = ({ pid }: RunningAgent): Promise<number[]> => childrenOf(pid, 'agent/device/process');
+const devicesOf = ({ pid }: RunningAgent): Promise<number[]> => childrenOf(pid, 'agent/device/thread/process');
 
 function end(pid: number): void {
   try {

@@ -113,7 +113,7 @@ describe('decoding', () => {
     let [sent, lost] = [0, 0];
     for (let round = 0; round < 5; round++) {
       const answers = Array.from({ length: 4 }, () => send('small', image));
-      for (const pid of (await childrenOf(running.pid, 'agent/decode/process')).slice(0, 1))
+      for (const pid of (await childrenOf(running.pid, 'agent/ingest/decode/process')).slice(0, 1))
         process.kill(pid, 'SIGKILL');
       for (const { status } of await Promise.all(answers)) {
         sent++;

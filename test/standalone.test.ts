@@ -284,7 +284,7 @@ test('a device killed again and again while it starts, loads and is measured end
     for (let kills = 0; kills < 8;) {
       await setTimeout(100 + 1200 * random());
       if (process.ended()) break;
-      for (const device of await childrenOf(process.pid, 'device/process')) {
+      for (const device of await childrenOf(process.pid, 'device/thread/process')) {
         global.process.kill(device, 'SIGKILL');
         kills++;
       }

@@ -233,8 +233,13 @@ const OWN = {
 /** Reasons of the Admitted condition. A node's own reasons are told of node by node (status.refusals). */
 export type Reason = keyof typeof OWN | Exclude<Refusal['reason'], NodeRefusal['reason']>;
 
-/** What is told of every reason. */
+/** What is told of every reason, Admitted first. */
 export const REASONS: Readonly<Record<Reason | Refusal['reason'], Facts>> = { ...OWN, ...REFUSALS };
+
+/** Those of the Admitted condition. */
+export const ADMITTED_REASONS = (Object.keys(REASONS) as (keyof typeof REASONS)[]).filter(
+  (reason) => !(reason in REFUSALS) || REASONS[reason].scope === 'device',
+) as readonly Reason[];
 
 const CLOSENESS = Object.keys(REFUSALS);
 
