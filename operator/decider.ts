@@ -14,8 +14,9 @@ import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
 import type { OperatorMetrics } from './metrics.js';
 import { RecordConflict, Records } from './records.js';
+import type { Told } from './admission/snapshot.js';
 import type { ClusterView, ScheduleObject, TenantObject } from './view.js';
-import { isTold } from './view.js';
+import { isAnswered, isTold } from './view.js';
 
 /** Keeps a tenant from disappearing before its agents know. */
 export const FINALIZER = 'deeprt.dev/withdraw';
@@ -185,7 +186,7 @@ export class Decider {
       nodes: this.#view.nodeInfos(),
       requests,
       promised,
-      told: toldPlaces(tenants, promisedTenants),
+      told: toldPlaces(tenants.filter((tenant) => !this.verdicts.has(keyOf(tenant)))),
       ...(world ? {} : { due: new Set(keys) }),
       ...(settled === undefined ? {} : { settled }),
     });
@@ -273,15 +274,14 @@ export class Decider {
   }
 }
 
-/** Where tenants without a record were told to be served. */
-function toldPlaces(
-  tenants: readonly TenantObject[],
-  recorded: ReadonlySet<string>,
-): ReadonlyMap<string, ReadonlySet<string>> {
+/** What a leader before this one has told of promises. */
+function toldPlaces(tenants: readonly TenantObject[]): ReadonlyMap<string, Told> {
   return new Map(
-    tenants
-      .filter((tenant) => isTold(tenant) && !recorded.has(keyOf(tenant)))
-      .map((tenant) => [keyOf(tenant), new Set(tenant.status?.placements?.map(deviceKey))]),
+    tenants.filter(isTold).map((tenant) => {
+      const { placements = [] } = tenant.status ?? {};
+      const streams = new Map(placements.map((each) => [deviceKey(each), each.streams]));
+      return [keyOf(tenant), { ...(isAnswered(tenant) ? { generation: tenant.metadata.generation ?? 0 } : {}), streams }];
+    }),
   );
 }
 

@@ -332,7 +332,8 @@ export class ClusterView {
 /** Whether a tenant was told that it is promised something. */
 export const isTold = ({ status }: TenantObject): boolean => status?.promised !== undefined;
 
-const isAnswered = ({ metadata, status }: TenantObject): boolean =>
+/** Whether what it asks for now was promised. */
+export const isAnswered = ({ metadata, status }: TenantObject): boolean =>
   status?.observedGeneration === metadata.generation &&
   status?.conditions?.some(({ type, status: value }) => type === 'Admitted' && value === 'True') === true;
 

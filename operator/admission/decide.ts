@@ -102,7 +102,8 @@ function admit(
   const mark = plans.mark();
   // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
   plans.withdraw(key);
-  const homes = held.length > 0 ? new Set(held.map(({ plan }) => deviceKey(plan.device))) : snapshot.told?.get(key);
+  const told = new Set(snapshot.told?.get(key)?.streams.keys());
+  const homes = held.length > 0 ? new Set(held.map(({ plan }) => deviceKey(plan.device))) : told;
   const refusals = place(plans, request, request.streams, homes);
   if (refusals === undefined || preempt(plans, request, entries, refusals)) {
     leaveSpareTime(plans, key);

@@ -49,6 +49,11 @@ export class Plans implements Settled {
     return this.#plans.get(deviceKey(device))!;
   }
 
+  /** The same by its `deviceKey`; undefined: there is no such device. */
+  at(device: string): DevicePlan | undefined {
+    return this.#plans.get(device);
+  }
+
   /** Plans of the other devices of its node. */
   beside({ device }: DevicePlan): DevicePlan[] {
     return this.all().filter((other) => other.device.node === device.node && other.device.device !== device.device);

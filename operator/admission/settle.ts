@@ -55,7 +55,28 @@ export function settle(snapshot: Snapshot): Stand {
     for (const { request } of placedOn({ device, ...plan }))
       if (asked.has(request.key))
         displaced.set(request.key, { reason: 'NodeLost', message: `${nameOf(device, snapshot)} is gone` });
+  restore(plans, snapshot);
   return { plans, displaced };
+}
+
+/** Where a record was lost, all who were told of a place there get it back before anybody may take it. */
+function restore(plans: Plans, { requests, told }: Snapshot): void {
+  for (const request of told === undefined ? [] : requests) {
+    const { generation, streams } = told?.get(request.key) ?? {};
+    if (streams === undefined || generation !== request.generation) continue;
+    const held = plans.held(request.key);
+    let left = request.streams - held.reduce((sum, { placed }) => sum + placed.streams, 0);
+    for (const [device, count] of streams) {
+      const plan = plans.at(device);
+      if (plan === undefined || count > left || held.some((each) => each.plan === plan)) continue;
+      const node = plans.node(plan.device);
+      if (node !== undefined && evicts(node, request)) continue;
+      const fit = withTenant(plan, request, count, plans.beside(plan));
+      if ('refusal' in fit) continue;
+      for (const each of [fit.plan, ...(fit.beside ?? [])]) plans.set(each);
+      left -= count;
+    }
+  }
 }
 
 /** What is gone: a node, or a device of one that is still there. */

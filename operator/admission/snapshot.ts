@@ -5,6 +5,14 @@ import type { DevicePlan } from './plan.js';
 import type { Settled } from './plans.js';
 import type { TenantRequest } from './request.js';
 
+/** What a tenant was told. */
+export interface Told {
+  /** The generation of its request that was promised; undefined: one before what it asks for now. */
+  readonly generation?: number;
+  /** Streams by device (`deviceKey`). */
+  readonly streams: ReadonlyMap<string, number>;
+}
+
 /** Everything that a decision may depend on. */
 export interface Snapshot {
   readonly models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
@@ -15,8 +23,8 @@ export interface Snapshot {
   readonly requests: readonly TenantRequest[];
   /** What was promised before; decisions are sticky. */
   readonly promised?: readonly DevicePlan[];
-  /** Devices on which tenants were told to be served: one whose record was lost goes back where it was, if it can. */
-  readonly told?: ReadonlyMap<string, ReadonlySet<string>>;
+  /** What tenants were told that they are promised: one whose record was lost goes back where it was. */
+  readonly told?: ReadonlyMap<string, Told>;
   /** Keys of the tenants to decide on; all that have no place, or ask for something new, when absent. */
   readonly due?: ReadonlySet<string>;
   /** How the decision before left everybody, if nothing but the tenants that are due has changed since: what it costs then depends on them. */
