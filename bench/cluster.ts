@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { seededRandom } from '../sched/arrivals.js';
 import { Cluster } from '../kube/cluster.js';
 import { Informer } from '../kube/informer.js';
 import { TENANTS } from '../kube/kinds.js';
 import { Objects } from '../kube/objects.js';
-import type { TenantObject } from '../operator/view.js';
-import { tenantManifest } from '../test/support/workspace.js';
+import type { TenantObject } from '../operator/objects.js';
+import { seededRandom } from '../sched/arrivals.js';
 import type { ApiServer } from '../test/support/api-server.js';
 import { until } from '../test/support/api-server.js';
 import { TestCluster, tenantPath } from '../test/support/cluster.js';
+import { tenantManifest } from '../test/support/workspace.js';
 import type { Figure } from './figure.js';
 
 const NODES = 50;

@@ -3,7 +3,7 @@ import { Cluster } from '../kube/cluster.js';
 import { Informer } from '../kube/informer.js';
 import { TENANTS } from '../kube/kinds.js';
 import { Objects } from '../kube/objects.js';
-import type { TenantObject } from '../operator/view.js';
+import type { TenantObject } from '../operator/objects.js';
 import { until } from '../test/support/api-server.js';
 import { TestCluster } from '../test/support/cluster.js';
 import { tenantManifest } from '../test/support/workspace.js';

@@ -5,7 +5,7 @@ import { Option } from 'commander';
 import { apart } from '../agent/device/cores.js';
 import { IngestServer, addressText } from '../agent/ingest/server.js';
 import { Devices } from '../agent/node/devices.js';
-import { NodeAgent } from '../agent/node/follower.js';
+import { Follower } from '../agent/node/follower.js';
 import { formatDurationUs } from '../api/duration.js';
 import { Cluster } from '../kube/cluster.js';
 import { runOperator } from '../operator/operator.js';
@@ -203,7 +203,7 @@ export function addClusterCommands(program: Command): void {
           const { url, address } = await server.listen(options.listen.host, options.listen.port);
           const endpoint = addressText(options.advertise ?? { host: address.address, port: address.port });
           log.info({ url, endpoint }, 'listening');
-          const nodeAgent = new NodeAgent(devices, {
+          const nodeAgent = new Follower(devices, {
             node: options.nodeName,
             cluster,
             stateDir: options.state,

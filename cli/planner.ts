@@ -1,19 +1,19 @@
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { keep, kept } from '../agent/disk/kept-file.js';
-import type { Profile } from '../agent/profile/profiler.js';
+import type { Profile } from '../agent/profile/profile.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';
 import { tenantKey } from '../api/names.js';
 import type { ScheduleDevice } from '../api/schedule.js';
-import type { Verdict } from '../operator/admission/verdict.js';
 import { decide } from '../operator/admission/decide.js';
-import type { DevicePlan } from '../operator/admission/plan.js';
 import type { Device } from '../operator/admission/device.js';
 import { deviceOf } from '../operator/admission/device.js';
+import type { DevicePlan } from '../operator/admission/plan.js';
 import { requestOf } from '../operator/admission/request.js';
 import { planOf, scheduleOf } from '../operator/admission/schedule.js';
+import type { Verdict } from '../operator/admission/verdict.js';
 import type { Files } from './directory.js';
 import { catalogueOf, readFiles } from './directory.js';
 

@@ -7,9 +7,9 @@ import { Counter, Histogram } from 'prom-client';
 import type { DeviceOptions } from '../agent/device/messages.js';
 import { IngestServer } from '../agent/ingest/server.js';
 import type { FileCredentials } from '../agent/ingest/tls.js';
-import { changesProfile, logChange } from '../agent/node/changes.js';
 import { Devices } from '../agent/node/devices.js';
-import type { Profile } from '../agent/profile/profiler.js';
+import type { Profile } from '../agent/profile/profile.js';
+import { changesProfile, logChange } from '../agent/serving/changes.js';
 import { tenantKey } from '../api/names.js';
 import type { ScheduleDevice } from '../api/schedule.js';
 import type { Verdict } from '../operator/admission/verdict.js';
@@ -171,7 +171,7 @@ export class Standalone {
 
   /** Follows the folder, and the device's drift from its profile, until `stop`. */
   watch(): { stop: () => Promise<void> } {
-    const drifts = this.devices.units.map(({ keeper }) => keeper.watchDrift(() => void this.refresh()));
+    const drifts = this.devices.units.map(({ keeper }) => keeper.watch(() => void this.refresh()));
     const folder = followFolder(this.#options.dir, () => void this.refresh());
     return {
       stop: async () => {

@@ -6,17 +6,18 @@ import type { Logger } from '../kube/log.js';
 import type { Objects } from '../kube/objects.js';
 import { WorkQueue, work } from '../kube/work-queue.js';
 import type { Decision } from './admission/decide.js';
-import type { Settled } from './admission/plans.js';
-import type { Verdict } from './admission/verdict.js';
 import { decide } from './admission/decide.js';
-import type { DevicePlan } from './admission/plan.js';
 import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
-import type { OperatorMetrics } from './metrics.js';
-import { RecordConflict, Records } from './records.js';
+import type { DevicePlan } from './admission/plan.js';
+import type { Settled } from './admission/plans.js';
 import type { Told } from './admission/snapshot.js';
-import type { ClusterView, ScheduleObject, TenantObject } from './view.js';
-import { isAnswered, isTold } from './view.js';
+import type { Verdict } from './admission/verdict.js';
+import type { OperatorMetrics } from './metrics.js';
+import type { ScheduleObject, TenantObject } from './objects.js';
+import { isAnswered, isTold } from './objects.js';
+import { RecordConflict, Records } from './records.js';
+import type { ClusterView } from './view.js';
 
 /** Keeps a tenant from disappearing before its agents know. */
 export const FINALIZER = 'deeprt.dev/withdraw';
@@ -280,7 +281,10 @@ function toldPlaces(tenants: readonly TenantObject[]): ReadonlyMap<string, Told>
     tenants.filter(isTold).map((tenant) => {
       const { placements = [] } = tenant.status ?? {};
       const streams = new Map(placements.map((each) => [deviceKey(each), each.streams]));
-      return [keyOf(tenant), { ...(isAnswered(tenant) ? { generation: tenant.metadata.generation ?? 0 } : {}), streams }];
+      return [
+        keyOf(tenant),
+        { ...(isAnswered(tenant) ? { generation: tenant.metadata.generation ?? 0 } : {}), streams },
+      ];
     }),
   );
 }

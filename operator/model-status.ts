@@ -1,5 +1,5 @@
 import { withTransition } from '../api/conditions.js';
-import type { ModelObject, ProfileObject } from './view.js';
+import type { ModelObject, ProfileObject } from './objects.js';
 
 export type ModelStatus = NonNullable<ModelObject['status']>;
 

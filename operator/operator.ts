@@ -17,9 +17,10 @@ import { Objects, Services } from '../kube/objects.js';
 import type { Verdict } from './admission/verdict.js';
 import { Decider } from './decider.js';
 import { OperatorMetrics } from './metrics.js';
+import type { ModelObject, ScheduleObject, TenantObject } from './objects.js';
 import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';
-import type { ModelObject, ScheduleObject, TenantObject, ViewOptions } from './view.js';
+import type { ViewOptions } from './view.js';
 import { ClusterView } from './view.js';
 
 export interface OperatorOptions extends ViewOptions {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
+import type { ProfileObject } from './objects.js';
 import { implausible } from './plausible.js';
-import type { ProfileObject } from './view.js';
 
 const profile = (nodeName: string, wcetUs: number, name = 'H100'): ProfileObject => ({
   metadata: { name: `${nodeName}-0` },

@@ -1,5 +1,5 @@
 import { shapeText } from '../api/names.js';
-import type { ProfileObject } from './view.js';
+import type { ProfileObject } from './objects.js';
 
 /** So many times faster than most of its kind no honest device is. */
 const MOST_TIMES = 10;

@@ -5,13 +5,13 @@ import { scheduledOn } from '../api/schedule.js';
 import { statusOf } from '../kube/cluster.js';
 import type { Logger } from '../kube/log.js';
 import type { Objects } from '../kube/objects.js';
-import type { DevicePlan } from './admission/plan.js';
-import { emptyPlan, placedOn } from './admission/plan.js';
 import type { Device } from './admission/device.js';
 import { bytesUnknown, deviceKey } from './admission/device.js';
+import type { DevicePlan } from './admission/plan.js';
+import { emptyPlan, placedOn } from './admission/plan.js';
 import type { TenantRequest } from './admission/request.js';
 import { planOf, scheduleOf } from './admission/schedule.js';
-import type { ScheduleObject } from './view.js';
+import type { ScheduleObject } from './objects.js';
 import type { Change } from './write-order.js';
 import { writeOrder } from './write-order.js';
 

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { TenantObject } from './objects.js';
 import { serviceName, slicesOf } from './services.js';
-import type { TenantObject } from './view.js';
 
 test('a Service has a valid DNS label of a name, another for every tenant', () => {
   const tenant = fc.stringMatching(/^[a-z0-9]([-a-z0-9.]{0,120}[a-z0-9])?$/);

@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../kube/objects.js';
 import { isLoopback, partsOf } from './addresses.js';
+import type { TenantObject } from './objects.js';
 import type { TenantStatus } from './tenant-status.js';
-import type { TenantObject } from './view.js';
 
 export interface ServiceObject extends KubeObject {
   readonly spec: {

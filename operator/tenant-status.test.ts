@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Answer } from './decider.js';
+import type { TenantObject } from './objects.js';
 import type { Condition, NodeReport, Obstacle, TenantStatus } from './tenant-status.js';
 import { isUrgent, tenantStatus } from './tenant-status.js';
-import type { TenantObject } from './view.js';
 
 const tenant = {
   metadata: { name: 'gate', namespace: 'default', generation: 4 },

@@ -4,7 +4,7 @@ import { shapeText } from '../api/names.js';
 import { writtenOffer } from './admission/explain.js';
 import { isWaiting } from './admission/reasons.js';
 import type { Answer } from './decider.js';
-import type { TenantObject } from './view.js';
+import type { TenantObject } from './objects.js';
 
 export type TenantStatus = NonNullable<TenantObject['status']>;
 export type Condition = NonNullable<TenantStatus['conditions']>[number];

@@ -2,7 +2,7 @@ import type { ResourceOf } from '../api/manifests.js';
 import type { Cluster } from '../kube/cluster.js';
 import { Informer } from '../kube/informer.js';
 import { MODELS, PRIORITY_CLASSES, PROFILES, SCHEDULES, TENANTS } from '../kube/kinds.js';
-import type { KubeObject, Meta, NodeObject, PodObject } from '../kube/objects.js';
+import type { KubeObject, NodeObject, PodObject } from '../kube/objects.js';
 import { Nodes, Objects, Pods } from '../kube/objects.js';
 import type { Endpoint } from './addresses.js';
 import { checkedEndpoint } from './addresses.js';
@@ -11,18 +11,10 @@ import { deviceOf } from './admission/device.js';
 import type { NodeInfo } from './admission/node.js';
 import type { TenantRequest } from './admission/request.js';
 import { requestOf } from './admission/request.js';
+import { NodeStates, isTrusted } from './node-states.js';
+import type { ModelObject, ProfileObject, ScheduleObject, TenantObject } from './objects.js';
+import { isAnswered, isTold } from './objects.js';
 import { implausible } from './plausible.js';
-
-type Kept<K extends 'InferenceTenant' | 'InferenceModel' | 'GPUProfile' | 'NodeSchedule'> = Omit<
-  ResourceOf<K>,
-  'metadata' | 'apiVersion' | 'kind'
-> &
-  KubeObject & { readonly metadata: Meta };
-
-export type TenantObject = Kept<'InferenceTenant'>;
-export type ModelObject = Kept<'InferenceModel'>;
-export type ProfileObject = Kept<'GPUProfile'>;
-export type ScheduleObject = Kept<'NodeSchedule'>;
 
 interface PriorityClass extends KubeObject {
   readonly value?: number;
@@ -68,19 +60,18 @@ export class ClusterView {
   readonly pods: Informer<PodObject>;
   readonly #options: ViewOptions;
   readonly #listener: ViewListener;
-  readonly #notReadySinceMs = new Map<string, number>();
+  readonly #nodeStates: NodeStates;
   readonly #reports = new Map<string, { reportedAt: string; seenMs: number }>();
   readonly #devices = new WeakMap<ProfileObject, Device | 'odd'>();
   readonly #requests = new WeakMap<TenantObject, TenantRequest>();
   /** Which devices agents said they have. */
   readonly #toldDevices = new Map<string, string | undefined>();
-  readonly #nodeStates = new Map<string, string>();
   readonly #podAddresses = new Map<string, string>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
 
   constructor(cluster: Cluster, options: ViewOptions, listener: ViewListener) {
     this.#options = options;
     this.#listener = listener;
+    this.#nodeStates = new NodeStates(options.nodeGraceMs);
     const informer = <T extends KubeObject>(
       source: { listWatch(): ConstructorParameters<typeof Informer<T>>[0] },
       kind: string,
@@ -118,7 +109,11 @@ export class ClusterView {
         listener.schedule(key, schedule, gone);
       },
     );
-    this.nodes = informer(new Nodes(cluster), 'Node', (key, node, gone) => this.#nodeChanged(key, node, gone));
+    this.nodes = informer(new Nodes(cluster), 'Node', (key, node, gone) => {
+      if (!this.#nodeStates.noticed(node, gone, world)) return;
+      listener.addresses(key);
+      world();
+    });
     this.pods = informer(new Pods(cluster, options.namespace, AGENT_PODS), 'Pod', (key, pod, gone) =>
       this.#podChanged(key, pod, gone),
     );
@@ -139,7 +134,7 @@ export class ClusterView {
   }
 
   async stop(): Promise<void> {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#nodeStates.stop();
     await Promise.all(this.#all.map((informer) => informer.stop()));
   }
 
@@ -187,9 +182,9 @@ export class ClusterView {
           name: node.metadata.name,
           labels: node.metadata.labels ?? {},
           taints: node.spec?.taints ?? [],
-          state: this.#stateOf(node),
+          state: this.#nodeStates.of(node),
           silent: this.agentSilent(node.metadata.name) === true,
-          ...(node.metadata.annotations?.[TRUSTED] === 'true' ? {} : { implausible: odd.get(node.metadata.name) }),
+          ...(isTrusted(node) ? {} : { implausible: odd.get(node.metadata.name) }),
         },
       ]),
     );
@@ -239,7 +234,7 @@ export class ClusterView {
 
   nodeLost(node: string): boolean {
     const found = this.nodes.get(node);
-    return found === undefined || this.#stateOf(found) === 'Lost';
+    return found === undefined || this.#nodeStates.of(found) === 'Lost';
   }
 
   #request(
@@ -282,43 +277,6 @@ export class ClusterView {
     this.#reports.set(node, { reportedAt, seenMs: performance.now() });
   }
 
-  #stateOf(node: NodeObject): NodeInfo['state'] {
-    const { name } = node.metadata;
-    const since = this.#notReadySinceMs.get(name);
-    if (since !== undefined) return performance.now() - since >= this.#options.nodeGraceMs ? 'Lost' : 'NotReady';
-    return node.spec?.unschedulable === true ? 'Cordoned' : 'Ready';
-  }
-
-  #nodeChanged(name: string, node: NodeObject, gone: boolean): void {
-    const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
-    if (gone || ready) {
-      this.#notReadySinceMs.delete(name);
-      clearTimeout(this.#timers.get(name));
-      this.#timers.delete(name);
-    } else if (!this.#notReadySinceMs.has(name)) {
-      this.#notReadySinceMs.set(name, performance.now());
-      this.#timers.set(
-        name,
-        setTimeout(() => this.#listener.world(), this.#options.nodeGraceMs + 10),
-      );
-    }
-    // Kubelets renew their node's status every few seconds; most of that concerns nobody here.
-    const state = gone
-      ? 'gone'
-      : JSON.stringify([
-          node.metadata.labels,
-          node.spec?.taints,
-          node.spec?.unschedulable,
-          ready,
-          node.status?.addresses,
-          node.metadata.annotations?.[TRUSTED],
-        ]);
-    if (this.#nodeStates.get(name) === state) return;
-    this.#nodeStates.set(name, state);
-    this.#listener.addresses(name);
-    this.#listener.world();
-  }
-
   #podChanged(key: string, { spec, status }: PodObject, gone: boolean): void {
     const node = spec?.nodeName;
     const addresses = gone ? undefined : JSON.stringify(status?.podIPs);
@@ -329,18 +287,8 @@ export class ClusterView {
   }
 }
 
-/** Whether a tenant was told that it is promised something. */
-export const isTold = ({ status }: TenantObject): boolean => status?.promised !== undefined;
-
-/** Whether what it asks for now was promised. */
-export const isAnswered = ({ metadata, status }: TenantObject): boolean =>
-  status?.observedGeneration === metadata.generation &&
-  status?.conditions?.some(({ type, status: value }) => type === 'Admitted' && value === 'True') === true;
-
 const claimOf = (tenant: TenantObject): number => (isTold(tenant) ? (isAnswered(tenant) ? 2 : 1) : 0);
 
-/** An admin's word that a node's figures are right. */
-const TRUSTED = 'deeprt.dev/trust-profiles';
 /** As the chart labels them. */
 const AGENT_PODS = 'app.kubernetes.io/name=deeprt,app.kubernetes.io/component=agent';
 

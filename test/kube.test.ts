@@ -12,7 +12,7 @@ import { TENANTS } from '../kube/kinds.js';
 import type { Lease } from '../kube/leader.js';
 import { LEASES, elect } from '../kube/leader.js';
 import { Objects } from '../kube/objects.js';
-import type { TenantObject } from '../operator/view.js';
+import type { TenantObject } from '../operator/objects.js';
 import { ApiServer, until } from './support/api-server.js';
 import { tenantPath } from './support/cluster.js';
 import { tenantManifest } from './support/workspace.js';

@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { withTransition } from '../../api/conditions.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { ScheduleDevice } from '../../api/schedule.js';
 import { scheduledOn } from '../../api/schedule.js';
@@ -10,14 +9,15 @@ import { Informer } from '../../kube/informer.js';
 import { MODELS, PROFILES, SCHEDULES } from '../../kube/kinds.js';
 import type { Logger } from '../../kube/log.js';
 import type { KubeObject } from '../../kube/objects.js';
-import { Nodes, Objects } from '../../kube/objects.js';
+import { Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
-import type { Profile } from '../profile/profiler.js';
+import type { Profile } from '../profile/profile.js';
+import type { Change } from '../serving/changes.js';
+import { changesProfile, logChange } from '../serving/changes.js';
 import { recheck } from '../serving/recheck.js';
-import type { Change } from '../serving/service.js';
 import { DEGRADED_FOR_MS } from '../serving/tenant.js';
-import { changesProfile, logChange } from './changes.js';
 import type { Devices, Unit } from './devices.js';
+import { FIELD_MANAGER, ProfilePublisher } from './profile-publisher.js';
 import type { Applied, Count, ScheduleStatus } from './report.js';
 import { countOf, isUrgent, scheduleStatus } from './report.js';
 import { readState, writeState } from './state.js';
@@ -25,7 +25,7 @@ import { readState, writeState } from './state.js';
 type Schedule = ResourceOf<'NodeSchedule'> & KubeObject;
 type Model = ResourceOf<'InferenceModel'> & KubeObject;
 
-export interface NodeAgentOptions {
+export interface FollowerOptions {
   readonly node: string;
   readonly cluster: Cluster;
   readonly stateDir: string;
@@ -38,13 +38,6 @@ export interface NodeAgentOptions {
   readonly log: Logger;
 }
 
-const FIELD_MANAGER = 'deeprt-agent';
-const PROFILING = {
-  type: 'Profiled',
-  status: 'False',
-  reason: 'Profiling',
-  message: 'the device is being measured',
-} as const;
 /** In steady state a status with new figures is written at most this often. */
 const FIGURES_MS = 10_000;
 /** What somebody else has changed is put back after this long: it may have been one's own write, heard of early. */
@@ -58,27 +51,21 @@ type Task = 'schedule' | 'report' | `models/${number}` | `profile/${number}`;
  * has checked itself, reports. Everything it needs to serve is also on disk, so neither a restart nor an API server that is
  * away ends the service.
  */
-export class NodeAgent {
+export class Follower {
   readonly #devices: Devices;
-  readonly #options: NodeAgentOptions;
+  readonly #options: FollowerOptions;
   readonly #queue = new WorkQueue<Task>({ firstRetryMs: 250, longestRetryMs: 10_000 });
   readonly #models: Informer<Model>;
   readonly #schedules: Informer<Schedule>;
-  readonly #profiles: readonly Informer<Profile & KubeObject>[];
-  readonly #nodes: Nodes;
-  readonly #profileApi: Objects<Profile & KubeObject>;
+  readonly #profiles: ReadonlyMap<Unit, ProfilePublisher>;
   readonly #scheduleApi: Objects<Schedule>;
-  #ownedBy: object[] | undefined;
-  /** Each device's profile over the API server's whole catalogue; what was stored may know fewer models. */
-  readonly #complete = new Map<Unit, Profile>();
-  readonly #published = new Map<Unit, Profile | undefined>();
   /** What each device serves by, and the profile it was checked against. */
   readonly #serving = new Map<Unit, { schedule: ScheduleDevice; profile: Profile }>();
   #applied: Applied | undefined;
   #reported: { status: ScheduleStatus; atMs: number } | undefined;
   #count: Count = { atMs: performance.now(), answered: new Map() };
 
-  constructor(devices: Devices, options: NodeAgentOptions) {
+  constructor(devices: Devices, options: FollowerOptions) {
     this.#devices = devices;
     this.#options = options;
     const { cluster, log, node } = options;
@@ -87,19 +74,17 @@ export class NodeAgent {
       (error: string, retryMs: number): void =>
         log.warn({ kind, error, retryMs }, 'watch ended; starting it again');
     for (const { service } of devices.units) service.onChange = (change) => this.#hear(service.index, change);
-    this.#nodes = new Nodes(cluster);
-    this.#profileApi = new Objects(cluster, PROFILES);
     this.#scheduleApi = new Objects(cluster, SCHEDULES);
     this.#models = new Informer(new Objects<Model>(cluster, MODELS).listWatch(), {
       changed: () => this.#bringModelsSoon(100),
       failed: failed(MODELS.kind),
     });
-    this.#profiles = devices.units.map(
-      (unit) =>
-        new Informer(this.#profileApi.listWatch({ fieldSelector: `metadata.name=${node}-${unit.service.index}` }), {
-          changed: (_key, { status }, gone) => this.#profileSeen(unit, gone ? undefined : status),
-          failed: failed(PROFILES.kind),
-        }),
+    this.#profiles = new Map(
+      devices.units.map((unit) => {
+        const device = unit.service.index;
+        const spoiled = (): void => void this.#queue.addAfter(`profile/${device}`, PUT_BACK_MS);
+        return [unit, new ProfilePublisher({ cluster, node, device, spoiled, failed: failed(PROFILES.kind) })];
+      }),
     );
     this.#schedules = new Informer(this.#scheduleApi.listWatch({ fieldSelector: `metadata.name=${node}` }), {
       changed: () => this.#queue.add('schedule'),
@@ -138,12 +123,13 @@ export class NodeAgent {
   async run(stop: AbortSignal): Promise<void> {
     this.#models.start();
     this.#schedules.start();
-    for (const informer of this.#profiles) informer.start();
+    for (const publisher of this.#profiles.values()) publisher.start();
     stop.addEventListener('abort', () => this.#queue.close());
     if (stop.aborted) this.#queue.close();
     const drifts = this.#devices.units.map((unit) =>
-      unit.keeper.watchDrift(() => {
-        if (this.#complete.has(unit)) this.#complete.set(unit, unit.keeper.profile!);
+      unit.keeper.watch(() => {
+        const publisher = this.#profiles.get(unit)!;
+        if (publisher.complete) publisher.profile = unit.keeper.profile!;
         this.#queue.add(`profile/${unit.service.index}`);
         this.#queue.add('schedule');
       }),
@@ -159,21 +145,13 @@ export class NodeAgent {
     await Promise.all([
       this.#models.stop(),
       this.#schedules.stop(),
-      ...this.#profiles.map((informer) => informer.stop()),
+      ...[...this.#profiles.values()].map((publisher) => publisher.stop()),
       ...drifts.map((drift) => drift.stop()),
     ]);
   }
 
   #bringModelsSoon(afterMs: number): void {
     for (const { service } of this.#devices.units) this.#queue.addAfter(`models/${service.index}`, afterMs);
-  }
-
-  /** A profile that somebody else deletes or changes is published again. */
-  #profileSeen(unit: Unit, status: Profile['status']): void {
-    const published = this.#published.get(unit);
-    if (published === undefined || isDeepStrictEqual(status, asJson(published.status))) return;
-    this.#published.delete(unit);
-    this.#queue.addAfter(`profile/${unit.service.index}`, PUT_BACK_MS);
   }
 
   #hear(device: number, change: Change): void {
@@ -187,41 +165,17 @@ export class NodeAgent {
     if (task === 'report') return this.#report();
     const [what, index] = task.split('/') as ['models' | 'profile', string];
     const unit = this.#devices.units[Number(index)]!;
-    return what === 'models' ? this.#bringModels(unit) : this.#publishProfile(unit);
+    return what === 'models' ? this.#bringModels(unit) : this.#profiles.get(unit)!.publish();
   }
 
   async #bringModels(unit: Unit): Promise<void> {
     const { index } = unit.service;
     this.#queue.add(`profile/${index}`);
-    this.#complete.set(unit, await unit.keeper.bring(this.#models.list(), () => this.#options.modelDir));
+    this.#profiles.get(unit)!.profile = await unit.keeper.bring(this.#models.list(), () => this.#options.modelDir);
     this.#queue.add(`profile/${index}`);
     this.#queue.add('schedule');
     const { retryInMs } = unit.keeper;
     if (retryInMs !== undefined) this.#queue.addAfter(`models/${index}`, retryInMs);
-  }
-
-  /** Publishes what the device was measured to do; while that is not known yet, at least that there is a device. */
-  async #publishProfile(unit: Unit): Promise<void> {
-    const { node } = this.#options;
-    const { index } = unit.service;
-    const profile = this.#complete.get(unit);
-    const name = `${node}-${index}`;
-    if (profile === undefined && !this.#published.has(unit) && (await this.#profileApi.get(name)) !== undefined) return; // an earlier measurement stands until there is a newer one
-    if (profile !== undefined && profile === this.#published.get(unit)) return;
-    this.#ownedBy ??= await this.#owner();
-    const head = { metadata: { name, ownerReferences: this.#ownedBy }, spec: { nodeName: node, device: index } };
-    await this.#profileApi.apply(head as unknown as Profile, FIELD_MANAGER);
-    const status = profile?.status ?? { conditions: [withTransition(PROFILING, [], timestamp())] };
-    await this.#profileApi.applyStatus({ metadata: { name }, status } as unknown as Profile, FIELD_MANAGER);
-    this.#published.set(unit, profile);
-  }
-
-  async #owner(): Promise<object[]> {
-    const { node } = this.#options;
-    const found = await this.#nodes.get(node);
-    if (found === undefined)
-      throw new Error(`there is no Node "${node}"; give the name of this machine's with --node-name`);
-    return [{ apiVersion: 'v1', kind: 'Node', name: node, uid: found.metadata.uid }];
   }
 
   /** Checks the newest schedule against the newest profiles and applies it; what it does not trust it does not apply. */
@@ -328,9 +282,6 @@ export class NodeAgent {
     this.#count = countOf(tenants, nowMs);
   }
 }
-
-/** As the API server has it: without what is undefined. */
-const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));
 
 /** What a schedule asks of a device; nothing where it does not tell. */
 function scheduleFor({ service: { index } }: Unit, { devices = [] }: Schedule['spec']): ScheduleDevice {

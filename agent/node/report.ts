@@ -1,7 +1,7 @@
 import { withTransition } from '../../api/conditions.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import { tenantKey } from '../../api/names.js';
-import type { DeviceBooks } from '../serving/service.js';
+import type { DeviceBooks } from '../serving/books.js';
 import type { ServedTenant } from '../serving/tenant.js';
 
 export type ScheduleStatus = NonNullable<ResourceOf<'NodeSchedule'>['status']>;

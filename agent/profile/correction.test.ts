@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { DeviceService } from '../serving/service.js';
 import { measureFactors } from './correction.js';
-import type { ProfiledCategory } from './profiler.js';
+import type { ProfiledCategory } from './profile.js';
 
 describe('a category whose time depends on what its frames hold', () => {
   const category = {

@@ -5,8 +5,8 @@ import { layoutOf, categoryName } from '../../api/names.js';
 import { networkDims } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
 import type { CategoryDrift } from './drift.js';
-import type { Profile, ProfiledCategory } from './profiler.js';
-import { slowed } from './profiler.js';
+import { slowed } from './measure.js';
+import type { Profile, ProfiledCategory } from './profile.js';
 
 /** Runs of one batch size whose median tells how the device is doing. */
 const RUNS = 15;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Ran } from '../device/messages.js';
 import { DriftEstimate, Persistence, verdictOn } from './drift.js';
-import type { ProfiledCategory } from './profiler.js';
+import type { ProfiledCategory } from './profile.js';
 
 const category: ProfiledCategory = {
   model: 'echo',

@@ -1,7 +1,7 @@
 import { Summary } from 'prom-client';
 import { WcetTable } from '../../sched/wcet.js';
 import type { Ran } from '../device/messages.js';
-import type { ProfiledCategory } from './profiler.js';
+import type { ProfiledCategory } from './profile.js';
 
 /** How long a run counts. */
 const WINDOW_S = 5;

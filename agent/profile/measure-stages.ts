@@ -4,10 +4,11 @@ import type { DecodeStage } from '../ingest/decode/stage.js';
 import type { DeviceService } from '../serving/service.js';
 import type { Trial } from './loopback.js';
 import { Loopback } from './loopback.js';
+import { measureChannel } from './overheads.js';
 import type { Picture } from './pictures.js';
 import { pictures } from './pictures.js';
 import { Practice, image } from './practice.js';
-import { MARGIN, USUAL, measureChannel } from './profiler.js';
+import { MARGIN, USUAL } from './profile.js';
 
 /** Requests that make the code warm, and those that are measured. */
 const WARM_UPS = 300;

@@ -9,19 +9,13 @@ import { SPARE_BURST_US } from '../ingest/spare-gate.js';
 import type { ModelFile, Residents } from '../models/residents.js';
 import type { DeviceService } from '../serving/service.js';
 import { Contention } from './contention.js';
+import { batchGrid } from './grid.js';
 import { IngestLoad } from './ingest-load.js';
+import { lookAgain, measureCategory, msPerSize, slowed } from './measure.js';
 import type { NodeStages } from './node-stages.js';
-import type { Profile, ProfiledCategory, Progress } from './profiler.js';
-import {
-  MARGIN,
-  batchGrid,
-  deviceDescription,
-  lookAgain,
-  measureCategory,
-  measureDispatchOverhead,
-  msPerSize,
-  slowed,
-} from './profiler.js';
+import { measureDispatchOverhead } from './overheads.js';
+import type { Profile, ProfiledCategory, Progress } from './profile.js';
+import { MARGIN, deviceDescription } from './profile.js';
 import { reusable } from './store.js';
 
 /** A measured device, and the models that could not be measured, with why. */

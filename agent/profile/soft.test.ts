@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Profile } from './profiler.js';
+import type { Profile } from './profile.js';
 import { SoftPromise } from './soft.js';
 
 const profile = (promise: 'Firm' | 'Soft'): Profile => ({

@@ -1,6 +1,6 @@
 import { replaced } from '../../api/conditions.js';
 import { timestamp } from '../../kube/clock.js';
-import type { Profile } from './profiler.js';
+import type { Profile } from './profile.js';
 
 /** What live frames may show of a soft promise: at most this part late, over this time, from so many late frames on. */
 const MOST_LATE = 0.001;

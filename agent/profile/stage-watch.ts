@@ -1,5 +1,5 @@
 import type { FrameHead, Stages } from '../../api/frames.js';
-import { MARGIN, USUAL } from './profiler.js';
+import { MARGIN, USUAL } from './profile.js';
 
 /** How long figures must have been wrong: what passes within seconds takes nobody's promise away; what was too large may wait longer. */
 const RAISED_AFTER_US = 15_000_000;

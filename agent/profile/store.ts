@@ -5,8 +5,8 @@ import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
 import { sameShape } from '../../api/names.js';
 import { keep, kept } from '../disk/kept-file.js';
-import type { Profile, ProfiledCategory } from './profiler.js';
-import { fingerprint } from './profiler.js';
+import { fingerprint } from './measure.js';
+import type { Profile, ProfiledCategory } from './profile.js';
 
 const fileOf = (stateDir: string, name: string): string => join(stateDir, 'profiles', `${name}.yaml`);
 

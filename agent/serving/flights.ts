@@ -1,7 +1,7 @@
 import { nowUs } from '../../kube/clock.js';
 import type { FrameOffer, GivenUpBecause } from '../../sched/frame.js';
-import type { FramePool } from '../device/frame-pool.js';
 import type { OutputTensor } from '../frames.js';
+import type { Slot } from './slots.js';
 import type { ServedTenant } from './tenant.js';
 
 /** A frame's answer: its part of a batch's outputs, and its times in microseconds. */
@@ -19,6 +19,27 @@ export interface Answer {
    * frames are done: left to the garbage collector, megabytes a second of it would make for long pauses.
    */
   readonly release: () => void;
+}
+
+/** A batch's outputs, whose memory is given back when all of its frames are done with them. */
+export class SharedOutputs {
+  readonly #outputs: readonly OutputTensor[];
+  #left: number;
+
+  constructor(outputs: readonly OutputTensor[], frames: number) {
+    this.#outputs = outputs;
+    this.#left = frames;
+  }
+
+  /** One frame's share, to be given back once. */
+  share(): () => void {
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      if (--this.#left === 0) for (const { data } of this.#outputs) if (!data.buffer.detached) data.buffer.transfer(0);
+    };
+  }
 }
 
 /** The frame's latency at this instant, in microseconds. */
@@ -53,14 +74,6 @@ export const givenUp = (why: GivenUpBecause): FrameFailure =>
   why === 'withdrawn'
     ? new FrameFailure('TenantWithdrawn', 'the tenant was withdrawn')
     : new FrameDropped(...DROPPED[why]);
-
-/** A slot of shared memory that a frame is written into before it is submitted or given back. */
-export interface Slot {
-  readonly pool: FramePool;
-  readonly index: number;
-  /** Whether its frame is one of those that its tenant was promised. */
-  readonly promised: boolean;
-}
 
 /** A frame on its way through the device. */
 export interface Flight {

@@ -1,6 +1,6 @@
+import { withoutTenant } from './device-plan.js';
 import type { Device } from './device.js';
 import { deviceKey } from './device.js';
-import { withoutTenant } from './device-plan.js';
 import type { NodeAnswer } from './explain.js';
 import type { NodeInfo } from './node.js';
 import { objection } from './node.js';

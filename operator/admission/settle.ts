@@ -1,7 +1,7 @@
 import { withTenant } from './adding.js';
+import { planFor, standing } from './device-plan.js';
 import type { Device } from './device.js';
 import { deviceKey } from './device.js';
-import { planFor, standing } from './device-plan.js';
 import type { Displacement } from './entry.js';
 import { evicts } from './node.js';
 import type { DevicePlan, Placed } from './plan.js';

@@ -6,7 +6,8 @@ import { WorkQueue } from '../../kube/work-queue.js';
 import type { Decider } from '../decider.js';
 import type { ModelStatus } from '../model-status.js';
 import { modelStatus } from '../model-status.js';
-import type { ClusterView, ModelObject } from '../view.js';
+import type { ModelObject } from '../objects.js';
+import type { ClusterView } from '../view.js';
 import type { Written } from './written.js';
 import { newest } from './written.js';
 

@@ -5,6 +5,7 @@ import { Informer, keyOf } from '../../kube/informer.js';
 import type { Logger } from '../../kube/log.js';
 import type { KubeObject, Objects, Services } from '../../kube/objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
+import type { TenantObject } from '../objects.js';
 import type { EndpointSliceObject, Scheme, ServiceObject } from '../services.js';
 import {
   SERVICE_SELECTOR,
@@ -18,7 +19,7 @@ import {
   tenantOf,
 } from '../services.js';
 import type { Obstacle, TenantStatus } from '../tenant-status.js';
-import type { ClusterView, TenantObject } from '../view.js';
+import type { ClusterView } from '../view.js';
 
 const FIELD_MANAGER = 'deeprt-operator';
 /** Whether a Service that stands in the way is still there is looked at this often. */

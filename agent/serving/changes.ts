@@ -1,6 +1,14 @@
 import { shapeText } from '../../api/names.js';
 import type { Logger } from '../../kube/log.js';
-import type { Change } from '../serving/service.js';
+
+/** What somebody beside the frames wants to hear of. */
+export type Change =
+  | { readonly kind: 'deviceLost'; readonly error: string }
+  | { readonly kind: 'deviceGone'; readonly error: string }
+  | { readonly kind: 'deviceRecovered'; readonly tookMs: number }
+  | { readonly kind: 'modelQuarantined'; readonly model: string; readonly reason: string }
+  | { readonly kind: 'degraded'; readonly tenant: string; readonly shape: readonly number[] }
+  | { readonly kind: 'keptApart'; readonly tenant: string; readonly error: string };
 
 /** Whether a change bears on what the device can be promised to do. */
 export const changesProfile = ({ kind }: Change): boolean =>

@@ -3,19 +3,12 @@ import { createHistogram } from 'node:perf_hooks';
 import type { ResourceOf } from '../../api/manifests.js';
 import { layoutOf, sameShape, shapeText } from '../../api/names.js';
 import { WcetTable } from '../../sched/wcet.js';
-import { hardwareOf } from '../device/machine.js';
-import type { DeviceOptions } from '../device/messages.js';
-import { runtimeVersion } from '../device/providers/runtime.js';
 import { frameBytes, networkDims } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
+import { batchGrid, nextStep, worthwhile } from './grid.js';
+import type { ProfiledCategory } from './profile.js';
+import { MARGIN } from './profile.js';
 
-export type Profile = ResourceOf<'GPUProfile'>;
-export type ProfiledCategory = NonNullable<NonNullable<Profile['status']>['categories']>[number];
-
-/** WCET = margin × p99, measured while the agent's own ingest runs beside it. */
-export const MARGIN = 1.2;
-/** Many frames of a stage add up: this quantile of what one takes is counted, and the margin. */
-export const USUAL = 0.75;
 const RUNS = 100;
 const LEAST_RUNS = 30;
 const MOST_MS_PER_SIZE = 2000;
@@ -30,82 +23,13 @@ const STEADY = 0.03;
 const STEADY_BLOCK = 5;
 /** Clocks and temperatures that are not steady after this long do not become so soon. */
 const MOST_STEADYING_MS = 3000;
-/** E(n) is steep where it grows by more than so many times as much a frame as it usually does; smaller parts of it do not matter. */
-const STEEP = 1.5;
-const WORTH_FINDING = 0.05;
+/** So many sizes are measured at most to find where E(n) steps up. */
 const MOST_STEPS = 8;
 /** Runs of a second look. */
 const SECOND_RUNS = 15;
 const RESIZED_BATCH = 4;
 /** Frames whose answers in a batch are compared with what they are alone. */
 const COMPARED = 3;
-const SAMPLES = 200;
-const CHANNEL_SAMPLES = 100;
-
-/** Called as profiling goes on: what is measured and the share that is done. */
-export type Progress = (what: string, share: number) => void;
-
-/** Batch sizes that are measured: every small one, then ever coarser, the largest always. */
-export function batchGrid(maxBatchSize: number): number[] {
-  const sizes = new Set([maxBatchSize]);
-  for (let step = 1, size = 1; size < maxBatchSize; size += step) {
-    if (size >= 4 * step && size % (2 * step) === 0) step *= 2;
-    sizes.add(size);
-  }
-  return [...sizes].sort((a, b) => a - b);
-}
-
-/**
- * The next size to measure so as to find where E(n) steps up, as that of a GPU does whenever another wave of its blocks
- * begins; undefined when nothing between measured sizes looks like one.
- */
-export function nextStep(batches: readonly { readonly size: number; readonly wcetUs: number }[]): number | undefined {
-  const sorted = [...batches].sort((a, b) => a.size - b.size);
-  const intervals = sorted.slice(1).map((to, i) => {
-    const from = sorted[i]!;
-    const jumpUs = to.wcetUs - from.wcetUs;
-    return { from, jumpUs, frames: to.size - from.size, slopeUs: jumpUs / (to.size - from.size) };
-  });
-  const slopesUs = intervals.map(({ slopeUs }) => slopeUs).sort((a, b) => a - b);
-  const usualUs = slopesUs[slopesUs.length >> 1] ?? 0;
-  let [found, widestUs] = [undefined as number | undefined, 0];
-  for (const { from, jumpUs, frames, slopeUs } of intervals) {
-    const steep = slopeUs > STEEP * usualUs && jumpUs > WORTH_FINDING * from.wcetUs;
-    if (frames > 1 && steep && jumpUs > widestUs) [found, widestUs] = [from.size + (frames >> 1), jumpUs];
-  }
-  return found;
-}
-
-/**
- * Sizes up to the one with the least time per frame: larger ones are faster in several runs, so the dispatcher should
- * not run them at once.
- */
-export function worthwhile(batches: ProfiledCategory['batches']): ProfiledCategory['batches'] {
-  const best = batches.reduce((a, b) => (b.wcetUs / b.size < a.wcetUs / a.size ? b : a));
-  return batches.filter(({ size }) => size <= best.size);
-}
-
-/** Every (model, shape) of the catalogue. */
-export function catalogue(
-  models: Iterable<ResourceOf<'InferenceModel'>>,
-): { model: ResourceOf<'InferenceModel'>; shape: readonly number[] }[] {
-  return [...models].flatMap((model) => model.spec.shapes.map((shape) => ({ model, shape })));
-}
-
-/** What the device is: all that a measurement depends on besides the network, and the memory that models may take. */
-export async function deviceDescription(
-  options: DeviceOptions,
-  memoryBytes: number,
-): Promise<NonNullable<NonNullable<Profile['status']>['device']>> {
-  return {
-    ...(await hardwareOf(options)),
-    executionProvider: options.provider,
-    runtimeVersion,
-    threads: options.threads,
-    memoryBytes,
-  };
-}
-
 /** Digest of what a measurement depends on besides the device: the network, how it is fed, how it is measured. */
 export function fingerprint({ spec }: ResourceOf<'InferenceModel'>): string {
   const { sha256, input, maxBatchSize } = spec;
@@ -304,21 +228,4 @@ export async function warmUp(
     const { outputs } = await service.device.measure({ input, batch: size, aboutUs: table.at(size) });
     service.describeOutputs(category.model, category.shape, outputs);
   }
-}
-
-/** p99 of a message's way to the device's thread and back, in microseconds. */
-export async function measureChannel(service: DeviceService): Promise<number> {
-  const times = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
-  for (let i = 0; i < CHANNEL_SAMPLES; i++) {
-    times.record(Math.max(1, await service.device.roundTrip()));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  return times.percentile(99);
-}
-
-/** p99 of what the device's thread spends on a run beside running it, with the WCET's margin. */
-export async function measureDispatchOverhead(service: DeviceService): Promise<number> {
-  const turns = createHistogram({ lowest: 1, highest: 10_000_000, figures: 3 });
-  for (let i = 0; i < SAMPLES; i++) turns.record(Math.max(1, await service.device.turnUs()));
-  return Math.ceil(turns.percentile(99) * MARGIN) + 100;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { batchGrid, msPerSize, nextStep, worthwhile } from './profiler.js';
+import { batchGrid, nextStep, worthwhile } from './grid.js';
+import { msPerSize } from './measure.js';
 
 describe('what is measured', () => {
   test('every small batch size, then ever coarser, the largest always', () => {
