@@ -15,6 +15,11 @@ import type { Logger } from './log.js';
 
 /** Options and arguments that several commands share. */
 
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 export function durationArgument(text: string): number {
   try {
     const us = parseDurationUs(text);
@@ -33,7 +38,7 @@ export const durationOption = (flags: string, description: string, standard: str
 export const listenOption = (flags: string, description: string, standard: string): Option =>
   new Option(flags, description).argParser(listenArgument).default(listenArgument(standard), standard);
 
-export function listenArgument(text: string): { host: string; port: number } {
+export function listenArgument(text: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port > 65_535)

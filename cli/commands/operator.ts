@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import { formatDurationUs } from '../../api/duration.js';
+import { runOperator } from '../../operator/operator.js';
+import { BadInput } from '../directory.js';
+import { newLogger } from '../log.js';
+import { logOption, durationOption, listenOption, stopSignal } from '../options.js';
+import type { Address } from '../options.js';
+import { kubeconfigOption, reportPeriodOption, connect } from './cluster.js';
+
+export function operatorCommand(program: Command): void {
+  program
+    .command('operator')
+    .description(
+      'Runs the control plane: admits InferenceTenants onto the nodes’ measured devices and programs the agents. Of\nseveral operators one leads, elected by a Lease. SIGINT or SIGTERM: finishes what it writes, leaves the Lease free, ends.',
+    )
+    .addOption(kubeconfigOption())
+    .option('--namespace <name>', 'where operators and agents run', process.env['POD_NAMESPACE'] ?? 'deeprt-system')
+    .option(
+      '--lease-namespace <name>',
+      'where the Lease is that all operators of the cluster stand for, whatever namespace they run in',
+      'kube-system',
+    )
+    .addOption(
+      durationOption('--lease-duration <time>', 'how long others wait for a leader that does not renew', '20s'),
+    )
+    .addOption(
+      durationOption(
+        '--node-grace <time>',
+        'how long a node may be not ready before its tenants are placed elsewhere',
+        '60s',
+      ),
+    )
+    .addOption(
+      durationOption(
+        '--agent-silence <time>',
+        'how long an agent may not report before it is not believed to serve; at least twice --report-period',
+        '90s',
+      ),
+    )
+    .addOption(reportPeriodOption())
+    .option('--system-priorities', 'tenants may have Kubernetes’ own priority classes (system-…)', false)
+    .option('--tls', 'the agents serve HTTPS (agent --tls-dir): tenants’ Services have port 443 instead of 80', false)
+    .addOption(listenOption('--listen <address>', 'address and port of health and metrics', '127.0.0.1:8081'))
+    .addOption(logOption())
+    .action(
+      async (options: {
+        kubeconfig?: string;
+        namespace: string;
+        leaseNamespace: string;
+        leaseDuration: number;
+        nodeGrace: number;
+        agentSilence: number;
+        reportPeriod: number;
+        systemPriorities: boolean;
+        tls: boolean;
+        listen: Address;
+        log: 'text' | 'json';
+      }) => {
+        const leaseSeconds = Math.round(options.leaseDuration / 1e6);
+        if (leaseSeconds < 2) throw new BadInput('--lease-duration must be at least 2s');
+        if (options.agentSilence < 2 * options.reportPeriod)
+          throw new BadInput(
+            `--agent-silence ${formatDurationUs(options.agentSilence)} is less than twice --report-period ${formatDurationUs(options.reportPeriod)}: agents would count as silent between two reports; give a longer silence, or a shorter period here and to the agents`,
+          );
+        await runOperator(
+          {
+            cluster: connect(options.kubeconfig, 'deeprt-operator'),
+            namespace: options.namespace,
+            leaseNamespace: options.leaseNamespace,
+            leaseSeconds,
+            nodeGraceMs: options.nodeGrace / 1000,
+            agentSilenceMs: options.agentSilence / 1000,
+            systemPriorities: options.systemPriorities,
+            tls: options.tls,
+            listen: options.listen,
+            log: newLogger(options.log),
+          },
+          stopSignal(),
+        );
+      },
+    );
+}
