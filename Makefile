@@ -12,7 +12,7 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack -name 
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test lint format build generate api-server bench bench-peers gpu e2e pictures clean
+.PHONY: help demo test unit lint format build generate api-server bench bench-peers gpu e2e pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,20 @@ demo: $(BUILT) ## the main job on this machine: real models, real frames, admiss
 # Tests against real parts keep deadlines: one at a time, or they would take each other's cores. Those of the control plane
 # alone wait more than they work.
 TOGETHER := (chart|crash|crds|docs|kube|operator)\.test
-test: $(BUILT) lint ## lint, then every test
+ifdef T
+test: $(BUILT)
+	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null
+	@$(JEST) --runInBand '$(T)'
+else
+test: $(BUILT) lint ## lint, then every test; T=pattern: those of files whose path matches
 	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null
 	@$(JEST) --testPathIgnorePatterns /dist/test/
 	@$(JEST) --maxWorkers=2 'dist/test/$(TOGETHER)'
 	@$(JEST) --runInBand --testPathIgnorePatterns 'dist/test/$(TOGETHER)' -- dist/test/
+endif
+
+unit: $(BUILT) ## the tests that stand beside the code, properties on fewer cases: no cluster, less than a minute
+	@RUNS=0.1 $(JEST) --testPathIgnorePatterns /dist/test/
 
 lint: $(INSTALLED) ## formatter, linter and the import rule of the house
 	@prettier --check --log-level warn .

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { runs } from '../test/support/runs.js';
 import { categories } from '../test/support/sets.js';
 import { DueCurve } from './curve.js';
 import { findOffer } from './offer.js';
@@ -35,7 +36,7 @@ describe('the offer', () => {
         if (offer.streams !== undefined) expect(fits({ ...wanted, count: offer.streams })).toBe(true);
         if (offer.deadlineUs !== undefined) expect(fits({ ...wanted, deadlineUs: offer.deadlineUs })).toBe(true);
       }),
-      { numRuns: 50, maxSkipsPerRun: 100 },
+      { numRuns: runs(50), maxSkipsPerRun: 100 },
     );
   });
 });

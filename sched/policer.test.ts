@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { runs } from '../test/support/runs.js';
 import { arrivalsOf, seededRandom } from './arrivals.js';
 import { mostArrivals } from './paper/arrivals-bound.js';
 import { Policer } from './policer.js';
@@ -56,7 +57,7 @@ describe('policing', () => {
         );
         expect(tooMany).toBe(false);
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { among, runs } from '../test/support/runs.js';
 import { admitted, KINDS, workload } from '../test/support/rounds.js';
 import { categories, wcetTable } from '../test/support/sets.js';
 import type { Streams } from './category.js';
@@ -181,9 +182,9 @@ describe('quotas', () => {
         } else expect(any).toBe(false);
         seen['visits' in choice ? 'some' : 'none']++;
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
-    expect(Math.min(seen.some, seen.none)).toBeGreaterThan(20);
+    expect(Math.min(seen.some, seen.none)).toBeGreaterThan(among(20));
   });
 
   test('grown quotas are no smaller and still keep every promise', () => {
@@ -250,8 +251,8 @@ describe('quotas', () => {
           return;
         }
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
-    expect(accepted).toBeGreaterThan(150);
+    expect(accepted).toBeGreaterThan(among(150));
   });
 });

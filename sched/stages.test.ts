@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { runs } from '../test/support/runs.js';
 import { seededRandom } from './arrivals.js';
 import type { Passing, StageSetup } from './stages.js';
 import { decodesInTime, receiveDelayUs, receiveShare } from './stages.js';
@@ -80,7 +81,7 @@ describe('decoding, frames one by one in the order of their deadlines', () => {
         const taken = accepted(streams.map(passing), setup, 0);
         if (taken.length > 0) expect(late(taken, setup, seededRandom(seed), 1)).toBe(0);
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 

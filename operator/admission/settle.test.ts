@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { runs } from '../../test/support/runs.js';
 import { device, snapshot, tenant } from '../../test/support/admission.js';
 import { decide } from './decide.js';
 import { deviceKey } from './device.js';
@@ -45,7 +46,7 @@ describe('where a record was lost', () => {
         const after = served(decide({ ...all, requests, promised, told }).plans);
         for (const [key, streams] of before) if (key !== victim) expect([key, after.get(key)]).toEqual([key, streams]);
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { among, runs } from '../../test/support/runs.js';
 import { camerasOf, categories, dispatchCategories, fallOfFrames, wcetPoints } from '../../test/support/sets.js';
 import { arrivalsOf, seededRandom } from '../arrivals.js';
 import type { Category } from '../category.js';
@@ -59,9 +60,9 @@ describe('the demand test', () => {
         promised++;
         expect(missesOf(list, fall, { finishEarly }).misses).toBe(0);
       }),
-      { numRuns: 2000, maxSkipsPerRun: 100 },
+      { numRuns: runs(2000), maxSkipsPerRun: 100 },
     );
-    expect(promised).toBeGreaterThanOrEqual(2000);
+    expect(promised).toBeGreaterThanOrEqual(among(2000));
   });
 
   test('early release makes nobody late', () => {
@@ -70,7 +71,7 @@ describe('the demand test', () => {
         fc.pre(accepted(list));
         expect(missesOf(list, fall, { finishEarly, early: true }).misses).toBe(0);
       }),
-      { numRuns: 1000, maxSkipsPerRun: 100 },
+      { numRuns: runs(1000), maxSkipsPerRun: 100 },
     );
   });
 
@@ -80,7 +81,7 @@ describe('the demand test', () => {
         fc.pre(accepted(list, bestEffortUs));
         expect(missesOf(list, fall, { bestEffortUs, early: true }).misses).toBe(0);
       }),
-      { numRuns: 500, maxSkipsPerRun: 100 },
+      { numRuns: runs(500), maxSkipsPerRun: 100 },
     );
   });
 
@@ -105,7 +106,7 @@ describe('the demand test', () => {
           expect(phase1Utilization(category, choice.windowsUs[i]!)).toBeLessThanOrEqual(rate + 1e-9);
         });
       }),
-      { numRuns: 1000, maxSkipsPerRun: 100 },
+      { numRuns: runs(1000), maxSkipsPerRun: 100 },
     );
   });
 
@@ -129,7 +130,7 @@ describe('the demand test', () => {
           expect(chooseWindows(requests).verdict.accepted).toBe(true);
         },
       ),
-      { numRuns: 500, maxSkipsPerRun: 100 },
+      { numRuns: runs(500), maxSkipsPerRun: 100 },
     );
   });
 
@@ -151,7 +152,7 @@ describe('the demand test', () => {
         );
         expect(perWindow.reduce((sum, n) => sum + category.wcet.at(n), 0)).toBeLessThanOrEqual(demand.cost(k));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 

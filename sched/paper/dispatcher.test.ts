@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { runs } from '../../test/support/runs.js';
 import { camerasOf, categories, dispatchCategories, fallOfFrames } from '../../test/support/sets.js';
 import type { Arrival } from '../arrivals.js';
 import { arrivalsOf, seededRandom } from '../arrivals.js';
@@ -182,7 +183,7 @@ describe('reconfiguration', () => {
           }
         }
       }),
-      { numRuns: 500, maxSkipsPerRun: 100 },
+      { numRuns: runs(500), maxSkipsPerRun: 100 },
     );
   });
 });
@@ -209,7 +210,7 @@ describe('the worker', () => {
             if (later.job.releaseUs <= run.startUs) expect(byEdf(run.job, later.job)).toBeLessThanOrEqual(0);
         });
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });
@@ -276,7 +277,7 @@ describe('the imitator and its replay', () => {
         expect(late(runs)).toEqual([]);
         expect(runs.reduce((sum, { job }) => sum + job.frames.length, 0)).toBe(withBackground.length);
       }),
-      { numRuns: 1500, maxSkipsPerRun: 100 },
+      { numRuns: runs(1500), maxSkipsPerRun: 100 },
     );
   });
 

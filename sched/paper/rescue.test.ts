@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { runs } from '../../test/support/runs.js';
 import type { FrameTerms } from '../frame.js';
 import type { Job } from './ready.js';
 import { FIRM } from '../frame.js';
@@ -105,7 +106,7 @@ describe('a job about to start', () => {
         expect(answered.sort((a, b) => a - b)).toEqual(job.frames);
         expect(plannedUs).toBeLessThanOrEqual(job.budgetUs);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });
