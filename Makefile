@@ -12,7 +12,7 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack -name 
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test unit lint format build generate api-server bench bench-peers gpu e2e pictures clean
+.PHONY: help demo test unit lint format build generate api-server bench bench-peers gpu e2e pictures version release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,5 +78,11 @@ bench: $(BUILT) ## measure what docs/performance.md states
 bench-peers: $(BUILT) ## side by side with Triton, BentoML and LitServe, which it sets up (Debian's python3.11)
 	@node dist/bench/peers/main.js
 
+version: $(INSTALLED) ## V=x.y.z: the version, everywhere it is named
+	@npm version --no-git-tag-version --allow-same-version $(V) >/dev/null && $(MAKE) --no-print-directory generate
+
+release: $(BUILT) ## release/: the image's archive, the chart's package, the CRDs in one file, their checksums (root, Debian)
+	@hack/release.sh
+
 clean: ## remove what the other targets built in this tree
-	@rm -rf dist node_modules coverage
+	@rm -rf dist node_modules coverage release
