@@ -4,6 +4,7 @@ import { DASHBOARDS, build } from './dashboards.js';
 import { reasonsDocs } from './reasons-docs.js';
 import { generatedTypes } from './types-from-crds.js';
 import { versionedFiles } from './versions.js';
+import { ways } from './ways.js';
 
 const crds = new URL('../../crds/', import.meta.url);
 
@@ -18,6 +19,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     files.set(`charts/deeprt/files/dashboards/${name}.json`, `${JSON.stringify(build(spec), null, 2)}\n`);
   files.set('docs/api.md', apiDocs());
   files.set('docs/troubleshooting.md', reasonsDocs());
+  files.set('docs/ways.svg', ways());
   for (const [file, text] of versionedFiles()) files.set(file, text);
   return files;
 }

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
+import { namedPaths } from '../hack/ways.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
@@ -42,8 +43,55 @@ test('troubleshooting.md explains every reason that a condition can have', () =>
   expect([...reasons].filter((reason) => !explained.has(reason))).toEqual([]);
 });
 
+const DOCUMENTS = ['.', 'docs', 'docs/adr'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => join(folder, file)),
+);
+
+/** A document's prose: without code, tables, headings and what is made from the code. */
+const prose = (file: string): string[] =>
+  read(file)
+    .replace(/^```[^]*?^```$/gm, '')
+    .split('\n')
+    .filter((line) => !/^\s*(\||#|<!--|!\[)/.test(line));
+
+test('documents have one sentence a line', () => {
+  const abbreviated = /\b(?:e\.g|i\.e|vs|cf|al|approx)\.$/;
+  const crowded = DOCUMENTS.filter((file) => file !== 'docs/api.md').flatMap((file) =>
+    prose(file)
+      .map((line) =>
+        line
+          .replace(/^\s*(?:[-*]|\d+\.) +/, '')
+          .replace(/`[^`]*`/g, 'code')
+          .replace(/\([^()]*\)/g, ''),
+      )
+      .filter((line) => !/^\*\*[^*]+\.\*\* [^.]+\.?$/.test(line))
+      .filter((line) =>
+        [...line.matchAll(/[.!?]["'*_)\]]* +(?=[A-Z])/g)].some(
+          ({ index }) => !abbreviated.test(line.slice(0, index + 1)) && !/\b[A-Z]\.$/.test(line.slice(0, index + 1)),
+        ),
+      )
+      .map((line) => `${file}: ${line}`),
+  );
+  expect(crowded).toEqual([]);
+});
+
+test('documents name files that exist', () => {
+  const named = new RegExp(
+    `^(?:${['agent', 'api', 'bench', 'charts', 'cli', 'crds', 'examples', 'hack', 'kube', 'operator', 'sched', 'test'].join('|')})/[\\w./-]*$`,
+  );
+  const missing = DOCUMENTS.flatMap((file) =>
+    [...read(file).matchAll(/`([^`\s]+)`/g)]
+      .map(([, path]) => path!)
+      .filter((path) => named.test(path) && !existsSync(join(ROOT, path)))
+      .map((path) => `${file}: ${path}`),
+  );
+  expect(missing).toEqual([]);
+  expect(namedPaths().filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+});
+
 test('links between documents lead somewhere', () => {
-  const files = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((file) => `docs/${file}`)];
   const anchorsOf = (text: string): string[] =>
     [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
       title!
@@ -52,7 +100,7 @@ test('links between documents lead somewhere', () => {
         .replaceAll(' ', '-'),
     );
   const broken: string[] = [];
-  for (const file of files.filter((name) => name.endsWith('.md')))
+  for (const file of DOCUMENTS)
     for (const [, target] of read(file).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(target!)) continue;
       const [path = '', anchor] = target!.split('#');
