@@ -9,7 +9,7 @@ const LONGEST_SETTLING_MS = 2000;
 
 /** What there is to a folder, or to one file, as far as names, sizes and times tell. */
 async function fingerprint(path: string): Promise<{ readonly files: number; readonly text: string }> {
-  const told = async (file: string): Promise<string> => {
+  const stamp = async (file: string): Promise<string> => {
     try {
       const { ino, size, mtimeMs } = await stat(file);
       return `${file} ${ino} ${size} ${mtimeMs}`;
@@ -23,7 +23,7 @@ async function fingerprint(path: string): Promise<{ readonly files: number; read
   } catch {
     names = []; // one file, or nothing at all now
   }
-  const parts = await Promise.all([path, ...names].map(told));
+  const parts = await Promise.all([path, ...names].map(stamp));
   return { files: parts.length, text: parts.join('\n') };
 }
 

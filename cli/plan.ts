@@ -20,10 +20,15 @@ export async function planFiles(dir: string, profiles: readonly string[]): Promi
   });
 }
 
-/** The verdicts in the form of `deeprt plan -o json`. */
+/** The verdicts in the form of `deeprt plan -o json`: the same fields for each. */
 export function planJson({ verdicts }: Pick<Decision, 'verdicts'>): object {
   return {
-    tenants: verdicts.map(({ offer, ...verdict }) => ({ ...verdict, offer: writtenOffer(offer) ?? null })),
+    tenants: verdicts.map(({ offer, promised, refusals, stands: _, ...verdict }) => ({
+      ...verdict,
+      promised: promised ?? null,
+      refusals: refusals ?? [],
+      offer: writtenOffer(offer) ?? null,
+    })),
   };
 }
 

@@ -14,16 +14,16 @@ export interface Endpoint {
  *
  * @param own addresses of the Node, and of the agents' pods on it
  */
-export function checkedEndpoint(told: string | undefined, own: readonly string[]): Endpoint {
-  if (told === undefined) return { endpoint: undefined };
-  const { address, port } = partsOf(told) ?? {};
-  const refused = (why: string): Endpoint => ({ endpoint: undefined, endpointRefused: `${told} ${why}` });
+export function checkedEndpoint(claimed: string | undefined, own: readonly string[]): Endpoint {
+  if (claimed === undefined) return { endpoint: undefined };
+  const { address, port } = partsOf(claimed) ?? {};
+  const refused = (why: string): Endpoint => ({ endpoint: undefined, endpointRefused: `${claimed} ${why}` });
   if (address === undefined || port === undefined || isIP(address) === 0 || port < 1 || port > 65_535)
     return refused('is no IP address with a port; start the agent with --advertise ADDRESS:PORT');
   if (isLoopback(address))
     return refused('is reached from its own node only; start the agent with --advertise and an address of the node');
   const canonical = canon(address);
-  if (own.some((each) => isIP(each) !== 0 && canon(each) === canonical)) return { endpoint: told };
+  if (own.some((each) => isIP(each) !== 0 && canon(each) === canonical)) return { endpoint: claimed };
   return refused('is neither an address of the Node nor of an agent’s pod there (kubectl get node -o wide)');
 }
 

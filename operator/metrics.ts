@@ -53,7 +53,7 @@ export class OperatorMetrics {
     collectDefaultMetrics({ register: this.registry });
     // A counter that is not there yet looks like nothing is known.
     for (const reason of ADMITTED_REASONS) this.decisions.inc({ reason }, 0);
-    const looked = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void => {
+    const gauge = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void => {
       new Gauge({
         name,
         help,
@@ -66,10 +66,10 @@ export class OperatorMetrics {
       });
     };
     const { depths, silence, silentAgents, reasons, admitted } = lookups;
-    looked('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
-    looked('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
-    looked('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
-    looked('deeprt_tenants', 'Tenants by the reason of their Admitted condition.', 'reason', reasons);
+    gauge('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
+    gauge('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
+    gauge('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
+    gauge('deeprt_tenants', 'Tenants by the reason of their Admitted condition.', 'reason', reasons);
     new Gauge({
       name: 'deeprt_tenant_admitted',
       help: '1 for a tenant that has a place, 0 for one that has none.',

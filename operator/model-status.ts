@@ -17,16 +17,16 @@ export function modelStatus(
 ): ModelStatus {
   const nodes = new Map<string, { name: string; ready: boolean; message?: string }>();
   for (const { spec, status } of profiles) {
-    const told = status?.models?.find(
+    const reported = status?.models?.find(
       ({ name, sha256 }) => name === model.metadata.name && (sha256 === undefined || sha256 === model.spec.sha256),
     );
-    if (told === undefined) continue;
+    if (reported === undefined) continue;
     const known = nodes.get(spec.nodeName);
     if (known?.ready === true) continue;
     nodes.set(spec.nodeName, {
       name: spec.nodeName,
-      ready: told.ready,
-      ...(told.message === undefined || told.message === '' ? {} : { message: told.message }),
+      ready: reported.ready,
+      ...(reported.message === undefined || reported.message === '' ? {} : { message: reported.message }),
     });
   }
   const all = [...nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -154,34 +154,38 @@ function apartConditions(
   return [condition('KeptApart', 'True', 'FramesFail', message)];
 }
 
-type Told = Pick<Condition, 'status' | 'reason' | 'message'>;
+type Words = Pick<Condition, 'status' | 'reason' | 'message'>;
 
-function programmedOf(reports: readonly (NodeReport & { node: string })[], stands: boolean): Told {
+function programmedOf(reports: readonly (NodeReport & { node: string })[], stands: boolean): Words {
   if (reports.length === 0) return { status: 'False', reason: 'NotPlaced', message: 'no node serves this tenant' };
-  const told = (status: Told['status'], reason: string, message: string): Told => ({ status, reason, message });
+  const condition = (status: Words['status'], reason: string, message: string): Words => ({
+    status,
+    reason,
+    message,
+  });
   const names = (some: readonly { node: string }[]): string => some.map(({ node }) => node).join(', ');
 
   const refused = reports.find(({ current, applied }) => current && applied?.status === 'False');
   if (refused !== undefined)
-    return told('False', 'ScheduleRefused', `${refused.node}: ${refused.applied?.message ?? ''}`);
+    return condition('False', 'ScheduleRefused', `${refused.node}: ${refused.applied?.message ?? ''}`);
   const silent = reports.filter((report) => report.silent === true);
   if (silent.length > 0)
-    return told('Unknown', 'AgentSilent', `the agent of ${names(silent)} has not reported for a while`);
+    return condition('Unknown', 'AgentSilent', `the agent of ${names(silent)} has not reported for a while`);
   const pending = reports.filter(({ current, applied }) => !current || applied?.status !== 'True');
-  if (pending.length === 0) return told('True', 'Programmed', `served by ${names(reports)}`);
+  if (pending.length === 0) return condition('True', 'Programmed', `served by ${names(reports)}`);
   // Another tenant's coming or going changes the schedule as well; this one's part of it stands meanwhile.
-  if (stands) return told('True', 'Programmed', `served by ${names(reports)}`);
+  if (stands) return condition('True', 'Programmed', `served by ${names(reports)}`);
   const unheard = pending.filter((report) => report.silent === undefined);
   return unheard.length > 0
-    ? told('False', 'AgentPending', `the agent of ${names(unheard)} has not reported yet`)
-    : told('False', 'SchedulePending', `the agent of ${names(pending)} has yet to apply the schedule`);
+    ? condition('False', 'AgentPending', `the agent of ${names(unheard)} has not reported yet`)
+    : condition('False', 'SchedulePending', `the agent of ${names(pending)} has yet to apply the schedule`);
 }
 
 function readyOf(
   reports: readonly (NodeReport & { node: string })[],
   programmed: Condition['status'],
   obstacle: Obstacle | undefined,
-): Told {
+): Words {
   if (programmed !== 'True')
     return { status: programmed, reason: 'NotProgrammed', message: 'see the Programmed condition' };
   const down = reports.find(({ deviceFailure }) => deviceFailure !== undefined);
@@ -194,16 +198,16 @@ function readyOf(
   return { status: 'True', reason: 'Serving', message: 'frames are answered' };
 }
 
-function degradedOf(reports: readonly (NodeReport & { node: string })[]): Told {
-  const told = reports.flatMap(({ node, degraded }) =>
+function degradedOf(reports: readonly (NodeReport & { node: string })[]): Words {
+  const degradations = reports.flatMap(({ node, degraded }) =>
     degraded === undefined ? [] : [`${node} computes at ${shapeText(degraded.shape)} since ${degraded.since}`],
   );
-  return told.length === 0
+  return degradations.length === 0
     ? { status: 'False', reason: 'FullShape', message: 'frames are computed at the shape that was asked for' }
     : {
         status: 'True',
         reason: 'Overrun',
-        message: `${told.join(', ')}: runs take longer than measured, and this tenant allows a smaller shape (spec.degradation)`,
+        message: `${degradations.join(', ')}: runs take longer than measured, and this tenant allows a smaller shape (spec.degradation)`,
       };
 }
 
@@ -213,7 +217,7 @@ function framesPerSecond({ period, framesPerSecond: fps }: TenantObject['spec'])
 
 /** Whether anybody waits for this change; other figures may be a little old. */
 export function isUrgent(before: TenantStatus | undefined, after: TenantStatus): boolean {
-  const gist = (status: TenantStatus | undefined): string =>
+  const urgentPart = (status: TenantStatus | undefined): string =>
     JSON.stringify([
       status?.observedGeneration,
       status?.conditions?.map(({ type, status: value, reason }) => [type, value, reason]),
@@ -226,5 +230,5 @@ export function isUrgent(before: TenantStatus | undefined, after: TenantStatus):
         ready,
       ]),
     ]);
-  return gist(before) !== gist(after);
+  return urgentPart(before) !== urgentPart(after);
 }

@@ -155,8 +155,10 @@ export class ClusterView {
 
   /** Whether the node's agent tells which devices it has, and this one is not among them. */
   isVanished({ nodeName, device }: { readonly nodeName: string; readonly device: number }): boolean {
-    const told = this.schedules.get(nodeName)?.status?.devices ?? [];
-    return told.length > 0 && this.agentSilent(nodeName) === false && !told.some((each) => each.device === device);
+    const reported = this.schedules.get(nodeName)?.status?.devices ?? [];
+    return (
+      reported.length > 0 && this.agentSilent(nodeName) === false && !reported.some((each) => each.device === device)
+    );
   }
 
   #device(profile: ProfileObject): Device | undefined {

@@ -25,7 +25,7 @@ const PATTERNS = [
   `\\?\\?? '${REASON}'`,
   `\\? '${REASON}'`,
   `: '${REASON}',`,
-  `told\\('\\w+', '${REASON}'`,
+  `condition\\('\\w+', '${REASON}'`,
   `\\['\\w+', '${REASON}',`,
   `withStale\\(profile, '\\w+', '${REASON}'`,
 ];

@@ -399,7 +399,9 @@ describe('commands without a device', () => {
         'namespace',
         'offer',
         'placements',
+        'promised',
         'reason',
+        'refusals',
         'utilization',
       ]);
     expect(tenants[0]).toMatchObject({

@@ -100,11 +100,11 @@ export class FrameDoor {
       const { service, tenant } = passage.serving;
       service.count(tenant, outcome, passage.promised);
       if (outcome === 'gone') return;
-      const told = asTold(error);
-      if (told instanceof Busy) return tooMany(res, told);
-      if (told instanceof FrameDropped)
-        return refuse(res, 503, told.code, told.message, { promised: passage.promised === true });
-      throw told;
+      const failure = asTold(error);
+      if (failure instanceof Busy) return tooMany(res, failure);
+      if (failure instanceof FrameDropped)
+        return refuse(res, 503, failure.code, failure.message, { promised: passage.promised === true });
+      throw failure;
     }
   }
 

@@ -66,19 +66,19 @@ export class FileCredentials {
 
   /** Calls back whenever there are others, until `stop`. */
   follow(changed: (credentials: Credentials) => void, periodMs = FOLLOW_PERIOD_MS): void {
-    let told = '';
+    let lastProblem = '';
     this.#timer = setInterval(() => {
       readCredentials(this.#dir)
         .then((read) => {
-          told = '';
+          lastProblem = '';
           if (read.cert.equals(this.current.cert) && read.key.equals(this.current.key)) return;
           this.current = read;
           changed(read);
         })
         .catch((error: unknown) => {
           const { message } = error as Error;
-          if (message !== told) this.#failed(message);
-          told = message;
+          if (message !== lastProblem) this.#failed(message);
+          lastProblem = message;
         });
     }, periodMs);
     this.#timer.unref();

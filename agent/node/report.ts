@@ -84,9 +84,9 @@ export function scheduleStatus(
       ...(tenant.suspicion.apart(nowUs) ? { keptApart: true } : {}),
     }));
   const lost = devices.filter(({ failure }) => failure !== undefined);
-  const told = (device: number, why: string): string => (devices.length === 1 ? why : `device ${device}: ${why}`);
-  const failure = lost.map(({ device, failure: why }) => told(device, why ?? ''));
-  const refused = [...applied.refusals].map(([device, why]) => told(device, why));
+  const onDevice = (device: number, why: string): string => (devices.length === 1 ? why : `device ${device}: ${why}`);
+  const failure = lost.map(({ device, failure: why }) => onDevice(device, why ?? ''));
+  const refused = [...applied.refusals].map(([device, why]) => onDevice(device, why));
   const refusal = refused.length === 0 ? undefined : refused.join('; ');
   const all = together(devices.flatMap(({ tenants }) => figuresOf(tenants)));
   return {
@@ -126,7 +126,7 @@ export function scheduleStatus(
 
 /** Whether somebody waits for this report; figures may be up to ten seconds old. */
 export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStatus): boolean {
-  const gist = (status: ScheduleStatus | undefined): string =>
+  const urgentPart = (status: ScheduleStatus | undefined): string =>
     JSON.stringify([
       status?.observedGeneration,
       status?.endpoint,
@@ -136,7 +136,7 @@ export function isUrgent(before: ScheduleStatus | undefined, after: ScheduleStat
         degraded === undefined && keptApart === undefined ? [] : [namespace, name, degraded !== undefined, keptApart],
       ),
     ]);
-  return gist(before) !== gist(after);
+  return urgentPart(before) !== urgentPart(after);
 }
 
 function degradedOf(tenant: ServedTenant, nowMs: number): { degraded?: { shape: number[]; since: string } } {

@@ -216,12 +216,12 @@ export class ProfileKeeper implements WatchedKeeper {
       const message = unavailable.get(name);
       const memoryBytes = status?.models?.find((each) => each.name === name)?.memoryBytes;
       const held = this.#library.heldBack(name);
-      const told = message ?? (held && `the newest version cannot be served, so the one before goes on: ${held}`);
+      const why = message ?? (held && `the newest version cannot be served, so the one before goes on: ${held}`);
       return {
         name,
         sha256: this.#library.file(name)?.model.spec.sha256 ?? sha256,
         ready: message === undefined,
-        ...(told === undefined ? {} : { message: told }),
+        ...(why === undefined ? {} : { message: why }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
       };
     });

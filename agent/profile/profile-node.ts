@@ -68,13 +68,14 @@ export async function profileNode(
     spec: { nodeName: name, device: service.index },
   };
   node.stages.adopt(stored?.status?.stages);
-  const told = stored?.status?.models ?? [];
+  const storedModels = stored?.status?.models ?? [];
   const models = (weights: ReadonlyMap<string, number>): NonNullable<NonNullable<Profile['status']>['models']> =>
     files.map(({ model: { metadata, spec } }) => ({
       name: metadata.name,
       sha256: spec.sha256,
       ready: true,
-      memoryBytes: weights.get(metadata.name) ?? told.find(({ name }) => name === metadata.name)?.memoryBytes ?? 0,
+      memoryBytes:
+        weights.get(metadata.name) ?? storedModels.find(({ name }) => name === metadata.name)?.memoryBytes ?? 0,
     }));
   if (pending.length === 0 && stored?.status !== undefined) {
     const stages = await node.stages.ensure(service);

@@ -105,10 +105,12 @@ export class ProfileWatch {
     if (await this.#checkContention(drifts, changed)) return;
     this.#show(drifts);
     const strays = this.#persistence.look(drifts, performance.now());
-    const told = strays.map((name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`);
+    const deviations = strays.map(
+      (name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`,
+    );
     if (strays.length > 0 && performance.now() >= this.#patientUntilMs) {
-      this.#options.log.warn({ drift: told }, 'the profile is stale; measuring again between the promised jobs');
-      const stale = withStale(profile, 'True', 'Drift', told.join(', '), timestamp());
+      this.#options.log.warn({ drift: deviations }, 'the profile is stale; measuring again between the promised jobs');
+      const stale = withStale(profile, 'True', 'Drift', deviations.join(', '), timestamp());
       const suspect = { ...profile, status: { ...profile.status, conditions: stale } };
       this.#keeper.amend(suspect);
       changed();

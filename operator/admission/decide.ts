@@ -91,19 +91,19 @@ function admit(
 
   const unservable = objectionOf(TO_BE_SERVED, request, facts);
   if (unservable !== undefined) {
-    if (held.length > 0 && !unchanged) return goesOn(unservable);
+    if (held.length > 0 && !unchanged) return withPreviousPromise(unservable);
     plans.withdraw(key); // the catalogue changed under the tenant
     return unservable;
   }
   if (held.length > 0 && unchanged && complete) return keep(plans, request, held);
   const forbidden = objectionOf(TO_BE_PLACED, request, facts);
-  if (forbidden !== undefined) return held.length > 0 ? goesOn(forbidden) : forbidden;
+  if (forbidden !== undefined) return held.length > 0 ? withPreviousPromise(forbidden) : forbidden;
 
   const mark = plans.mark();
   // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
   plans.withdraw(key);
-  const told = new Set(snapshot.told?.get(key)?.streams.keys());
-  const homes = held.length > 0 ? new Set(held.map(({ plan }) => deviceKey(plan.device))) : told;
+  const toldDevices = new Set(snapshot.told?.get(key)?.streams.keys());
+  const homes = held.length > 0 ? new Set(held.map(({ plan }) => deviceKey(plan.device))) : toldDevices;
   const refusals = place(plans, request, request.streams, homes);
   if (refusals === undefined || preempt(plans, request, entries, refusals)) {
     leaveSpareTime(plans, key);
@@ -111,7 +111,7 @@ function admit(
   }
   const refusal = answerTo(plans, request, refusals);
   plans.undo(mark);
-  return held.length > 0 ? goesOn(refusal) : refusal;
+  return held.length > 0 ? withPreviousPromise(refusal) : refusal;
 }
 
 /** Whoever has its place keeps it, but that what a lost node served goes elsewhere where it fits. */
@@ -134,7 +134,7 @@ function serveInSpareTime(snapshot: Snapshot, plans: Plans, request: TenantReque
   else leaveSpareTime(plans, key);
 }
 
-const goesOn = (refusal: Answer): Answer => ({
+const withPreviousPromise = (refusal: Answer): Answer => ({
   ...refusal,
   message: `the changed request is not admitted (${refusal.message}); the one before goes on`,
 });

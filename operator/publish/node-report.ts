@@ -9,13 +9,13 @@ export function reportOf(view: ClusterView, node: string, key: string): NodeRepo
   const serving = (schedule?.spec.devices ?? []).filter((device) =>
     scheduledOn(device).some((each) => tenantKey(each) === key),
   );
-  const told = schedule?.status?.devices ?? [];
-  const own = told.filter(({ device }) => serving.some((each) => each.device === device));
+  const reported = schedule?.status?.devices ?? [];
+  const own = reported.filter(({ device }) => serving.some((each) => each.device === device));
   const failed = own.find(({ failure }) => failure !== undefined);
   const gone =
-    told.length === 0 ? undefined : serving.find(({ device }) => !told.some((each) => each.device === device));
+    reported.length === 0 ? undefined : serving.find(({ device }) => !reported.some((each) => each.device === device));
   // That another device's part of it was refused concerns others.
-  const refused = told.some(({ refusal }) => refusal !== undefined);
+  const refused = reported.some(({ refusal }) => refusal !== undefined);
   const ownRefusal = own.find(({ refusal }) => refusal !== undefined)?.refusal;
   const applied = schedule?.status?.conditions?.find(({ type }) => type === 'Applied');
   const figures = schedule?.status?.tenants?.find((each) => tenantKey(each) === key);

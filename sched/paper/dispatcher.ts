@@ -126,18 +126,18 @@ export class Dispatcher<F> {
     this.#advance(nowUs);
     if (this.#running !== undefined) return { waitUntilUs: Infinity };
     const dropped: F[] = [];
-    const told = (): { dropped?: readonly F[] } => (dropped.length === 0 ? {} : { dropped });
+    const withDropped = (): { dropped?: readonly F[] } => (dropped.length === 0 ? {} : { dropped });
     const promised = this.#promisedJob(nowUs, dropped);
     if (promised === undefined && this.#ready.empty) this.#adaptation?.recovered();
     const job = promised ?? this.#earlyJob(nowUs) ?? this.#lateJob(nowUs, dropped) ?? this.#bestEffortJob(nowUs);
     if (job !== undefined) {
       this.#running = { job, sinceUs: nowUs };
-      return { run: job, ...told() };
+      return { run: job, ...withDropped() };
     }
     const waitUntilUs = Math.min(this.#open.peek()?.endUs ?? Infinity, this.#ready.wakeUs(nowUs));
     // Late and best-effort frames that this gap could not hold get another chance in the next one.
     const more = this.#bestEffortWaits() || this.#late.length > 0;
-    return { waitUntilUs: more ? Math.min(waitUntilUs, this.gapEndUs(nowUs)) : waitUntilUs, ...told() };
+    return { waitUntilUs: more ? Math.min(waitUntilUs, this.gapEndUs(nowUs)) : waitUntilUs, ...withDropped() };
   }
 
   /** The released job to run, at the shape and with the frames that the device's being behind allows. */
