@@ -1,10 +1,9 @@
 import { table } from '../cli/table.js';
 import type { Arrival } from '../sched/arrivals.js';
 import { seededRandom } from '../sched/arrivals.js';
-import type { Decision } from '../sched/batcher.js';
+import type { Decision, FrameOffer } from '../sched/frame.js';
 import type { Decider } from '../sched/drive.js';
 import { DynamicBatcher } from '../sched/dynamic-batcher.js';
-import type { FrameOffer } from '../sched/frame.js';
 import { insert } from '../sched/frame.js';
 import { simulate } from '../sched/simulate.js';
 import type { WcetTable } from '../sched/wcet.js';

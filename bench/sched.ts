@@ -1,6 +1,6 @@
 import type { Arrival } from '../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
-import type { BatcherConfig } from '../sched/batcher.js';
+import type { BatcherConfig } from '../sched/queue.js';
 import { Batcher } from '../sched/batcher.js';
 import type { Streams } from '../sched/category.js';
 import { DueCurve } from '../sched/curve.js';

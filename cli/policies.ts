@@ -1,5 +1,5 @@
 import type { Arrival, Camera } from '../sched/arrivals.js';
-import type { BatcherConfig } from '../sched/batcher.js';
+import type { BatcherConfig } from '../sched/queue.js';
 import type { Streams } from '../sched/category.js';
 import { shortestDeadlineUs } from '../sched/category.js';
 import { DynamicBatcher } from '../sched/dynamic-batcher.js';

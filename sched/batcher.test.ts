@@ -5,7 +5,7 @@ import type { AdmittedSet, Fall } from '../test/support/rounds.js';
 import { admittedSet, durations, falls, framesOf, KINDS, offerOf, workload } from '../test/support/rounds.js';
 import type { Arrival } from './arrivals.js';
 import { seededRandom } from './arrivals.js';
-import type { BatcherConfig } from './batcher.js';
+import type { BatcherConfig } from './queue.js';
 import { Batcher } from './batcher.js';
 import { DueCurve } from './curve.js';
 import type { FrameOffer } from './frame.js';

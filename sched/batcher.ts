@@ -1,38 +1,14 @@
 import { Adaptation } from './adaptation.js';
-import type { FrameOffer, GivenUp, GivenUpBecause, Run, Waiting } from './frame.js';
+import type { Decision, FrameOffer, GivenUp, GivenUpBecause, Run, Waiting } from './frame.js';
 import { insert } from './frame.js';
-import { slackUs } from './guard.js';
-import type { BatchCategory, Queue } from './queue.js';
+import { Lanes } from './lanes.js';
+import type { BatcherConfig, Queue } from './queue.js';
 import { queueOf, urgency, waitingOf } from './queue.js';
 import type { Part } from './rescue.js';
 import { rescue } from './rescue.js';
 import { SpareTime } from './spare.js';
-import type { Sequence } from './table.js';
-import { sequenceOf } from './table.js';
 
 const { max, min } = Math;
-
-export interface BatcherConfig {
-  readonly categories: readonly BatchCategory[];
-  /** Degrade while behind, and run no frame that is too late at the cost of one that is not. */
-  readonly adaptation?: boolean;
-  /** Whether promised frames may run before their turn; true but for comparisons. */
-  readonly eager?: boolean;
-}
-
-/** What the device should do now. */
-export interface Decision<F> {
-  readonly run?: Run<F>;
-  /** When to ask again although nothing arrives; absent beside a run. */
-  readonly waitUntilUs: number;
-  readonly givenUp: readonly GivenUp<F>[];
-}
-
-/** A visit, and the place in the sequence after it. */
-interface Upcoming<F> {
-  readonly queue: Queue<F>;
-  readonly after: number;
-}
 
 /** An answer that is overdue by this long is not wanted any more. */
 const LONGEST_LATENESS_US = 2_000_000;
@@ -48,10 +24,7 @@ const LOOK_AGAIN_US = 1000;
 export class Batcher<F> {
   #config: BatcherConfig = { categories: [] };
   #queues = new Map<string, Queue<F>>();
-  /** Those that are visited, in the order of `#sequence`. */
-  #lanes: Queue<F>[] = [];
-  #sequence: Sequence = sequenceOf([], []);
-  #turn = 0;
+  #lanes = new Lanes<F>([]);
   readonly #spareTime = new SpareTime<F>((frame, why) => this.#giveUp(frame, why));
   #adaptation: Adaptation | undefined;
   #ended: { readonly run: Run<F>; readonly actualUs: number } | undefined;
@@ -105,7 +78,7 @@ export class Batcher<F> {
 
   /** What to do at this instant. Never a second batch while one runs. */
   next(nowUs: number): Decision<F> {
-    if (this.#running !== undefined) return { waitUntilUs: Infinity, givenUp: this.#told() };
+    if (this.#running !== undefined) return { waitUntilUs: Infinity, givenUp: this.#takeGivenUp() };
     this.#learn(nowUs);
     let run = this.#rest === undefined ? undefined : this.#begin(this.#rest.queue, this.#rest.part, this.#rest.kind);
     this.#rest = undefined;
@@ -122,15 +95,15 @@ export class Batcher<F> {
     }
     if (run === undefined) {
       if (!sparesWait) this.#adaptation?.recovered();
-      return { waitUntilUs: sparesWait ? nowUs + LOOK_AGAIN_US : Infinity, givenUp: this.#told() };
+      return { waitUntilUs: sparesWait ? nowUs + LOOK_AGAIN_US : Infinity, givenUp: this.#takeGivenUp() };
     }
     this.#running = { run, sinceUs: nowUs };
-    return { run, waitUntilUs: Infinity, givenUp: this.#told() };
+    return { run, waitUntilUs: Infinity, givenUp: this.#takeGivenUp() };
   }
 
   /** How long something else may hold the device from now on without making a promised frame late, where that is less than wanted. */
   slackUs(nowUs: number, wantedUs: number): number {
-    return slackUs(this.#lanes, this.#sequence, this.#turn, nowUs, wantedUs);
+    return this.#lanes.slackUs(nowUs, wantedUs);
   }
 
   /**
@@ -147,20 +120,12 @@ export class Batcher<F> {
         return [name, queueOf(each, this.#spareTime.of(name), this.#queues.get(name), nowUs)];
       }),
     );
-    const lanes = [...queues.values()].filter(({ config: { visit } }) => visit !== undefined);
-    const turns = lanes.map(({ config: { visit } }) => visit!);
-    const sequence = sequenceOf(
-      turns,
-      lanes.map(({ costUs }) => costUs),
-    );
-    const turn = sequence.visits.findIndex((_, at) =>
-      lanes.every((lane, c) => lane.latestUs >= nowUs + sequence.untilUs(at, c)),
-    );
+    const lanes = new Lanes([...queues.values()].filter(({ config: { visit } }) => visit !== undefined));
     // What was promised of a category that is not visited any more is served before.
     const leaving = [...this.#queues].some(
       ([name, { waiting }]) => waiting.length > 0 && queues.get(name)?.config.visit === undefined,
     );
-    if ((leaving || (turn === -1 && lanes.length > 0)) && !force) return false;
+    if ((!lanes.begin(nowUs) || leaving) && !force) return false;
     for (const [name, { waiting }] of this.#queues) {
       if (queues.has(name)) continue;
       for (const { frame } of waiting) this.#giveUp(frame, 'withdrawn');
@@ -169,8 +134,6 @@ export class Batcher<F> {
     this.#config = config;
     this.#queues = queues;
     this.#lanes = lanes;
-    this.#sequence = sequence;
-    this.#turn = max(0, turn);
     const deepest = new Map(config.categories.map(({ name, ladder }) => [name, ladder.length - 1]));
     this.#adaptation = config.adaptation === true ? new Adaptation(deepest, this.#adaptation) : undefined;
     // Nobody was promised visits of these any more.
@@ -214,29 +177,29 @@ export class Batcher<F> {
       if (pace > 1) this.#adaptation!.feared(queue.config.name);
       return undefined;
     }
-    const next = this.#upcoming();
+    const next = this.#lanes.upcoming();
     const waited = queue.waiting.length;
     const batch = this.#take(queue, count);
     const promised = waited - queue.waiting.length;
     if (queue.waiting.length === 0 || promised >= queue.quota) {
       // As good as a visit; where it was the category's own turn, that is over if the others can wait for so long.
       this.#visited(queue, nowUs);
-      if (next?.queue === queue && wcet.at(count) <= this.#roomUs(next, promised, count, nowUs))
-        this.#turn = next.after;
+      if (next?.queue === queue && wcet.at(count) <= this.#lanes.roomUs(next, promised, count, nowUs))
+        this.#lanes.passed(next);
     }
     return this.#shape(queue, batch, 'eager', nowUs);
   }
 
   /** The visit whose turn it is: promised frames first, then spare ones that it keeps in time. */
   #visit(nowUs: number): Run<F> | 'nothing' | undefined {
-    const next = this.#upcoming();
+    const next = this.#lanes.upcoming();
     if (next === undefined) return undefined;
-    const { queue, after } = next;
+    const { queue } = next;
     const { wcet, quota, spare } = queue;
     const batch = queue.waiting.splice(0, quota);
     this.#visited(queue, nowUs);
     const most = min(batch.length + spare.length, max(quota, wcet.largestBatch));
-    const roomUs = this.#roomUs(next, batch.length, most, nowUs);
+    const roomUs = this.#lanes.roomUs(next, batch.length, most, nowUs);
     let dueUs = batch.reduce((least, { orderUs }) => min(least, orderUs), Infinity);
     for (let at = 0; at < spare.length && batch.length < most;) {
       const costUs = wcet.at(batch.length + 1);
@@ -248,7 +211,7 @@ export class Batcher<F> {
         dueUs = min(dueUs, ownUs);
       }
     }
-    this.#turn = after;
+    this.#lanes.passed(next);
     return this.#shape(queue, batch, 'visit', nowUs);
   }
 
@@ -261,25 +224,6 @@ export class Batcher<F> {
       if (run !== undefined) return run;
     }
     return undefined;
-  }
-
-  /** The first visit from the turn on that finds promised frames waiting, and the place after it. */
-  #upcoming(): Upcoming<F> | undefined {
-    const { visits } = this.#sequence;
-    for (let i = 0; i < visits.length; i++) {
-      const at = (this.#turn + i) % visits.length;
-      const queue = this.#lanes[visits[at]!]!;
-      if (queue.waiting.length > 0) return { queue, after: (at + 1) % visits.length };
-    }
-    return undefined;
-  }
-
-  /** How long a visit in its turn may take: what its promised frames were counted with, more where slack behind it holds that. */
-  #roomUs({ queue, after }: Upcoming<F>, promised: number, wanted: number, nowUs: number): number {
-    const { wcet, quota } = queue;
-    const countedUs = wcet.at(min(promised, quota));
-    if (wcet.at(wanted) <= countedUs) return countedUs;
-    return max(countedUs, slackUs(this.#lanes, this.#sequence, after, nowUs, wcet.at(wanted)));
   }
 
   #visited(queue: Queue<F>, nowUs: number): void {
@@ -341,7 +285,7 @@ export class Batcher<F> {
     this.#givenUp.push({ frame, why });
   }
 
-  #told(): readonly GivenUp<F>[] {
+  #takeGivenUp(): readonly GivenUp<F>[] {
     if (this.#givenUp.length === 0) return NOTHING;
     const told = this.#givenUp;
     this.#givenUp = [];

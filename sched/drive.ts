@@ -1,5 +1,4 @@
-import type { Decision } from './batcher.js';
-import type { FrameOffer, GivenUp, Run } from './frame.js';
+import type { Decision, FrameOffer, GivenUp, Run } from './frame.js';
 
 /** What decides: the batcher, or what it is compared with. */
 export interface Decider<F> {

@@ -1,6 +1,5 @@
-import type { Decision } from './batcher.js';
+import type { Decision, FrameOffer } from './frame.js';
 import type { Decider } from './drive.js';
-import type { FrameOffer } from './frame.js';
 import type { WcetTable } from './wcet.js';
 
 export interface DynamicBatching {

@@ -69,3 +69,11 @@ export function insert<W extends { readonly orderUs: number }>(queue: W[], waiti
   while (at > 0 && queue[at - 1]!.orderUs > waiting.orderUs) at--;
   queue.splice(at, 0, waiting);
 }
+
+/** What the device should do now. */
+export interface Decision<F> {
+  readonly run?: Run<F>;
+  /** When to ask again although nothing arrives; absent beside a run. */
+  readonly waitUntilUs: number;
+  readonly givenUp: readonly GivenUp<F>[];
+}

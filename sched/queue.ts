@@ -21,6 +21,15 @@ export interface BatchCategory {
   readonly promised: ReadonlyMap<string, Streams>;
 }
 
+/** What a batcher serves, and how. */
+export interface BatcherConfig {
+  readonly categories: readonly BatchCategory[];
+  /** Degrade while behind, and run no frame that is too late at the cost of one that is not. */
+  readonly adaptation?: boolean;
+  /** Whether promised frames may run before their turn; true but for comparisons. */
+  readonly eager?: boolean;
+}
+
 /** The part of its deadline by which a promised frame goes before spare ones: not everything is foreseen, and slack is what forgives. */
 const HEAD_START = 0.3;
 

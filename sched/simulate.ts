@@ -1,5 +1,5 @@
 import type { Arrival } from './arrivals.js';
-import type { BatcherConfig } from './batcher.js';
+import type { BatcherConfig } from './queue.js';
 import { Batcher } from './batcher.js';
 import type { Decider } from './drive.js';
 import { drive } from './drive.js';

@@ -3,7 +3,7 @@ import { arrivalsOf, seededRandom } from '../../sched/arrivals.js';
 import type { Streams } from '../../sched/category.js';
 import { DueCurve } from '../../sched/curve.js';
 import { chooseRounds, grown, utilizationOf } from '../../sched/rounds.js';
-import type { BatcherConfig } from '../../sched/batcher.js';
+import type { BatcherConfig } from '../../sched/queue.js';
 import type { Fault } from '../../sched/faults.js';
 import type { SimulatedRun } from '../../sched/simulate.js';
 import { simulate } from '../../sched/simulate.js';

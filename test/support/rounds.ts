@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Arrival } from '../../sched/arrivals.js';
 import { seededRandom } from '../../sched/arrivals.js';
-import type { BatcherConfig } from '../../sched/batcher.js';
+import type { BatcherConfig } from '../../sched/queue.js';
 import type { Streams } from '../../sched/category.js';
 import { DueCurve } from '../../sched/curve.js';
 import type { FrameOffer } from '../../sched/frame.js';

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { nowUs } from '../../../kube/clock.js';
-import type { BatcherConfig } from '../../../sched/batcher.js';
+import type { BatcherConfig } from '../../../sched/queue.js';
 import { Batcher } from '../../../sched/batcher.js';
 import type { World } from '../../../sched/drive.js';
 import { drive } from '../../../sched/drive.js';
