@@ -10,6 +10,8 @@ export interface ImageInput {
   readonly shape: readonly number[];
   readonly layout: Layout;
   readonly elementType: 'float32' | 'uint8';
+  /** Whether an image's proportion is kept, and the pixel value that fills what is left at its ends; undefined: it is stretched. */
+  readonly padding?: number;
   /** Per channel of the input, which channel of an RGB pixel it takes. */
   readonly channels: readonly number[];
   /** Per channel of the input, its value for each of a pixel's 256 values. */
@@ -18,12 +20,13 @@ export interface ImageInput {
 
 export function imageInput({ spec }: ResourceOf<'InferenceModel'>, shape: readonly number[]): ImageInput {
   const count = shape[0]!;
-  const { scale = 1, mean, std, colorOrder = 'RGB' } = spec.preprocessing ?? {};
+  const { scale = 1, mean, std, colorOrder = 'RGB', resize, padding = 114 } = spec.preprocessing ?? {};
   const order = count === 3 && colorOrder === 'BGR' ? [2, 1, 0] : Array.from({ length: count }, (_, i) => i);
   return {
     shape,
     layout: layoutOf(spec.input),
     elementType: spec.input.elementType ?? 'float32',
+    ...(resize === 'Letterbox' ? { padding } : {}),
     channels: order,
     values: order.map((_, channel) =>
       Float32Array.from(

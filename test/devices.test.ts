@@ -140,6 +140,11 @@ describe('a device’s memory', () => {
     await apply('a');
     await start(1, MEMORY);
     expect(verdict('on-a').admitted).toBe(true);
+    // A slow disk may take longer than a file is waited for.
+    for (let i = 0; i < 60 && verdict('on-d').message.includes('is being fetched'); i++) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await standalone!.refresh();
+    }
     expect(verdict('on-d').reason).toBe('ModelUnavailable');
     expect(verdict('on-d').message).toMatch(/model "d" needs 341Mi of the 170Mi of device memory/);
   });

@@ -172,7 +172,7 @@ describe('frames over HTTP', () => {
     };
     expect(await get('/v2')).toEqual([
       200,
-      expect.objectContaining({ name: 'deeprt', extensions: ['binary_tensor_data'] }),
+      expect.objectContaining({ name: 'deeprt', extensions: expect.arrayContaining(['binary_tensor_data']) }),
     ]);
     expect(await get('/v2/health/live')).toEqual([200, { live: true }]);
     expect(await get('/v2/health/ready')).toEqual([200, { ready: true }]);
@@ -262,7 +262,7 @@ describe('frames over HTTP', () => {
     ],
     ['no inputs', () => post('gate', jsonHeaders, '{}'), 400, /inputs: required/],
     ['no JSON', () => post('gate', jsonHeaders, '{"inputs":'), 400, /not JSON/],
-    ['JSON null', () => post('gate', jsonHeaders, 'null'), 400, /inputs: required/],
+    ['JSON null', () => post('gate', jsonHeaders, 'null'), 400, /the body must be an inference request/],
     ['an empty body', () => post('gate', jsonHeaders, ''), 400, /not JSON/],
     [
       'an unknown output',
@@ -274,7 +274,7 @@ describe('frames over HTTP', () => {
       'a header longer than the body',
       () => post('gate', { 'inference-header-content-length': '999' }, '{}'),
       400,
-      /must be between 1 and/,
+      /must be between 0 and/,
     ],
     [
       'no JPEG',

@@ -152,7 +152,7 @@ export interface Dropped {
 /** What one measured run took. */
 export interface Measured {
   readonly us: number;
-  readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
+  readonly outputs: readonly Omit<OutputTensor, 'data'>[];
   /** Of a comparison: how a frame's answer differs in a batch. */
   readonly differs?: string;
 }

@@ -5,8 +5,9 @@ import type { Answer } from '../serving/flights.js';
 import { latencyUs } from '../serving/flights.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
-import type { WantedOutputs } from './oip.js';
-import { writeResponse } from './oip.js';
+import { isWaiting } from './expect.js';
+import type { WantedOutputs } from './protocol/request.js';
+import { writeResponse } from './protocol/response.js';
 import type { Busy } from './refusals.js';
 
 /** Whoever has not read an answer after this long, and so much more for each MiB of it, is cut off. */
@@ -99,6 +100,8 @@ export function tooMany(res: Response, { code, message, retryAfterUs }: Busy): v
 
 export function refuse(res: Response, status: number, code: string, message: string, more: object = {}): void {
   if (res.headersSent || res.closed) return;
+  // A body that was announced and not waited for may come or not.
+  if (isWaiting(res.req)) res.setHeader('Connection', 'close');
   if (status === 413) {
     res.setHeader('Connection', 'close');
     // Whoever sends without end is cut off, but gets time to read why.

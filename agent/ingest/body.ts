@@ -1,5 +1,7 @@
 import type { Request } from 'express';
-import { BadRequest } from './oip.js';
+import { contentOf } from './content-encoding.js';
+import { goOn } from './expect.js';
+import { BadRequest } from './protocol/bad-request.js';
 
 /** Memory for all bodies that are being read or wait to be decoded, in bytes; spare frames may have half of it, one tenant's a quarter. */
 const BODIES_BYTES = 192 * 1024 * 1024;
@@ -79,6 +81,7 @@ export function readBody(
 ): Promise<Body> {
   const announced = Number(req.headers['content-length'] ?? 0);
   if (announced > limit) return Promise.reject(refused(req, tooLarge(limit)));
+  const content = contentOf(req);
   let taken = 0;
   const holds = (bytes: number): boolean => {
     if (bytes <= taken) return true;
@@ -96,16 +99,25 @@ export function readBody(
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
       giveBack();
+      if (content !== req) {
+        req.unpipe();
+        content.destroy();
+      }
       reject(error);
     };
     let received = 0;
-    req.on('data', (chunk: Buffer) => {
+    goOn(req);
+    content.on('data', (chunk: Buffer) => {
       received += chunk.length;
       if (received > limit) return fail(refused(req, tooLarge(limit)));
       if (!holds(received)) return fail(refused(req, new NoMemory()));
       chunks.push(chunk);
     });
-    req.on('end', () => resolve({ chunks, bytes: received, giveBack }));
+    content.on('end', () => resolve({ chunks, bytes: received, giveBack }));
+    if (content !== req)
+      content.on('error', (error) =>
+        fail(refused(req, new BadRequest(`the body is not what its Content-Encoding says: ${error.message}`))),
+      );
     req.on('error', () => fail(new ClientGone()));
     req.on('close', () => {
       if (!req.complete) fail(new ClientGone());

@@ -4,7 +4,7 @@ import { MOST_PIXELS } from '../image-input.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import type { Body } from './body.js';
 import { imageHead } from './decode/image-head.js';
-import { BadRequest } from './oip.js';
+import { BadRequest } from './protocol/bad-request.js';
 
 const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
 const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
@@ -15,16 +15,26 @@ const JSON_BYTES_PER_ELEMENT = 24;
 /** How a frame's body comes. */
 export type Form = 'Tensor' | 'JSON' | 'JPEG' | 'PNG';
 
+/** Content types of images, and what cameras call them besides. */
+const IMAGES: Readonly<Record<string, Form>> = {
+  'image/jpeg': 'JPEG',
+  'image/jpg': 'JPEG',
+  'image/pjpeg': 'JPEG',
+  'image/png': 'PNG',
+  'image/x-png': 'PNG',
+};
+
 /** @throws BadRequest (415) when it is none of those that are offered */
 export function formOf(req: Request): Form {
   const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
-  if (type === 'image/jpeg') return 'JPEG';
-  if (type === 'image/png') return 'PNG';
-  if (type.startsWith('image/'))
+  const image = Object.hasOwn(IMAGES, type) ? IMAGES[type] : undefined;
+  if (image !== undefined) return image;
+  if (type.startsWith('image/') || type.startsWith('video/') || type.startsWith('multipart/'))
     throw new BadRequest(
-      `content-type ${type} is not known; send image/jpeg, image/png or a tensor`,
+      `content-type ${type.slice(0, 64)} is not known; send image/jpeg, image/png or a tensor`,
       415,
       'UnknownContentType',
+      { Accept: 'image/jpeg, image/png, application/json, application/octet-stream' },
     );
   return req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
 }

@@ -11,12 +11,14 @@ import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
 import { BodyBudget, NoMemory, discard, readBody } from './body.js';
 import type { DecodeStage } from './decode/stage.js';
+import { isCompressed } from './content-encoding.js';
 import type { Form } from './form.js';
 import { formOf, headOf, largestBody } from './form.js';
-import type { WantedOutputs } from './oip.js';
-import { readRequest } from './oip.js';
+import type { WantedOutputs } from './protocol/request.js';
+import { readRequest } from './protocol/request.js';
 import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
 import { SpareGate } from './spare-gate.js';
+import { within } from './timeout.js';
 
 /** Decoding that takes so many times as long as expected, and this long at least, is ended. */
 const DECODE_LIMIT_FACTOR = 20;
@@ -121,7 +123,7 @@ export class FrameDoor {
     const arrivedUs = this.#arrivals.nowUs;
     try {
       const found = this.#look(servings[0]!, body, form);
-      admit(passage, servings, found, body.bytes, nowUs());
+      admit(passage, servings, found, isCompressed(req) ? Infinity : body.bytes, nowUs());
       const { service, tenant } = passage.serving;
       const taken = service.takeSlot(tenant, passage.promised === true);
       if (taken === undefined) throw tooManyWaiting(tenant);
@@ -139,14 +141,14 @@ export class FrameDoor {
     }
     const { service, tenant } = passage.serving;
     const promised = passage.promised === true;
-    const answer = await service.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+    const submitted = service.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+    const answer = await within(submitted, arrivedUs, wanted.timeoutUs);
     // Long lists of numbers take only what nobody was promised.
     const turn = (more: number): Promise<void> | undefined =>
       this.#spare.enter(tenant.key, answerUs(service.stages, more));
     const bytes = await respond(req, res, tenant, answer, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(service.stages, bytes));
-    const latency = latencyUs(answer);
-    service.count(tenant, latency <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, latency, answer.batch);
+    service.count(tenant, latencyUs(answer) <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, answer);
   }
 
   /**
@@ -160,7 +162,9 @@ export class FrameDoor {
     const announced = Number(req.headers['content-length'] ?? 0);
     const atUs = nowUs();
     const candidate =
-      announced <= terms.covered.bytes ? servings.find((each) => each.tenant.mayBePromised(atUs))?.tenant : undefined;
+      announced <= terms.covered.bytes && !isCompressed(req)
+        ? servings.find((each) => each.tenant.mayBePromised(atUs))?.tenant
+        : undefined;
     if (candidate !== undefined) {
       candidate.reading++;
       try {

@@ -4,7 +4,7 @@ import type { Outcome, ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import { NotDecoded } from './decode/stage.js';
 import { DecoderLost } from './decode/worker.js';
-import { BadRequest } from './oip.js';
+import { BadRequest } from './protocol/bad-request.js';
 
 /** A frame that nobody was promised, and that there is no room for. */
 export class Busy extends Error {

@@ -1,17 +1,21 @@
 import { readFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { NextFunction, Request, Response } from 'express';
-import express from 'express';
+import type { Request, Response } from 'express';
 import { VERSION } from '../../api/version.js';
 import { nowUs } from '../../kube/clock.js';
 import { FrameFailure } from '../serving/flights.js';
+import type { ServedTenant } from '../serving/tenant.js';
 import type { AgentMetrics } from '../serving/metrics.js';
 import { refuse } from './answer.js';
 import type { FrameStages, Serving } from './frame.js';
 import { FrameDoor } from './frame.js';
-import { BadRequest } from './oip.js';
+import { answerOddRequests } from './odd-requests.js';
+import { BadRequest } from './protocol/bad-request.js';
+import { configurationOf, metadataOf, statisticsOf } from './protocol/describe.js';
+import { VERSION_OF_MODELS, routed } from './routes.js';
 import type { FileCredentials } from './tls.js';
 
 const MOST_CONNECTIONS = 4096;
@@ -21,6 +25,16 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
+/** Of the protocol, as Triton names them. */
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'classification',
+  'sequence',
+  'model_configuration',
+  'parameters',
+  'statistics',
+];
+
 /** A node's devices, as those see them who send frames. */
 export interface ServedNode extends FrameStages {
   readonly metrics: AgentMetrics;
@@ -28,6 +42,8 @@ export interface ServedNode extends FrameStages {
   readonly inFlight: number;
   /** Where the tenant's frames may go; on several devices when its streams are split. */
   serving(path: string): readonly Serving[];
+  /** All that are served, as in paths. */
+  names(): readonly string[];
 }
 
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
@@ -44,12 +60,14 @@ export class IngestServer {
     this.#door = new FrameDoor(node);
     this.#credentials = credentials;
     const options = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 };
-    if (credentials === undefined) this.#server = createServer(options, this.#app());
+    const app = this.#app();
+    if (credentials === undefined) this.#server = createServer(options, app);
     else {
-      const server = createSecureServer({ ...options, ...TLS, ...credentials.current }, this.#app());
+      const server = createSecureServer({ ...options, ...TLS, ...credentials.current }, app);
       credentials.follow((renewed) => server.setSecureContext({ ...TLS, ...renewed }));
       this.#server = server;
     }
+    answerOddRequests(this.#server, app);
     this.#server.maxConnections = Math.max(1, Math.min(MOST_CONNECTIONS, mostDescriptors() - OTHER_DESCRIPTORS));
   }
 
@@ -83,57 +101,58 @@ export class IngestServer {
     this.#door.stop();
   }
 
-  #app(): express.Express {
-    const app = express();
-    app.disable('x-powered-by');
-    app.disable('etag');
-    app.post('/v2/models/:model/infer', (req, res) => this.#infer(req, res));
-    app.get('/v2', (_req, res) => {
-      res.json({ name: 'deeprt', version: VERSION, extensions: ['binary_tensor_data'] });
-    });
-    app.get(['/v2/health/live', '/healthz'], (_req, res) => {
-      res.status(200).json({ live: true });
-    });
-    app.get(['/v2/health/ready', '/readyz'], (_req, res) => {
-      const ready = this.#node.ready && this.#state === 'open';
-      res.status(ready ? 200 : 503).json({ ready });
-    });
-    app.get('/v2/models/:model', (req, res) => this.#describe(req, res));
-    app.get('/v2/models/:model/ready', (req, res) => {
-      const ready = this.#node.serving(req.params.model).some(({ service }) => service.ready);
-      res.status(ready ? 200 : 404).json({ name: req.params.model, ready });
-    });
-    app.get('/metrics', async (_req, res) => {
-      const { registry } = this.#node.metrics;
-      res.type(registry.contentType).send(await registry.metrics());
-    });
-    app.use((req, res) => {
-      refuse(
-        res,
-        404,
-        'NoSuchPath',
-        `there is no ${req.method} ${req.path} here; frames go to POST /v2/models/<namespace>.<tenant>/infer`,
-      );
-    });
-    app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
-      if (!res.headersSent) refuse(res, error.status ?? 500, 'InternalError', error.message);
-    });
-    return app;
+  #app(): RequestListener {
+    const model = (what = ''): string[] => [`/v2/models/:model${what}`, `/v2/models/:model/versions/:version${what}`];
+    return routed([
+      { paths: model('/infer'), on: { POST: (req, res) => this.#infer(req as Request<{ model: string }>, res) } },
+      {
+        paths: ['/v2'],
+        on: { GET: (_req, res) => void res.json({ name: 'deeprt', version: VERSION, extensions: EXTENSIONS }) },
+      },
+      { paths: ['/v2/health/live', '/healthz'], on: { GET: (_req, res) => void res.json({ live: true }) } },
+      { paths: ['/v2/health/ready', '/readyz'], on: { GET: (_req, res) => this.#ready(res) } },
+      { paths: ['/v2/models/stats'], on: { GET: (_req, res) => this.#statistics(res, this.#node.names()) } },
+      { paths: ['/v2/repository/index'], on: { POST: (_req, res) => this.#index(res) } },
+      { paths: model('/ready'), on: { GET: (req, res) => this.#modelReady(nameOf(req), res) } },
+      { paths: model('/config'), on: { GET: (req, res) => this.#describe(nameOf(req), res, configurationOf) } },
+      { paths: model('/stats'), on: { GET: (req, res) => this.#statistics(res, [nameOf(req)]) } },
+      { paths: model(), on: { GET: (req, res) => this.#describe(nameOf(req), res, metadataOf) } },
+      { paths: ['/metrics'], on: { GET: (_req, res) => this.#metrics(res) } },
+    ]);
   }
 
-  #describe(req: Request<{ model: string }>, res: Response): void {
-    const [serving] = this.#node.serving(req.params.model);
-    if (serving === undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(req.params.model));
-    const { input, outputs } = serving.tenant.terms;
-    res.json({
-      name: req.params.model,
-      versions: ['1'],
-      platform: 'onnxruntime_onnx',
-      inputs: [
-        { name: input.name, datatype: input.elementType === 'float32' ? 'FP32' : 'UINT8', shape: [1, ...input.dims] },
-      ],
-      outputs: outputs.map(({ name, dims }) => ({ name, datatype: 'FP32', shape: [1, ...dims.slice(1)] })),
-    });
+  #ready(res: Response): void {
+    const ready = this.#node.ready && this.#state === 'open';
+    res.status(ready ? 200 : 503).json({ ready });
+  }
+
+  #modelReady(name: string, res: Response): void {
+    const ready = this.#node.serving(name).some(({ service }) => service.ready);
+    res.status(ready ? 200 : 404).json({ name, ready });
+  }
+
+  #describe(name: string, res: Response, describe: (name: string, tenant: ServedTenant) => object): void {
+    const [serving] = this.#node.serving(name);
+    if (serving === undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(name));
+    res.json(describe(name, serving.tenant));
+  }
+
+  #statistics(res: Response, names: readonly string[]): void {
+    const known = names.map((name) => ({ name, parts: this.#node.serving(name).map(({ tenant }) => tenant) }));
+    const unknown = known.find(({ parts }) => parts.length === 0);
+    if (unknown !== undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(unknown.name));
+    res.json({ model_stats: known.map(({ name, parts }) => statisticsOf(name, parts)) });
+  }
+
+  #index(res: Response): void {
+    const state = (name: string): string =>
+      this.#node.serving(name).some(({ service }) => service.ready) ? 'READY' : 'UNAVAILABLE';
+    res.json(this.#node.names().map((name) => ({ name, version: VERSION_OF_MODELS, state: state(name), reason: '' })));
+  }
+
+  async #metrics(res: Response): Promise<void> {
+    const { registry } = this.#node.metrics;
+    res.type(registry.contentType).send(await registry.metrics());
   }
 
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
@@ -148,6 +167,8 @@ export class IngestServer {
       await this.#door.take(servings, req, res);
     } catch (error) {
       if (!(error instanceof BadRequest) && !(error instanceof FrameFailure)) throw error;
+      if (error instanceof BadRequest)
+        for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value);
       refuse(res, error instanceof BadRequest ? error.status : 503, error.code, error.message);
     }
   }
@@ -169,3 +190,5 @@ export const addressText = ({ host, port }: { readonly host: string; readonly po
 function unknownTenant(path: string): string {
   return `no tenant "${path}" is served here; the path is /v2/models/<namespace>.<tenant>/infer and the tenant must be admitted`;
 }
+
+const nameOf = (req: Request): string => String(req.params['model']);

@@ -4,6 +4,7 @@ import { frameCost } from '../../api/frames.js';
 import { nowUs } from '../../kube/clock.js';
 import { divisionFor } from '../device/cores.js';
 import { memoryMeter } from '../device/memory.js';
+import { tenantPath } from '../../api/names.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { DecodeStage } from '../ingest/decode/stage.js';
 import type { Serving } from '../ingest/frame.js';
@@ -118,6 +119,11 @@ export class Devices {
       const tenant = service.tenant(path);
       return tenant === undefined ? [] : [{ service, tenant }];
     });
+  }
+
+  /** The paths of all tenants being served. */
+  names(): string[] {
+    return [...new Set(this.served().map(({ terms }) => tenantPath(terms)))].sort();
   }
 
   /** The tenants being served, once for each device that they are on. */

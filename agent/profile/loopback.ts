@@ -66,7 +66,7 @@ class Echo implements FrameTaker {
     await this.#service.device.roundTrip();
     this.giveSlot(tenant, slot);
     const outputs = [{ name: 'out', type: 'float32', dims: [1, this.outputs.length], data: this.outputs }];
-    const times = { arrivedUs, startUs: arrivedUs, endUs: nowUs() };
+    const times = { arrivedUs, submittedUs: arrivedUs, startUs: arrivedUs, endUs: nowUs() };
     return { outputs, index: 0, batch: 1, shape: tenant.terms.shape, release: () => undefined, ...times };
   }
 

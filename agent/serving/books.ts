@@ -1,4 +1,6 @@
 import type { ProgramCategory, Ran } from '../device/messages.js';
+import type { Answer } from './flights.js';
+import { latencyUs } from './flights.js';
 import type { AgentMetrics } from './metrics.js';
 import type { Outcome, ServedTenant, TenantTerms } from './tenant.js';
 import { OUTCOMES } from './tenant.js';
@@ -62,8 +64,7 @@ export class DeviceBooks {
     isServed: boolean,
     outcome: Outcome,
     promised: boolean | undefined,
-    latencyUs?: number,
-    batch = 0,
+    answer?: Answer,
   ): void {
     const { namespace, name } = tenant.terms;
     const missed = promised === true && (outcome === 'late' || outcome === 'dropped');
@@ -77,16 +78,14 @@ export class DeviceBooks {
       tenant.misses++;
       this.misses++;
     }
-    if (latencyUs !== undefined) {
-      tenant.latencyUs.record(Math.max(1, latencyUs));
-      tenant.batchSum += batch;
-    }
+    const latency = answer && latencyUs(answer);
+    if (answer !== undefined) tenant.answeredWith(answer, latency!);
     if (!isServed) return;
-    const { frames, spareFrames, misses, latency } = this.#metrics;
+    const { frames, spareFrames, misses, latency: latencies } = this.#metrics;
     frames.inc({ namespace, tenant: name, outcome });
     if (promised === false) spareFrames.inc({ namespace, tenant: name, outcome });
     if (missed) misses.inc({ namespace, tenant: name });
-    if (latencyUs !== undefined) latency.observe({ namespace, tenant: name }, latencyUs / 1e6);
+    if (latency !== undefined) latencies.observe({ namespace, tenant: name }, latency / 1e6);
   }
 
   /** Notes a batch that has run. */

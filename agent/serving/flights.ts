@@ -9,6 +9,8 @@ export interface Answer {
   readonly outputs: readonly OutputTensor[];
   readonly index: number;
   readonly arrivedUs: number;
+  /** When it was handed to the device. */
+  readonly submittedUs: number;
   readonly startUs: number;
   readonly endUs: number;
   readonly batch: number;
@@ -81,6 +83,7 @@ export interface Flight {
   readonly model: string;
   readonly slot: Slot;
   readonly arrivedUs: number;
+  readonly submittedUs: number;
   readonly offer: Omit<FrameOffer, 'atUs'>;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: FrameFailure) => void;

@@ -210,14 +210,8 @@ export class DeviceService {
   }
 
   /** Notes what became of a frame. */
-  count(
-    tenant: ServedTenant,
-    outcome: Outcome,
-    promised: boolean | undefined,
-    latencyUs?: number,
-    batch?: number,
-  ): void {
-    this.books.count(tenant, this.#tenants.has(tenant), outcome, promised, latencyUs, batch);
+  count(tenant: ServedTenant, outcome: Outcome, promised: boolean | undefined, answer?: Answer): void {
+    this.books.count(tenant, this.#tenants.has(tenant), outcome, promised, answer);
   }
 
   /** Submits a frame; its slot is taken care of from here on. */
@@ -241,7 +235,7 @@ export class DeviceService {
     };
     return new Promise((resolve, reject) => {
       this.metrics.queueDepth.inc({ device: `${this.index}`, category });
-      this.#flights.add({ tenant, model, slot, arrivedUs, offer, resolve, reject }, this.ready);
+      this.#flights.add({ tenant, model, slot, arrivedUs, submittedUs: atUs, offer, resolve, reject }, this.ready);
       this.metrics.ingest.observe((atUs - arrivedUs) / 1e6);
     });
   }
@@ -269,8 +263,8 @@ export class DeviceService {
       } else {
         const shape = flight.tenant.terms.image.layout === 'NHWC' ? [dims[2]!, dims[0]!, dims[1]!] : dims;
         this.#noteShape(flight.tenant, shape);
-        const { arrivedUs } = flight;
-        flight.resolve({ outputs, index, startUs, endUs, arrivedUs, batch: ids.length, shape, release });
+        const { arrivedUs, submittedUs } = flight;
+        flight.resolve({ outputs, index, startUs, endUs, arrivedUs, submittedUs, batch: ids.length, shape, release });
       }
     });
   }

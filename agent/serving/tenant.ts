@@ -5,7 +5,7 @@ import { tenantKey } from '../../api/names.js';
 import { timestamp } from '../../kube/clock.js';
 import type { Policed } from '../../sched/policer.js';
 import { Policer } from '../../sched/policer.js';
-import type { ExpectedInput } from '../frames.js';
+import type { ExpectedInput, OutputTensor } from '../frames.js';
 import type { ImageInput } from '../image-input.js';
 import { Suspicion } from './suspicion.js';
 
@@ -45,7 +45,7 @@ export interface TenantTerms {
   readonly answerDueUs: number;
   readonly input: ExpectedInput;
   readonly image: ImageInput;
-  readonly outputs: readonly { readonly name: string; readonly dims: readonly number[] }[];
+  readonly outputs: readonly Omit<OutputTensor, 'data'>[];
 }
 
 /** What became of a tenant's frames since the agent started, on all devices that serve it. */
@@ -83,6 +83,14 @@ export function booksOf(parts: readonly ServedTenant[]): TenantBooks {
 
 const newLatencies = (): RecordableHistogram => createHistogram({ lowest: 1, highest: 600_000_000, figures: 2 });
 
+/** Where a frame's latency goes: to being received and decoded, waiting for the device, running, and being answered. */
+export interface FrameTimes {
+  input: number;
+  queue: number;
+  infer: number;
+  output: number;
+}
+
 /** A tenant counts as degraded until this long after its last degraded frame, so that its condition does not flap. */
 export const DEGRADED_FOR_MS = 5000;
 
@@ -90,6 +98,15 @@ export interface Degradation {
   readonly shape: readonly number[];
   /** RFC 3339. */
   readonly since: string;
+}
+
+/** Of an answer, what the books are about. */
+export interface AnsweredFrame {
+  readonly arrivedUs: number;
+  readonly submittedUs: number;
+  readonly startUs: number;
+  readonly endUs: number;
+  readonly batch: number;
 }
 
 /** A tenant on this node: its terms, its policing, its books. */
@@ -109,6 +126,10 @@ export class ServedTenant {
   readonly latencyUs: RecordableHistogram = newLatencies();
   /** Sum over answered frames of the size of their batch. */
   batchSum = 0;
+  /** Sums over answered frames, in microseconds. */
+  readonly spentUs: FrameTimes = { input: 0, queue: 0, infer: 0, output: 0 };
+  /** Batches, or the tenant's parts of them. */
+  executions = 0;
   /** Frames computed at a smaller shape than asked for. */
   degradedFrames = 0;
   #degradation: (Degradation & { lastMs: number }) | undefined;
@@ -183,6 +204,17 @@ export class ServedTenant {
     return this.#degradation !== undefined && nowMs - this.#degradation.lastMs < DEGRADED_FOR_MS
       ? this.#degradation
       : undefined;
+  }
+
+  /** Notes a frame's answer. */
+  answeredWith({ arrivedUs, submittedUs, startUs, endUs, batch }: AnsweredFrame, latencyUs: number): void {
+    this.latencyUs.record(Math.max(1, latencyUs));
+    this.batchSum += batch;
+    this.executions += 1 / batch;
+    this.spentUs.input += submittedUs - arrivedUs;
+    this.spentUs.queue += startUs - submittedUs;
+    this.spentUs.infer += endUs - startUs;
+    this.spentUs.output += arrivedUs + latencyUs - endUs;
   }
 
   get answered(): number {

@@ -92,6 +92,14 @@ export interface InferenceModel {
        * Order of the channels.
        */
       colorOrder?: 'RGB' | 'BGR';
+      /**
+       * How an image of another size becomes the input's. Stretch scales both sides by themselves, Letterbox keeps their proportion and fills what is left at both ends.
+       */
+      resize?: 'Stretch' | 'Letterbox';
+      /**
+       * With Letterbox, the value of all channels of what is filled.
+       */
+      padding?: number;
     };
   };
   /**

@@ -175,7 +175,7 @@ async function measure(message: Measure): Promise<Measured> {
     us = nowUs() - startUs;
   } else {
     const outputs = await session.run(full);
-    shapes = outputs.map(({ name, dims }) => ({ name, dims }));
+    shapes = outputs.map(({ name, type, dims }) => ({ name, type, dims }));
     if (outbox.pack(outputs).offset !== undefined) outbox.taken();
     us = nowUs() - startUs;
     free(outputs);

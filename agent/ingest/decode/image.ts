@@ -9,7 +9,8 @@ sharp.concurrency(1);
 sharp.cache(false);
 
 /**
- * Decodes JPEG or PNG to interleaved 8-bit pixels of the input's height and width (stretched, as detectors expect).
+ * Decodes JPEG or PNG to interleaved 8-bit pixels of the input's height and width: upright as EXIF says, in sRGB, without what is
+ * transparent being told from what is not, 16-bit and CMYK images brought to 8-bit sRGB.
  *
  * @throws BadImage when the bytes are no such image
  */
@@ -17,9 +18,16 @@ export async function decodeImage(body: Buffer, input: ImageInput): Promise<Buff
   const [channels, height, width] = input.shape as [number, number, number];
   if (channels !== 1 && channels !== 3)
     throw new BadImage(`the model takes ${channels} channels; send a tensor, not an image`);
+  const { padding: grey = 0 } = input;
   const image = sharp(body, { limitInputPixels: MOST_PIXELS, failOn: 'error', pages: 1 })
-    .resize(width, height, { fit: 'fill', kernel: 'linear', fastShrinkOnLoad: true })
-    .removeAlpha();
+    .autoOrient()
+    .removeAlpha()
+    .resize(width, height, {
+      fit: input.padding === undefined ? 'fill' : 'contain',
+      background: { r: grey, g: grey, b: grey },
+      kernel: 'linear',
+      fastShrinkOnLoad: true,
+    });
   try {
     return await (channels === 1 ? image.greyscale() : image.toColourspace('srgb')).raw().toBuffer();
   } catch (error) {

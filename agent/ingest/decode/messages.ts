@@ -1,6 +1,6 @@
 import type { ExpectedInput } from '../../frames.js';
 import type { ImageInput } from '../../image-input.js';
-import type { WantedOutputs } from '../oip.js';
+import type { WantedOutputs } from '../protocol/request.js';
 
 /** How a tensor is made of a body: of an image, or of a request in JSON. */
 export type Recipe =

@@ -3,7 +3,8 @@
  * a time, and what goes wrong costs one frame.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { BadRequest, readRequest } from '../oip.js';
+import { BadRequest } from '../protocol/bad-request.js';
+import { readRequest } from '../protocol/request.js';
 import { decodeImage, warmUp, writePixels } from './image.js';
 import { BadImage } from '../../image-input.js';
 import type { Decoded, FromWorker, Recipe, ToWorker } from './messages.js';

@@ -5,7 +5,7 @@ import { setPriority } from 'node:os';
 import type { FramePool } from '../../device/frame-pool.js';
 import { openShared } from '../../device/frame-pool.js';
 import { outOfMemory } from '../../serving/flights.js';
-import { BadRequest } from '../oip.js';
+import { BadRequest } from '../protocol/bad-request.js';
 import type { Decoded, FromWorker, Recipe, ToWorker } from './messages.js';
 
 /** Which frames a worker decodes: promised ones before everything but receiving, spare ones when nobody else wants the core. */

@@ -1,0 +1,66 @@
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import express from 'express';
+import { refuse } from './answer.js';
+import { BadRequest } from './protocol/bad-request.js';
+
+type Method = 'GET' | 'POST';
+
+/** What is to be had at some paths, by method; HEAD is GET without a body, OPTIONS tells the methods. */
+export interface Route {
+  readonly paths: readonly string[];
+  readonly on: Readonly<Partial<Record<Method, RequestHandler>>>;
+}
+
+/** Extensions of the protocol that are known and not offered: told by name, so that nobody wonders. */
+const NOT_OFFERED: readonly (readonly [path: RegExp, what: string])[] = [
+  [/^\/v2\/repository\/models\/[^/]+\/(?:un)?load$/, 'models are loaded and unloaded by their InferenceModel'],
+  [
+    /^\/v2\/(?:system|cuda)sharedmemory(?:\/|$)/,
+    'shared memory between sender and agent is not offered; send the tensor',
+  ],
+  [/^\/v2\/(?:models\/[^/]+\/)?trace\/setting$/, 'tracing is not offered; every answer carries its times'],
+  [/^\/v2\/logging$/, 'the log is set up where the agent is started'],
+  [/^\/v2\/models\/[^/]+\/(?:versions\/[^/]+\/)?generate(?:_stream)?$/, 'text is not generated here'],
+];
+
+/** The version that every model has here. */
+export const VERSION_OF_MODELS = '1';
+
+/** An application that answers these routes, and says of everything else why it is not there (RFC 9110: 404, 405, 501). */
+export function routed(routes: readonly Route[]): express.Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  for (const { paths, on } of routes) {
+    const methods = Object.keys(on) as Method[];
+    const allowed = [...methods, ...(on.GET === undefined ? [] : ['HEAD']), 'OPTIONS'].join(', ');
+    app.all([...paths], versioned, (req: Request, res: Response, next: NextFunction) => {
+      const method = req.method === 'HEAD' ? 'GET' : req.method;
+      const handler = on[method as Method];
+      if (handler !== undefined) return handler(req, res, next);
+      res.setHeader('Allow', allowed);
+      if (req.method === 'OPTIONS') return void res.status(204).end();
+      return refuse(res, 405, 'MethodNotAllowed', `${req.path} knows ${allowed}, not ${req.method}`);
+    });
+  }
+  app.use((req, res) => {
+    const known = NOT_OFFERED.find(([path]) => path.test(req.path));
+    if (known !== undefined) return refuse(res, 501, 'ExtensionNotOffered', known[1]);
+    const message = `there is no ${req.method} ${req.path.slice(0, 200)} here; frames go to POST /v2/models/<namespace>.<tenant>/infer`;
+    refuse(res, 404, 'NoSuchPath', message);
+  });
+  app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
+    if (error instanceof BadRequest) return refuse(res, error.status, error.code, error.message);
+    const status = error.status ?? 500;
+    if (!res.headersSent) refuse(res, status, status < 500 ? 'InvalidRequest' : 'InternalError', error.message);
+  });
+  return app;
+}
+
+/** There is one version of each model; where another is asked for, it is not here. */
+const versioned: RequestHandler = (req, res, next) => {
+  const { version, model } = req.params;
+  if (version === undefined || version === VERSION_OF_MODELS) return next();
+  const message = `"${String(model)}" has no version ${String(version).slice(0, 32)}; the one that is served is ${VERSION_OF_MODELS}`;
+  refuse(res, 404, 'UnknownVersion', message);
+};
