@@ -2,13 +2,14 @@ import { setImmediate } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { sameShape, shapeText } from '../../api/names.js';
 import type { Answer } from '../serving/flights.js';
-import { latencyUs } from '../serving/flights.js';
+import { FrameDropped, FrameFailure, latencyUs } from '../serving/flights.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import { isWaiting } from './expect.js';
 import type { WantedOutputs } from './protocol/request.js';
 import { writeResponse } from './protocol/response.js';
-import type { Busy } from './refusals.js';
+import { BadRequest } from './protocol/bad-request.js';
+import { Busy } from './refusals.js';
 
 /** Whoever has not read an answer after this long, and so much more for each MiB of it, is cut off. */
 const WRITE_MS = 5000;
@@ -88,7 +89,18 @@ function computedAt(shape: readonly number[], asked: readonly number[]): Record<
   };
 }
 
-export function tooMany(res: Response, { code, message, retryAfterUs }: Busy): void {
+/** What is answered to a frame that is not served. @throws what is no reason to refuse a frame */
+export function refuseFrame(res: Response, error: unknown): void {
+  if (error instanceof ClientGone) return;
+  if (error instanceof Busy) return tooMany(res, error);
+  if (error instanceof FrameDropped) return refuse(res, 503, error.code, error.message, { promised: error.promised });
+  if (error instanceof FrameFailure) return refuse(res, 503, error.code, error.message);
+  if (!(error instanceof BadRequest)) throw error;
+  for (const [name, value] of Object.entries(error.headers)) if (!res.headersSent) res.setHeader(name, value);
+  refuse(res, error.status, error.code, error.message);
+}
+
+function tooMany(res: Response, { code, message, retryAfterUs }: Busy): void {
   if (res.headersSent || res.closed) return;
   res.setHeader('Retry-After', Math.max(1, Math.ceil(retryAfterUs / 1e6)));
   res.status(429).json({

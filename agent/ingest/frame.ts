@@ -1,4 +1,3 @@
-import type { Request, Response } from 'express';
 import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
 import { nowUs } from '../../kube/clock.js';
@@ -6,16 +5,14 @@ import { FrameDropped, latencyUs, outOfMemory } from '../serving/flights.js';
 import type { DeviceService } from '../serving/service.js';
 import type { Slot } from '../serving/slots.js';
 import type { ServedTenant } from '../serving/tenant.js';
-import { refuse, respond, tooMany } from './answer.js';
 import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
-import { BodyBudget, NoMemory, discard, readBody } from './body.js';
+import { BodyBudget, ClientGone, NoMemory } from './body.js';
 import type { DecodeStage } from './decode/stage.js';
-import { isCompressed } from './content-encoding.js';
 import type { Form } from './form.js';
-import { formOf, headOf, largestBody } from './form.js';
+import { headOf, largestBody } from './form.js';
+import type { Incoming } from './incoming.js';
 import type { WantedOutputs } from './protocol/request.js';
-import { readRequest } from './protocol/request.js';
 import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
 import { SpareGate } from './spare-gate.js';
 import { within } from './timeout.js';
@@ -82,56 +79,53 @@ export class FrameDoor {
   }
 
   /** Before a frame is refused by its head: resolves when that is to be answered. Its body is not looked at. */
-  async turnAway(sender: string, req: Request, stages: Stages | undefined): Promise<void> {
-    const bytes = Number(req.headers['content-length'] ?? 0);
-    await this.#refused.enter(sender, frameCost(stages, { form: 'Tensor', bytes }).receiveUs);
-    discard(req);
+  async turnAway(
+    sender: string,
+    incoming: Pick<Incoming, 'announcedBytes' | 'discard'>,
+    stages?: Stages,
+  ): Promise<void> {
+    const head = { form: 'Tensor', bytes: incoming.announcedBytes } as const;
+    await this.#refused.enter(sender, frameCost(stages, head).receiveUs);
+    incoming.discard();
   }
 
   /**
-   * Serves a frame and answers it, whatever becomes of it.
+   * Serves a frame and answers it.
    *
-   * @throws BadRequest, FrameFailure: what is to be answered
+   * @throws BadRequest, Busy, FrameFailure: what is to be answered instead; ClientGone: nobody is there
    */
-  async take(servings: readonly Serving[], req: Request<{ model: string }>, res: Response): Promise<void> {
+  async take(servings: readonly Serving[], incoming: Incoming): Promise<void> {
     const passage: Passage = { serving: servings[0]!, promised: undefined };
     try {
-      await this.#serve(passage, servings, req, res);
+      await this.#serve(passage, servings, incoming);
     } catch (error) {
       const outcome = outcomeOf(error);
       const { service, tenant } = passage.serving;
       service.count(tenant, outcome, passage.promised);
-      if (outcome === 'gone') return;
+      if (outcome === 'gone') throw new ClientGone();
       const failure = asTold(error);
-      if (failure instanceof Busy) return tooMany(res, failure);
-      if (failure instanceof FrameDropped)
-        return refuse(res, 503, failure.code, failure.message, { promised: passage.promised === true });
+      if (failure instanceof FrameDropped) failure.promised = passage.promised === true;
       throw failure;
     }
   }
 
-  async #serve(
-    passage: Passage,
-    servings: readonly Serving[],
-    req: Request<{ model: string }>,
-    res: Response,
-  ): Promise<void> {
-    const form = formOf(req);
-    const body = await this.#receive(servings, req, form);
+  async #serve(passage: Passage, servings: readonly Serving[], incoming: Incoming): Promise<void> {
+    const { form } = incoming;
+    const body = await this.#receive(servings, incoming, form);
     let wanted: WantedOutputs;
     let slot: Slot;
     const arrivedUs = this.#arrivals.nowUs;
     try {
       const found = this.#look(servings[0]!, body, form);
-      admit(passage, servings, found, isCompressed(req) ? Infinity : body.bytes, nowUs());
+      admit(passage, servings, found, incoming.measured ? body.bytes : Infinity, nowUs());
       const { service, tenant } = passage.serving;
       const taken = service.takeSlot(tenant, passage.promised === true);
       if (taken === undefined) throw tooManyWaiting(tenant);
       slot = taken;
       try {
         wanted = isDecoded(found.head)
-          ? await this.#decode(tenant, found, body, slot, arrivedUs, req, res)
-          : await this.#read(tenant, body, slot, req);
+          ? await this.#decode(tenant, found, body, slot, arrivedUs, incoming)
+          : await this.#read(tenant, body, slot, incoming);
       } catch (error) {
         service.giveSlot(tenant, slot);
         throw error;
@@ -141,12 +135,12 @@ export class FrameDoor {
     }
     const { service, tenant } = passage.serving;
     const promised = passage.promised === true;
-    const submitted = service.submit(tenant, slot, arrivedUs, streamOf(req, wanted));
+    const submitted = service.submit(tenant, slot, arrivedUs, streamOf(incoming, wanted));
     const answer = await within(submitted, arrivedUs, wanted.timeoutUs);
     // Long lists of numbers take only what nobody was promised.
     const turn = (more: number): Promise<void> | undefined =>
       this.#spare.enter(tenant.key, answerUs(service.stages, more));
-    const bytes = await respond(req, res, tenant, answer, wanted, promised, turn);
+    const bytes = await incoming.answer(answer, tenant, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(service.stages, bytes));
     service.count(tenant, latencyUs(answer) <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, answer);
   }
@@ -155,20 +149,20 @@ export class FrameDoor {
    * Reads a frame's body, unless its head says enough: one that cannot be promised is refused before a byte of it is read,
    * where its tenant refuses such frames or too many of them are on their way, and else waits for its turn.
    */
-  async #receive(servings: readonly Serving[], req: Request, form: Form): Promise<Body> {
+  async #receive(servings: readonly Serving[], incoming: Incoming, form: Form): Promise<Body> {
     const { service, tenant } = servings[0]!;
     const { terms } = tenant;
     const limit = largestBody(form, tenant);
-    const announced = Number(req.headers['content-length'] ?? 0);
+    const { announcedBytes: announced, measured } = incoming;
     const atUs = nowUs();
     const candidate =
-      announced <= terms.covered.bytes && !isCompressed(req)
+      announced <= terms.covered.bytes && measured
         ? servings.find((each) => each.tenant.mayBePromised(atUs))?.tenant
         : undefined;
     if (candidate !== undefined) {
       candidate.reading++;
       try {
-        return await this.#body(req, limit, tenant, true);
+        return await this.#body(incoming, limit, tenant, true);
       } finally {
         candidate.reading--;
       }
@@ -178,21 +172,21 @@ export class FrameDoor {
     const full = !servings.some((each) => each.service.hasRoomForSpare(each.tenant));
     const refuses = tenant.refusesSpare(atUs);
     if (refuses || full) {
-      await this.turnAway(tenant.key, req, service.stages);
+      await this.turnAway(tenant.key, incoming, service.stages);
       throw full && !refuses ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
     }
     tenant.spareInFlight++;
     try {
       await this.#spare.enter(tenant.key, receiveUs);
-      return await this.#body(req, limit, tenant, false);
+      return await this.#body(incoming, limit, tenant, false);
     } finally {
       tenant.spareInFlight--;
     }
   }
 
-  async #body(req: Request, limit: number, tenant: ServedTenant, promised: boolean): Promise<Body> {
+  async #body(incoming: Incoming, limit: number, tenant: ServedTenant, promised: boolean): Promise<Body> {
     try {
-      return await readBody(req, limit, this.#budget, tenant.key, promised);
+      return await incoming.read(limit, this.#budget, tenant.key, promised);
     } catch (error) {
       if (!(error instanceof NoMemory)) throw error;
       const message = 'the bodies of frames that are on their way take all the memory that there is for them';
@@ -214,8 +208,7 @@ export class FrameDoor {
     body: Body,
     slot: Slot,
     arrivedUs: number,
-    req: Request,
-    res: Response,
+    incoming: Incoming,
   ): Promise<WantedOutputs> {
     const { promised, pool, index } = slot;
     const doneInUs = promised && terms.decodeDueUs > 0 ? terms.decodeDueUs : terms.deadlineUs - terms.answerDueUs;
@@ -230,15 +223,19 @@ export class FrameDoor {
       category: terms.category,
       pool,
       slot: index,
-      gone: () => res.closed,
+      gone: () => incoming.gone,
     });
     this.#node.stageWatch.decoded(head, us);
-    return wanted ?? { binaryByDefault: (req.headers.accept ?? '').includes('application/octet-stream') };
+    return wanted ?? incoming.wanted;
   }
 
-  async #read({ terms }: ServedTenant, { chunks }: Body, { pool, index }: Slot, req: Request): Promise<WantedOutputs> {
-    const header = req.headers['inference-header-content-length'];
-    const { tensor, wanted } = readRequest(chunks, header === undefined ? undefined : Number(header), terms.input);
+  async #read(
+    { terms }: ServedTenant,
+    { chunks }: Body,
+    { pool, index }: Slot,
+    incoming: Incoming,
+  ): Promise<WantedOutputs> {
+    const { tensor, wanted } = incoming.request(chunks, terms.input);
     try {
       await pool.write(index, tensor);
     } catch (error) {
@@ -289,15 +286,6 @@ function police(
   return { serving: byReadiness[0]!, promised: false, retryAfterUs };
 }
 
-/** Numbers connections, the streams of senders that name none. */
-const connections = new WeakMap<object, number>();
-let lastConnection = 0;
-
-/** Which stream a frame belongs to: as its `sequence_id` says, else its connection. */
-function streamOf(req: Request, { sequence }: WantedOutputs): string {
-  const named = sequence ?? req.query['sequence_id'];
-  if (typeof named === 'string') return `sequence ${named.slice(0, 128)}`;
-  const connection = connections.get(req.socket) ?? ++lastConnection;
-  connections.set(req.socket, connection);
-  return `connection ${connection}`;
-}
+/** Which stream a frame belongs to: as its `sequence_id` says, else as its sender's protocol does. */
+const streamOf = ({ stream }: Incoming, { sequence }: WantedOutputs): string =>
+  sequence === undefined ? stream : `sequence ${sequence.slice(0, 128)}`;

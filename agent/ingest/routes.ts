@@ -23,9 +23,6 @@ const NOT_OFFERED: readonly (readonly [path: RegExp, what: string])[] = [
   [/^\/v2\/models\/[^/]+\/(?:versions\/[^/]+\/)?generate(?:_stream)?$/, 'text is not generated here'],
 ];
 
-/** The version that every model has here. */
-export const VERSION_OF_MODELS = '1';
-
 /** An application that answers these routes, and says of everything else why it is not there (RFC 9110: 404, 405, 501). */
 export function routed(routes: readonly Route[]): express.Express {
   const app = express();
@@ -34,7 +31,7 @@ export function routed(routes: readonly Route[]): express.Express {
   for (const { paths, on } of routes) {
     const methods = Object.keys(on) as Method[];
     const allowed = [...methods, ...(on.GET === undefined ? [] : ['HEAD']), 'OPTIONS'].join(', ');
-    app.all([...paths], versioned, (req: Request, res: Response, next: NextFunction) => {
+    app.all([...paths], (req: Request, res: Response, next: NextFunction) => {
       const method = req.method === 'HEAD' ? 'GET' : req.method;
       const handler = on[method as Method];
       if (handler !== undefined) return handler(req, res, next);
@@ -56,11 +53,3 @@ export function routed(routes: readonly Route[]): express.Express {
   });
   return app;
 }
-
-/** There is one version of each model; where another is asked for, it is not here. */
-const versioned: RequestHandler = (req, res, next) => {
-  const { version, model } = req.params;
-  if (version === undefined || version === VERSION_OF_MODELS) return next();
-  const message = `"${String(model)}" has no version ${String(version).slice(0, 32)}; the one that is served is ${VERSION_OF_MODELS}`;
-  refuse(res, 404, 'UnknownVersion', message);
-};

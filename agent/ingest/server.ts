@@ -3,19 +3,18 @@ import type { RequestListener } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Request, Response } from 'express';
-import { VERSION } from '../../api/version.js';
+import type { Request, RequestHandler, Response } from 'express';
 import { nowUs } from '../../kube/clock.js';
 import { FrameFailure } from '../serving/flights.js';
-import type { ServedTenant } from '../serving/tenant.js';
-import type { AgentMetrics } from '../serving/metrics.js';
-import { refuse } from './answer.js';
-import type { FrameStages, Serving } from './frame.js';
+import { refuseFrame } from './answer.js';
+import type { ServedNode } from './catalogue.js';
+import { Catalogue } from './catalogue.js';
+import type { Serving } from './frame.js';
 import { FrameDoor } from './frame.js';
+import { HttpFrame } from './http-frame.js';
+import type { Incoming } from './incoming.js';
 import { answerOddRequests } from './odd-requests.js';
-import { BadRequest } from './protocol/bad-request.js';
-import { configurationOf, metadataOf, statisticsOf } from './protocol/describe.js';
-import { VERSION_OF_MODELS, routed } from './routes.js';
+import { routed } from './routes.js';
 import type { FileCredentials } from './tls.js';
 
 const MOST_CONNECTIONS = 4096;
@@ -25,39 +24,20 @@ const REQUEST_TIMEOUT_MS = 30_000;
 
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
-/** Of the protocol, as Triton names them. */
-const EXTENSIONS = [
-  'binary_tensor_data',
-  'classification',
-  'sequence',
-  'model_configuration',
-  'parameters',
-  'statistics',
-];
-
-/** A node's devices, as those see them who send frames. */
-export interface ServedNode extends FrameStages {
-  readonly metrics: AgentMetrics;
-  readonly ready: boolean;
-  readonly inFlight: number;
-  /** Where the tenant's frames may go; on several devices when its streams are split. */
-  serving(path: string): readonly Serving[];
-  /** All that are served, as in paths. */
-  names(): readonly string[];
-}
-
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
 export class IngestServer {
   readonly #node: ServedNode;
   readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
   readonly #credentials: FileCredentials | undefined;
   readonly #door: FrameDoor;
+  readonly #catalogue: Catalogue;
   #state: 'starting' | 'open' | 'stopping' = 'starting';
 
   /** @param credentials serve HTTPS with them; HTTP where absent */
   constructor(node: ServedNode, credentials?: FileCredentials) {
     this.#node = node;
     this.#door = new FrameDoor(node);
+    this.#catalogue = new Catalogue(node);
     this.#credentials = credentials;
     const options = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 };
     const app = this.#app();
@@ -103,51 +83,39 @@ export class IngestServer {
 
   #app(): RequestListener {
     const model = (what = ''): string[] => [`/v2/models/:model${what}`, `/v2/models/:model/versions/:version${what}`];
+    const told =
+      (what: (name: string, version: string) => object): RequestHandler =>
+      (req, res) =>
+        void res.json(what(parameter(req, 'model'), parameter(req, 'version')));
+    const catalogue = this.#catalogue;
     return routed([
       { paths: model('/infer'), on: { POST: (req, res) => this.#infer(req as Request<{ model: string }>, res) } },
-      {
-        paths: ['/v2'],
-        on: { GET: (_req, res) => void res.json({ name: 'deeprt', version: VERSION, extensions: EXTENSIONS }) },
-      },
-      { paths: ['/v2/health/live', '/healthz'], on: { GET: (_req, res) => void res.json({ live: true }) } },
+      { paths: ['/v2'], on: { GET: told(() => catalogue.server) } },
+      { paths: ['/v2/health/live', '/healthz'], on: { GET: told(() => ({ live: true })) } },
       { paths: ['/v2/health/ready', '/readyz'], on: { GET: (_req, res) => this.#ready(res) } },
-      { paths: ['/v2/models/stats'], on: { GET: (_req, res) => this.#statistics(res, this.#node.names()) } },
-      { paths: ['/v2/repository/index'], on: { POST: (_req, res) => this.#index(res) } },
-      { paths: model('/ready'), on: { GET: (req, res) => this.#modelReady(nameOf(req), res) } },
-      { paths: model('/config'), on: { GET: (req, res) => this.#describe(nameOf(req), res, configurationOf) } },
-      { paths: model('/stats'), on: { GET: (req, res) => this.#statistics(res, [nameOf(req)]) } },
-      { paths: model(), on: { GET: (req, res) => this.#describe(nameOf(req), res, metadataOf) } },
+      { paths: ['/v2/models/stats'], on: { GET: told(() => catalogue.statistics()) } },
+      { paths: ['/v2/repository/index'], on: { POST: told(() => catalogue.index()) } },
+      { paths: model('/ready'), on: { GET: (req, res) => this.#modelReady(req, res) } },
+      { paths: model('/config'), on: { GET: told((name, version) => catalogue.configuration(name, version)) } },
+      { paths: model('/stats'), on: { GET: told((name, version) => catalogue.statistics(name, version)) } },
+      { paths: model(), on: { GET: told((name, version) => catalogue.metadata(name, version)) } },
       { paths: ['/metrics'], on: { GET: (_req, res) => this.#metrics(res) } },
     ]);
   }
 
+  /** Whether frames may come. */
+  get ready(): boolean {
+    return this.#node.ready && this.#state === 'open';
+  }
+
   #ready(res: Response): void {
-    const ready = this.#node.ready && this.#state === 'open';
-    res.status(ready ? 200 : 503).json({ ready });
+    res.status(this.ready ? 200 : 503).json({ ready: this.ready });
   }
 
-  #modelReady(name: string, res: Response): void {
-    const ready = this.#node.serving(name).some(({ service }) => service.ready);
+  #modelReady(req: Request, res: Response): void {
+    const name = parameter(req, 'model');
+    const ready = this.#catalogue.ready(name, parameter(req, 'version'));
     res.status(ready ? 200 : 404).json({ name, ready });
-  }
-
-  #describe(name: string, res: Response, describe: (name: string, tenant: ServedTenant) => object): void {
-    const [serving] = this.#node.serving(name);
-    if (serving === undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(name));
-    res.json(describe(name, serving.tenant));
-  }
-
-  #statistics(res: Response, names: readonly string[]): void {
-    const known = names.map((name) => ({ name, parts: this.#node.serving(name).map(({ tenant }) => tenant) }));
-    const unknown = known.find(({ parts }) => parts.length === 0);
-    if (unknown !== undefined) return refuse(res, 404, 'UnknownTenant', unknownTenant(unknown.name));
-    res.json({ model_stats: known.map(({ name, parts }) => statisticsOf(name, parts)) });
-  }
-
-  #index(res: Response): void {
-    const state = (name: string): string =>
-      this.#node.serving(name).some(({ service }) => service.ready) ? 'READY' : 'UNAVAILABLE';
-    res.json(this.#node.names().map((name) => ({ name, version: VERSION_OF_MODELS, state: state(name), reason: '' })));
   }
 
   async #metrics(res: Response): Promise<void> {
@@ -156,21 +124,27 @@ export class IngestServer {
   }
 
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
-    const servings = this.#node.serving(req.params.model);
-    const [serving] = servings;
-    if (serving === undefined || this.#state === 'stopping') {
-      await this.#door.turnAway('', req, undefined);
-      if (this.#state !== 'open') return refuse(res, 503, 'AgentNotReady', `the agent is ${this.#state}`);
-      return refuse(res, 404, 'UnknownTenant', unknownTenant(req.params.model));
-    }
+    const frame = new HttpFrame(req, res);
     try {
-      await this.#door.take(servings, req, res);
+      await this.take(parameter(req, 'model'), parameter(req, 'version'), frame);
     } catch (error) {
-      if (!(error instanceof BadRequest) && !(error instanceof FrameFailure)) throw error;
-      if (error instanceof BadRequest)
-        for (const [name, value] of Object.entries(error.headers)) res.setHeader(name, value);
-      refuse(res, error instanceof BadRequest ? error.status : 503, error.code, error.message);
+      refuseFrame(res, error);
     }
+  }
+
+  /** Serves a frame, however it came. @throws what is to be answered instead */
+  async take(name: string, version: string, frame: Incoming): Promise<void> {
+    let servings: readonly Serving[] | undefined;
+    let unknown: unknown;
+    try {
+      servings = this.#catalogue.serving(name, version);
+    } catch (error) {
+      unknown = error;
+    }
+    if (servings !== undefined && this.#state !== 'stopping') return this.#door.take(servings, frame);
+    await this.#door.turnAway('', frame);
+    if (this.#state !== 'open') throw new FrameFailure('AgentNotReady', `the agent is ${this.#state}`);
+    throw unknown;
   }
 }
 
@@ -187,8 +161,4 @@ function mostDescriptors(): number {
 export const addressText = ({ host, port }: { readonly host: string; readonly port: number }): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
-function unknownTenant(path: string): string {
-  return `no tenant "${path}" is served here; the path is /v2/models/<namespace>.<tenant>/infer and the tenant must be admitted`;
-}
-
-const nameOf = (req: Request): string => String(req.params['model']);
+const parameter = (req: Request, name: string): string => String(req.params[name] ?? '');

@@ -11,6 +11,8 @@ import { FramePool } from '../device/frame-pool.js';
 import { frameBytes } from '../frames.js';
 import type { DecodeStage } from '../ingest/decode/stage.js';
 import type { FrameTaker } from '../ingest/frame.js';
+import { refuseFrame } from '../ingest/answer.js';
+import { HttpFrame } from '../ingest/http-frame.js';
 import { FrameDoor } from '../ingest/frame.js';
 import type { Answer } from '../serving/flights.js';
 import type { DeviceService } from '../serving/service.js';
@@ -93,7 +95,13 @@ export class Loopback {
     const stageWatch = { decoded: () => undefined, handled: () => undefined };
     this.#door = new FrameDoor({ decode, promisedShare: 0, stageWatch });
     const app = express();
-    app.post('/:model', (req, res) => void this.#door.take([{ service: this.#echo, tenant: this.#tenant! }], req, res));
+    app.post(
+      '/:model',
+      (req, res) =>
+        void this.#door
+          .take([{ service: this.#echo, tenant: this.#tenant! }], new HttpFrame(req, res))
+          .catch((error: unknown) => refuseFrame(res, error)),
+    );
     this.#server = createServer(app).listen(0, '127.0.0.1');
     this.#client = fork(new URL('./stage-client.js', import.meta.url), {
       serialization: 'advanced',

@@ -63,7 +63,10 @@ export const outOfMemory = (error: unknown): FrameFailure =>
   new FrameFailure('OutOfMemory', `no shared memory for the frame: ${(error as Error).message}; give /dev/shm more`);
 
 /** The frame could not meet its deadline any more, or another took its place. */
-export class FrameDropped extends FrameFailure {}
+export class FrameDropped extends FrameFailure {
+  /** Whether it was one of those that its tenant was promised. */
+  promised = false;
+}
 
 const DROPPED: Record<Exclude<GivenUpBecause, 'withdrawn'>, readonly [code: string, message: string]> = {
   late: ['DeadlinePassed', 'this frame could not meet its deadline any more, and was given up'],

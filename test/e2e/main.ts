@@ -188,7 +188,7 @@ function faster(profile: string, times: number): string {
     ...category,
     batches: category.batches.map(({ wcetUs, p50Us = wcetUs, ...batch }) => {
       const us = Math.ceil((p50Us * areas[i]!) / Math.max(...areas) / times);
-      return { ...batch, p50Us: us, wcetUs: us };
+      return { ...batch, p50Us: us, p99Us: us, wcetUs: us };
     }),
   }));
   return stringify({ ...rest, status: { ...status, categories } });

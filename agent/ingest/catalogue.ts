@@ -1,0 +1,93 @@
+import { VERSION } from '../../api/version.js';
+import type { AgentMetrics } from '../serving/metrics.js';
+import type { ServedTenant } from '../serving/tenant.js';
+import type { FrameStages, Serving } from './frame.js';
+import { BadRequest } from './protocol/bad-request.js';
+import { configurationOf, metadataOf, statisticsOf } from './protocol/describe.js';
+
+/** A node's devices, as those see them who send frames. */
+export interface ServedNode extends FrameStages {
+  readonly metrics: AgentMetrics;
+  readonly ready: boolean;
+  readonly inFlight: number;
+  /** Where the tenant's frames may go; on several devices when its streams are split. */
+  serving(path: string): readonly Serving[];
+  /** All that are served, as in paths. */
+  names(): readonly string[];
+}
+
+/** The version that every model has here. */
+export const VERSION_OF_MODELS = '1';
+
+/** Of the protocol, as Triton names them. */
+const EXTENSIONS = [
+  'binary_tensor_data',
+  'classification',
+  'sequence',
+  'model_configuration',
+  'parameters',
+  'statistics',
+];
+
+/** What the protocol tells of the server and its models, whatever it is told by. */
+export class Catalogue {
+  readonly #node: ServedNode;
+
+  constructor(node: ServedNode) {
+    this.#node = node;
+  }
+
+  readonly server = { name: 'deeprt', version: VERSION, extensions: EXTENSIONS };
+
+  /** Where a tenant's frames go. @throws BadRequest (404) */
+  serving(name: string, version = ''): readonly Serving[] {
+    if (version !== '' && version !== VERSION_OF_MODELS)
+      throw new BadRequest(
+        `"${name}" has no version ${version.slice(0, 32)}; the one that is served is ${VERSION_OF_MODELS}`,
+        404,
+        'UnknownVersion',
+      );
+    const servings = this.#node.serving(name);
+    if (servings.length > 0) return servings;
+    throw new BadRequest(
+      `no tenant "${name.slice(0, 512)}" is served here; the path is /v2/models/<namespace>.<tenant>/infer and the tenant must be admitted`,
+      404,
+      'UnknownTenant',
+    );
+  }
+
+  ready(name: string, version = ''): boolean {
+    return (version === '' || version === VERSION_OF_MODELS) && this.#isReady(name);
+  }
+
+  #isReady(name: string): boolean {
+    return this.#node.serving(name).some(({ service }) => service.ready);
+  }
+
+  metadata(name: string, version?: string): object {
+    return metadataOf(name, this.#tenants(name, version)[0]!);
+  }
+
+  configuration(name: string, version?: string): object {
+    return configurationOf(name, this.#tenants(name, version)[0]!);
+  }
+
+  /** @param name of one model; all when empty */
+  statistics(name = '', version?: string): object {
+    const names = name === '' ? this.#node.names() : [name];
+    return { model_stats: names.map((each) => statisticsOf(each, this.#tenants(each, version))) };
+  }
+
+  index(): { name: string; version: string; state: string; reason: string }[] {
+    return this.#node.names().map((name) => ({
+      name,
+      version: VERSION_OF_MODELS,
+      state: this.#isReady(name) ? 'READY' : 'UNAVAILABLE',
+      reason: '',
+    }));
+  }
+
+  #tenants(name: string, version?: string): ServedTenant[] {
+    return this.serving(name, version).map(({ tenant }) => tenant);
+  }
+}
