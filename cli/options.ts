@@ -38,6 +38,13 @@ export const durationOption = (flags: string, description: string, standard: str
 export const listenOption = (flags: string, description: string, standard: string): Option =>
   new Option(flags, description).argParser(listenArgument).default(listenArgument(standard), standard);
 
+/** Where gRPC is served, besides HTTP. */
+export const grpcOption = (): Option =>
+  new Option(
+    '--grpc <address>',
+    'address and port to serve the same over gRPC, such as 127.0.0.1:8001; not served when absent',
+  ).argParser(listenArgument);
+
 export function listenArgument(text: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[3]);

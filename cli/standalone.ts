@@ -17,6 +17,8 @@ import type { Promised } from '../sched/promise.js';
 import { BadInput } from './directory.js';
 import { followFolder } from './folder.js';
 import type { Logger } from './log.js';
+import { serveGrpc } from './grpc.js';
+import type { Address } from './options.js';
 import type { Question, Reply } from './planner-thread.js';
 import type { Decided, PlannerOptions, Reading } from './planner.js';
 import { progressBar } from './progress.js';
@@ -32,6 +34,8 @@ export interface StandaloneOptions {
   readonly port: number;
   /** Serve HTTPS with them. */
   readonly credentials?: FileCredentials;
+  /** Where gRPC is served, too. */
+  readonly grpc?: Address;
   readonly log: Logger;
   readonly node?: string;
   /** Whether the Adaptation Module is at work; it is where absent. */
@@ -165,6 +169,7 @@ export class Standalone {
     while (!(await this.refresh())) await delay(this.#retryMs);
     const { host, port, log } = this.#options;
     this.url = (await this.#server.listen(host, port)).url;
+    await serveGrpc(this.#server, this.#options.grpc, this.#options.log);
     this.#server.open();
     log.info({ url: this.url }, 'listening');
   }

@@ -37,7 +37,7 @@ beforeAll(async () => {
       deadline: '2s',
     }),
   );
-  agent = await standalone(workspace);
+  agent = await standalone(workspace, '--grpc', '127.0.0.1:0');
 });
 afterAll(async () => {
   if (python === '') return;
@@ -45,8 +45,8 @@ afterAll(async () => {
   await workspace.dispose();
 });
 
-async function casesOf(script: string): Promise<Map<string, unknown>> {
-  const { stdout } = await run(python, [`${ROOT}test/clients/${script}`, new URL(agent.url).host]);
+async function casesOf(script: string, address: string): Promise<Map<string, unknown>> {
+  const { stdout } = await run(python, [`${ROOT}test/clients/${script}`, address]);
   return new Map(
     stdout
       .split('\n')
@@ -59,7 +59,7 @@ const tensor = (name: string, datatype: string): object => ({ name, datatype, sh
 
 described('tritonclient', () => {
   test('over HTTP has all that it asks for, or is told by name what is not offered', async () => {
-    const answered = await casesOf('triton_http.py');
+    const answered = await casesOf('triton_http.py', new URL(agent.url).host);
     expect(Object.fromEntries(answered)).toEqual({
       live: true,
       ready: true,
@@ -115,6 +115,42 @@ described('tritonclient', () => {
       later: true,
       statistics: [true, true, true],
       'statistics of all': ['default.echo', 'default.floats'],
+    });
+  });
+
+  test('over gRPC, streams included', async () => {
+    const { grpc } = await agent.logged(({ msg }) => msg === 'listening for gRPC');
+    const answered = await casesOf('triton_grpc.py', grpc as string);
+    expect(Object.fromEntries(answered)).toEqual({
+      live: true,
+      ready: true,
+      'model ready': [true, true, false],
+      'server metadata': 'deeprt',
+      metadata: {
+        name: 'default.echo',
+        versions: ['1'],
+        platform: 'onnxruntime_onnx',
+        inputs: [{ name: 'in', datatype: 'UINT8', shape: ['1', '3', '8', '8'] }],
+        outputs: [{ name: 'out', datatype: 'UINT8', shape: ['1', '3', '8', '8'] }],
+      },
+      configuration: [{ name: 'out', data_type: 'TYPE_FP32', dims: ['1', '3', '8', '8'] }],
+      repository: ['default.echo', 'default.floats'],
+      frame: true,
+      floats: true,
+      id: 'cam-1/77',
+      times: ['batch_size', 'deadline_met', 'deadline_us', 'executed_us', 'latency_us', 'promised', 'queued_us'],
+      timeout: true,
+      'timeout too short': expect.stringMatching(/DEADLINE_EXCEEDED.*within the 1us.*\[TimeoutPassed\]/),
+      priority: expect.stringMatching(/INVALID_ARGUMENT.*parameters\.priority.*\[ParameterNotOffered\]/),
+      classes: [['3.000000:191', '2.968586:190']],
+      'wrong type': expect.stringMatching(/INVALID_ARGUMENT.*inputs\[0\]\.datatype: must be UINT8/),
+      'wrong name': expect.stringMatching(/INVALID_ARGUMENT.*inputs\[0\]\.name: must be "in"/),
+      'unknown tenant': expect.stringMatching(/NOT_FOUND.*no tenant "default\.nobody".*\[UnknownTenant\]/),
+      'version 2': expect.stringMatching(/NOT_FOUND.*no version 2/),
+      'shared memory': expect.stringMatching(/UNIMPLEMENTED/),
+      stream: true,
+      later: true,
+      statistics: true,
     });
   });
 });

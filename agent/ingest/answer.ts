@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import { sameShape, shapeText } from '../../api/names.js';
 import type { Answer } from '../serving/flights.js';
 import { FrameDropped, FrameFailure, latencyUs } from '../serving/flights.js';
-import type { ServedTenant } from '../serving/tenant.js';
+import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import { isWaiting } from './expect.js';
 import type { WantedOutputs } from './protocol/request.js';
@@ -37,16 +37,7 @@ export async function respond(
 ): Promise<number> {
   try {
     if (res.closed || req.socket.destroyed) throw new ClientGone();
-    const { deadlineUs } = terms;
-    const parameters = (): Record<string, string | number | boolean> => ({
-      promised,
-      queued_us: answer.startUs - answer.arrivedUs,
-      executed_us: answer.endUs - answer.startUs,
-      latency_us: latencyUs(answer),
-      batch_size: answer.batch,
-      ...computedAt(answer.shape, terms.shape),
-      ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
-    });
+    const parameters = (): AnswerParameters => parametersOf(answer, terms, promised);
     const limits = {
       jsonBytes: LARGEST_JSON_BYTES,
       turn: async (more: number): Promise<void> => (await turn(more)) ?? setImmediate(),
@@ -67,6 +58,22 @@ export async function respond(
   } finally {
     answer.release();
   }
+}
+
+export type AnswerParameters = Record<string, string | number | boolean>;
+
+/** What an answer says of itself, by whatever protocol. */
+export function parametersOf(answer: Answer, terms: TenantTerms, promised: boolean): AnswerParameters {
+  const { deadlineUs } = terms;
+  return {
+    promised,
+    queued_us: answer.startUs - answer.arrivedUs,
+    executed_us: answer.endUs - answer.startUs,
+    latency_us: latencyUs(answer),
+    batch_size: answer.batch,
+    ...computedAt(answer.shape, terms.shape),
+    ...(deadlineUs === Infinity ? {} : { deadline_us: deadlineUs, deadline_met: latencyUs(answer) <= deadlineUs }),
+  };
 }
 
 function cutOff(res: Response, bytes: number): void {

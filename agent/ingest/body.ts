@@ -61,7 +61,7 @@ export interface Body {
   readonly giveBack: () => void;
 }
 
-const tooLarge = (limit: number): BadRequest =>
+export const tooLarge = (limit: number): BadRequest =>
   new BadRequest(
     `the body is larger than the ${limit} bytes that a frame of this tenant may take`,
     413,

@@ -11,6 +11,8 @@ import type { ServedNode } from './catalogue.js';
 import { Catalogue } from './catalogue.js';
 import type { Serving } from './frame.js';
 import { FrameDoor } from './frame.js';
+import type { GrpcBackend } from './grpc/server.js';
+import { GrpcServer } from './grpc/server.js';
 import { HttpFrame } from './http-frame.js';
 import type { Incoming } from './incoming.js';
 import { answerOddRequests } from './odd-requests.js';
@@ -25,19 +27,20 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
-export class IngestServer {
+export class IngestServer implements GrpcBackend {
   readonly #node: ServedNode;
   readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
   readonly #credentials: FileCredentials | undefined;
   readonly #door: FrameDoor;
-  readonly #catalogue: Catalogue;
+  readonly catalogue: Catalogue;
+  #grpc: GrpcServer | undefined;
   #state: 'starting' | 'open' | 'stopping' = 'starting';
 
   /** @param credentials serve HTTPS with them; HTTP where absent */
   constructor(node: ServedNode, credentials?: FileCredentials) {
     this.#node = node;
     this.#door = new FrameDoor(node);
-    this.#catalogue = new Catalogue(node);
+    this.catalogue = new Catalogue(node);
     this.#credentials = credentials;
     const options = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 };
     const app = this.#app();
@@ -62,6 +65,12 @@ export class IngestServer {
     return { url: `${scheme}://${addressText({ host: address.address, port: address.port })}`, address };
   }
 
+  /** Serves gRPC, too. @returns the port that is listened on */
+  async listenGrpc(host: string, port: number): Promise<number> {
+    this.#grpc = new GrpcServer(this);
+    return this.#grpc.listen(addressText({ host, port }), this.#credentials?.current);
+  }
+
   /** All that was promised is served from now on: who is still unknown is so for good. */
   open(): void {
     this.#state = 'open';
@@ -74,6 +83,7 @@ export class IngestServer {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const untilUs = nowUs() + 1000 * graceMs; this.#node.inFlight > 0 && nowUs() < untilUs;)
       await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#grpc?.stop();
     this.#server.closeIdleConnections();
     await new Promise((resolve) => setTimeout(resolve, 20));
     this.#server.closeAllConnections();
@@ -87,7 +97,7 @@ export class IngestServer {
       (what: (name: string, version: string) => object): RequestHandler =>
       (req, res) =>
         void res.json(what(parameter(req, 'model'), parameter(req, 'version')));
-    const catalogue = this.#catalogue;
+    const { catalogue } = this;
     return routed([
       { paths: model('/infer'), on: { POST: (req, res) => this.#infer(req as Request<{ model: string }>, res) } },
       { paths: ['/v2'], on: { GET: told(() => catalogue.server) } },
@@ -114,7 +124,7 @@ export class IngestServer {
 
   #modelReady(req: Request, res: Response): void {
     const name = parameter(req, 'model');
-    const ready = this.#catalogue.ready(name, parameter(req, 'version'));
+    const ready = this.catalogue.ready(name, parameter(req, 'version'));
     res.status(ready ? 200 : 404).json({ name, ready });
   }
 
@@ -137,7 +147,7 @@ export class IngestServer {
     let servings: readonly Serving[] | undefined;
     let unknown: unknown;
     try {
-      servings = this.#catalogue.serving(name, version);
+      servings = this.catalogue.serving(name, version);
     } catch (error) {
       unknown = error;
     }

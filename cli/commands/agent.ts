@@ -15,6 +15,7 @@ import {
   cpuDevicesOption,
   devicesOption,
   deviceOptions,
+  grpcOption,
   listenArgument,
   logOption,
   promiseOption,
@@ -29,6 +30,7 @@ import {
   stopSignal,
 } from '../options.js';
 import { progressBar } from '../progress.js';
+import { serveGrpc } from '../grpc.js';
 import { ownFolder } from '../state-folder.js';
 import { kubeconfigOption, reportPeriodOption, connect } from './cluster.js';
 
@@ -64,6 +66,7 @@ export function agentCommand(program: Command): void {
       'address and port that cameras reach this node at; the one listened on when not given',
       listenArgument,
     )
+    .addOption(grpcOption())
     .addOption(reportPeriodOption())
     .addOption(tlsOption())
     .addOption(logOption())
@@ -77,6 +80,7 @@ export function agentCommand(program: Command): void {
           state: string;
           listen: Address;
           advertise?: Address;
+          grpc?: Address;
           reportPeriod: number;
           tlsDir?: string;
           log: 'text' | 'json';
@@ -105,6 +109,7 @@ export function agentCommand(program: Command): void {
           const { url, address } = await server.listen(options.listen.host, options.listen.port);
           const endpoint = addressText(options.advertise ?? { host: address.address, port: address.port });
           log.info({ url, endpoint }, 'listening');
+          await serveGrpc(server, options.grpc, log);
           const nodeAgent = new Follower(devices, {
             node: options.nodeName,
             cluster,

@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { apart } from '../../agent/device/cores.js';
 import { newLogger } from '../log.js';
-import type { DeviceFlags } from '../options.js';
+import type { Address, DeviceFlags } from '../options.js';
 import {
   credentialsFrom,
   deviceMemoryOption,
   cpuDevicesOption,
   devicesOption,
   deviceOptions,
+  grpcOption,
   durationArgument,
   listenArgument,
   logOption,
@@ -40,6 +41,7 @@ export function standaloneCommand(program: Command): void {
     .addOption(deviceMemoryOption())
     .addOption(promiseOption())
     .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
+    .addOption(grpcOption())
     .addOption(tlsOption())
     .option('--no-adaptation', 'without the Adaptation Module, to compare')
     .addOption(logOption())
@@ -56,6 +58,7 @@ export function standaloneCommand(program: Command): void {
           state: string;
           listen: { host: string; port: number };
           tlsDir?: string;
+          grpc?: Address;
           adaptation: boolean;
           log: 'text' | 'json';
         },
@@ -70,6 +73,7 @@ export function standaloneCommand(program: Command): void {
           adaptation: options.adaptation,
           ...options.listen,
           ...(credentials === undefined ? {} : { credentials }),
+          ...(options.grpc === undefined ? {} : { grpc: options.grpc }),
           log,
         });
         const servingSinceMs = performance.now();

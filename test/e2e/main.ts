@@ -308,8 +308,8 @@ async function story(): Promise<void> {
   await until('both to end', async () => (await firing()).every((alert) => !slow.includes(alert)), 60_000);
   say(`the agent has corrected the profile, and both have ended (${((Date.now() - started) / 1000).toFixed(0)}s)`);
   await restartAgentWith(measured);
-  await provoked(['DeepRTDeadlinesMissed'], 'the device is stopped again and again for 0.8s', async () => {
-    await stopDevices(800);
+  await provoked(['DeepRTDeadlinesMissed'], 'the device is stopped again and again for 1.3s', async () => {
+    await stopDevices(1300); // longer than their deadlines, shorter than a device may stand still
     await pause(500);
   });
   await provoked(['DeepRTDeviceDown'], 'the device’s process is killed again and again', () => {

@@ -77,6 +77,12 @@ function parsed(json: Buffer, what: string): Json {
   return request as Json;
 }
 
+/** What is wanted of the answer to a request whose tensor comes beside it. @throws BadRequest naming the field that is wrong */
+export function readHead(request: Json, expected: ExpectedInput): WantedOutputs {
+  inputOf(request, expected);
+  return wantedOutputs(request);
+}
+
 function inputOf({ inputs }: Json, expected: ExpectedInput): Json {
   if (!Array.isArray(inputs)) throw new BadRequest('inputs: required, a list with one tensor');
   if (inputs.length !== 1) throw new BadRequest(`inputs: exactly one tensor is expected, not ${inputs.length}`);

@@ -22,7 +22,7 @@ export interface WritingLimits {
 }
 
 /**
- * Frame `index` of a batch's outputs. A frame that ran alone gets all of them, whatever their first axis is.
+ * A frame's answer over HTTP.
  *
  * @param parameters of the answer, asked for last
  * @throws BadRequest when an output is not there, or too large for JSON
@@ -37,22 +37,16 @@ export async function writeResponse(
 ): Promise<WrittenAnswer> {
   const binary: Uint8Array[] = [];
   const written: string[] = [];
-  for (const [output, want] of chosen(outputs, wanted)) {
-    const { dims, data } = output;
-    const length = data.length / batch;
-    const values = data.subarray(index * length, (index + 1) * length);
-    const frame: OutputTensor = { ...output, dims: batch === 1 ? dims : [1, ...dims.slice(1)], data: values };
-    const { name, datatype, shape, bytes, list } =
-      want.classes === undefined ? plain(frame) : classified(frame, want.classes);
+  for (const { name, datatype, shape, want, valueBytes, bytes, list } of answered(outputs, { index, batch }, wanted)) {
     if (want.binary) {
       const part = bytes();
       binary.push(part);
       written.push(JSON.stringify({ name, datatype, shape, parameters: { binary_data_size: part.byteLength } }));
       continue;
     }
-    if (want.classes === undefined && values.byteLength > limits.jsonBytes)
+    if (valueBytes > limits.jsonBytes)
       throw new BadRequest(
-        `outputs: "${name}" takes ${values.byteLength} bytes, too many for JSON; ask for it in binary form (parameters.binary_data of the output, parameters.binary_data_output of the request, or Accept: application/octet-stream with an image)`,
+        `outputs: "${name}" takes ${valueBytes} bytes, too many for JSON; ask for it in binary form (parameters.binary_data of the output, parameters.binary_data_output of the request, or Accept: application/octet-stream with an image)`,
         400,
         'OutputTooLargeForJSON',
       );
@@ -75,18 +69,46 @@ function chosen(outputs: readonly OutputTensor[], wanted: WantedOutputs): [Outpu
   });
 }
 
-interface Written {
+/** An output of one frame, as it is to be written. */
+export interface AnsweredOutput {
   readonly name: string;
   readonly datatype: string;
   readonly shape: readonly number[];
+  readonly want: WantedOutput;
+  /** What its values take, in bytes. */
+  readonly valueBytes: number;
+  /** As a binary tensor. */
   readonly bytes: () => Uint8Array;
+  /** As the inside of a JSON list. */
   readonly list: (turn: WritingLimits['turn']) => Promise<string>;
 }
+
+/**
+ * Frame `index` of a batch's outputs, those that are wanted. A frame that ran alone gets all of them, whatever their first axis is.
+ *
+ * @throws BadRequest when an output is not there
+ */
+export function answered(
+  outputs: readonly OutputTensor[],
+  { index, batch }: { readonly index: number; readonly batch: number },
+  wanted: WantedOutputs,
+): AnsweredOutput[] {
+  return chosen(outputs, wanted).map(([output, want]) => {
+    const { dims, data } = output;
+    const length = data.length / batch;
+    const values = data.subarray(index * length, (index + 1) * length);
+    const frame: OutputTensor = { ...output, dims: batch === 1 ? dims : [1, ...dims.slice(1)], data: values };
+    return { ...(want.classes === undefined ? plain(frame) : classified(frame, want.classes)), want };
+  });
+}
+
+type Written = Omit<AnsweredOutput, 'want'>;
 
 const plain = ({ name, type, dims, data }: OutputTensor): Written => ({
   name,
   datatype: datatypeOf(type),
   shape: dims,
+  valueBytes: data.byteLength,
   bytes: () => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   list: async (turn) => {
     const pieces: string[] = [];
@@ -107,6 +129,7 @@ function classified({ name, data }: OutputTensor, classes: number): Written {
     name,
     datatype: 'BYTES',
     shape: [1, texts.length],
+    valueBytes: 0,
     bytes: () => bytesTensor(texts),
     list: () => Promise.resolve(texts.map((text) => JSON.stringify(text)).join(',')),
   };
