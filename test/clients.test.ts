@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -153,4 +154,34 @@ described('tritonclient', () => {
       statistics: true,
     });
   });
+});
+
+described('the snippets of docs/clients.md', () => {
+  // ffmpeg is not on every machine.
+  const hasFfmpeg = spawnSync('ffmpeg', ['-version']).error === undefined;
+  const snippets = [...readFileSync(`${ROOT}docs/clients.md`, 'utf8').matchAll(/^```(\w+)\n([^]*?)^```$/gm)].filter(
+    ([text]) => hasFfmpeg || !text.includes('ffmpeg'),
+  );
+  const finished = async (command: string, args: string[]): Promise<string> =>
+    (await run(command, args, { cwd: ROOT, timeout: 30_000 })).stdout;
+  const runners: Readonly<Record<string, (text: string) => Promise<string>>> = {
+    sh: (text) => finished('sh', ['-c', text]),
+    python: (text) => finished(python, ['-c', text]),
+    ts: (text) =>
+      finished(process.execPath, ['--input-type=module', '-e', `${text}\nconsole.log(parameters, outputs);`]),
+  };
+
+  test.each(snippets.map(([, language, text], i) => [`${i + 1} (${language!})`, language!, text!]))(
+    '%s works as it stands, but for the address and the tenant',
+    async (_name, language, text) => {
+      const { grpc } = await agent.logged(({ msg }) => msg === 'listening for gRPC');
+      const adapted = text
+        .replaceAll('127.0.0.1:8080', new URL(agent.url).host)
+        .replaceAll('127.0.0.1:8001', grpc as string)
+        .replaceAll('default.entrance-north', 'default.floats')
+        .replaceAll('160, 160', '8, 8')
+        .replaceAll('"x"', '"in"');
+      expect(await runners[language]!(adapted)).toMatch(/deadline_met/);
+    },
+  );
 });

@@ -1,5 +1,8 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
 import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
@@ -258,5 +261,85 @@ describe('images', () => {
       .png()
       .toBuffer();
     expect((await pixelsOf(INFER, grey, 'image/png'))(3, 3)).toEqual(near([128, 128, 128]));
+  });
+});
+
+describe('a camera’s stream', () => {
+  const jpeg = (level: number): Promise<Buffer> =>
+    sharp({ create: { width: 8, height: 8, channels: 3, background: { r: level, g: level, b: level } } })
+      .jpeg({ quality: 100 })
+      .toBuffer();
+  const part = (body: Buffer | string, head = `Content-Length: ${body.length}\r\n`): Buffer =>
+    Buffer.concat([
+      Buffer.from(`--frame\r\nContent-Type: image/jpeg\r\n${head}\r\n`),
+      Buffer.from(body as Buffer),
+      Buffer.from('\r\n'),
+    ]);
+  const type = { 'content-type': 'multipart/x-mixed-replace; boundary=frame' };
+
+  /** Sends parts as they are made, and gives each answer as it comes. */
+  function stream(headers: object = {}): {
+    readonly send: (chunk: Buffer) => void;
+    readonly end: () => void;
+    readonly answers: AsyncIterator<string>;
+    readonly contentType: () => Promise<string>;
+  } {
+    const sending = httpRequest(`${agent.url}${INFER}`, { method: 'POST', headers: { ...type, ...headers } });
+    sending.on('error', () => undefined);
+    const response = once(sending, 'response') as Promise<[IncomingMessage]>;
+    const lines = async function* (): AsyncGenerator<string> {
+      const [body] = await response;
+      for await (const line of createInterface({ input: body })) if (line !== '') yield line;
+    };
+    sending.flushHeaders();
+    return {
+      send: (chunk) => void sending.write(chunk),
+      end: () => void sending.end('--frame--\r\n'),
+      answers: lines(),
+      contentType: async () => (await response)[0].headers['content-type']!,
+    };
+  }
+  const levelOf = (line: string): number =>
+    (JSON.parse(line) as { outputs: { data: number[] }[] }).outputs[0]!.data[0]!;
+
+  test('is answered frame by frame while it goes on, in order', async () => {
+    const { send, end, answers, contentType } = stream();
+    for (let i = 0; i < 30; i++) {
+      send(part(await jpeg(8 * i)));
+      expect(Math.abs(levelOf((await answers.next()).value as string) - 8 * i)).toBeLessThan(4);
+    }
+    expect(await contentType()).toBe('application/x-ndjson');
+    end();
+    expect((await answers.next()).done).toBe(true);
+  });
+
+  test('goes on after a frame that is none, and need not tell lengths', async () => {
+    const { send, end, answers } = stream();
+    send(part(await jpeg(80), ''));
+    send(part('no picture', ''));
+    send(part(await jpeg(160), ''));
+    end();
+    const got: string[] = [];
+    for (let each = await answers.next(); each.done !== true; each = await answers.next()) got.push(each.value);
+    expect(
+      got.map((line) => (line.includes('"error"') ? (JSON.parse(line) as { code: string }).code : 'answered')),
+    ).toEqual(['answered', 'InvalidImage', 'answered']);
+  });
+
+  test('comes back as events where those are asked for', async () => {
+    const { send, end, answers, contentType } = stream({ accept: 'text/event-stream' });
+    send(part(await jpeg(80)));
+    expect((await answers.next()).value).toMatch(/^data: \{"model_name":"default\.echo"/);
+    expect(await contentType()).toBe('text/event-stream');
+    end();
+  });
+
+  test('that is none ends with why', async () => {
+    const { send, answers } = stream();
+    send(Buffer.from('x'.repeat(20_000)));
+    expect((await answers.next()).value).toMatch(/boundary/);
+    expect((await ask('POST', INFER, 'x', { 'content-type': 'multipart/x-mixed-replace' })).body.error).toMatch(
+      /boundary/,
+    );
   });
 });

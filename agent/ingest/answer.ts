@@ -16,7 +16,7 @@ const WRITE_MS = 5000;
 const WRITE_MS_A_MIB = 1000;
 const OVERSIZED_GRACE_MS = 500;
 /** Outputs of more bytes are answered in binary form only. */
-const LARGEST_JSON_BYTES = 4 * 1024 ** 2;
+export const LARGEST_JSON_BYTES = 4 * 1024 ** 2;
 
 /**
  * Writes a frame's answer. Nothing of its batch's memory is held for those who read slowly.

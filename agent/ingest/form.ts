@@ -6,7 +6,7 @@ import type { Body } from './body.js';
 import { imageHead } from './decode/image-head.js';
 import { BadRequest } from './protocol/bad-request.js';
 
-const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
+export const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
 const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
 const LARGEST_HEADER_BYTES = 64 * 1024;
 /** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
@@ -26,7 +26,14 @@ const IMAGES: Readonly<Record<string, Form>> = {
 
 /** @throws BadRequest (415) when it is none of those that are offered */
 export function formOf(req: Request): Form {
-  const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]!.trim().toLowerCase();
+  const form = formOfType(req.headers['content-type'] ?? 'application/json');
+  if (form !== undefined) return form;
+  return req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
+}
+
+/** The form of an image; undefined for what is none. @throws BadRequest (415) for images of other kinds */
+export function formOfType(contentType: string): Form | undefined {
+  const type = contentType.split(';')[0]!.trim().toLowerCase();
   const image = Object.hasOwn(IMAGES, type) ? IMAGES[type] : undefined;
   if (image !== undefined) return image;
   if (type.startsWith('image/') || type.startsWith('video/') || type.startsWith('multipart/'))
@@ -36,7 +43,7 @@ export function formOf(req: Request): Form {
       'UnknownContentType',
       { Accept: 'image/jpeg, image/png, application/json, application/octet-stream' },
     );
-  return req.headers['inference-header-content-length'] === undefined ? 'JSON' : 'Tensor';
+  return undefined;
 }
 
 /** The most bytes that a frame of a tenant may take. */

@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { waits } from './expect.js';
@@ -38,4 +38,22 @@ export function answerOddRequests(server: Server, app: RequestListener): void {
     ];
     socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
   });
+}
+
+/** A body has to be here within this time. */
+const LONGEST_BODY_MS = 30_000;
+
+/** Whoever sends a body too slowly is cut off, and gets time to read why. */
+export function limitBodyTime(req: IncomingMessage, res: ServerResponse): void {
+  const timer = setTimeout(() => {
+    if (!res.headersSent) {
+      const error = `the body was not here within ${LONGEST_BODY_MS / 1000}s`;
+      res.writeHead(408, { 'Content-Type': 'application/json', Connection: 'close' });
+      res.end(JSON.stringify({ error, code: 'RequestTimeout' }));
+    }
+    setTimeout(() => req.socket.destroy(), 500).unref();
+  }, LONGEST_BODY_MS).unref();
+  const over = (): void => clearTimeout(timer);
+  req.once('end', over);
+  req.once('close', over);
 }

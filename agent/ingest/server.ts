@@ -15,14 +15,15 @@ import type { GrpcBackend } from './grpc/server.js';
 import { GrpcServer } from './grpc/server.js';
 import { HttpFrame } from './http-frame.js';
 import type { Incoming } from './incoming.js';
-import { answerOddRequests } from './odd-requests.js';
+import { answerOddRequests, limitBodyTime } from './odd-requests.js';
+import { isStream, serveStream } from './mjpeg/stream.js';
 import { routed } from './routes.js';
 import type { FileCredentials } from './tls.js';
 
 const MOST_CONNECTIONS = 4096;
 /** Descriptors that devices, decoders, models and files need, whatever connections there are. */
 const OTHER_DESCRIPTORS = 200;
-const REQUEST_TIMEOUT_MS = 30_000;
+const HEAD_TIMEOUT_MS = 15_000;
 
 const TLS = { minVersion: 'TLSv1.2' } as const;
 
@@ -42,8 +43,13 @@ export class IngestServer implements GrpcBackend {
     this.#door = new FrameDoor(node);
     this.catalogue = new Catalogue(node);
     this.#credentials = credentials;
-    const options = { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: 60_000 };
-    const app = this.#app();
+    // A camera's stream never ends: how long any other body may take is for limitBodyTime to see to.
+    const options = { requestTimeout: 0, headersTimeout: HEAD_TIMEOUT_MS, keepAliveTimeout: 60_000 };
+    const routes = this.#app();
+    const app: RequestListener = (req, res) => {
+      if (!(req.method === 'POST' && isStream(req))) limitBodyTime(req, res);
+      routes(req, res);
+    };
     if (credentials === undefined) this.#server = createServer(options, app);
     else {
       const server = createSecureServer({ ...options, ...TLS, ...credentials.current }, app);
@@ -134,9 +140,12 @@ export class IngestServer implements GrpcBackend {
   }
 
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
-    const frame = new HttpFrame(req, res);
+    const [name, version] = [parameter(req, 'model'), parameter(req, 'version')];
     try {
-      await this.take(parameter(req, 'model'), parameter(req, 'version'), frame);
+      if (isStream(req) && this.ready) {
+        this.catalogue.serving(name, version);
+        await serveStream(req, res, name, (part) => this.take(name, version, part));
+      } else await this.take(name, version, new HttpFrame(req, res));
     } catch (error) {
       refuseFrame(res, error);
     }

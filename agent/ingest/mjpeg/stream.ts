@@ -1,0 +1,160 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
+import type { Request, Response } from 'express';
+import type { ExpectedInput } from '../../frames.js';
+import type { Answer } from '../../serving/flights.js';
+import { FrameDropped, FrameFailure } from '../../serving/flights.js';
+import type { ServedTenant } from '../../serving/tenant.js';
+import { LARGEST_JSON_BYTES, parametersOf } from '../answer.js';
+import type { Body, BodyBudget } from '../body.js';
+import { ClientGone, NoMemory, discard } from '../body.js';
+import { goOn } from '../expect.js';
+import type { Form } from '../form.js';
+import { LARGEST_IMAGE_BYTES, formOfType } from '../form.js';
+import { connectionOf } from '../http-frame.js';
+import type { Incoming } from '../incoming.js';
+import { BadRequest } from '../protocol/bad-request.js';
+import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
+import { writeResponse } from '../protocol/response.js';
+import { Busy } from '../refusals.js';
+import type { Part } from './parts.js';
+import { PartSplitter, boundaryOf } from './parts.js';
+
+/** Frames of one stream that may be on their way; more are not read before the first of them is answered. */
+const MOST_ON_THEIR_WAY = 16;
+
+export const isStream = ({ headers }: IncomingMessage): boolean =>
+  headers['content-type']?.trim().toLowerCase().startsWith('multipart/x-mixed-replace') === true;
+
+/** A frame as one part of a request that goes on and on. */
+class PartFrame implements Incoming {
+  readonly measured = true;
+  readonly wanted: WantedOutputs = { binaryByDefault: false };
+  readonly announcedBytes: number;
+  /** The answer, once the frame was taken. */
+  json: Buffer = Buffer.alloc(0);
+  readonly #part: Part;
+  readonly #model: string;
+  readonly #res: Response;
+  readonly stream: string;
+
+  constructor(part: Part, model: string, res: Response, stream: string) {
+    this.#part = part;
+    this.#model = model;
+    this.#res = res;
+    this.stream = stream;
+    this.announcedBytes = part.body.length;
+  }
+
+  get form(): Form {
+    const form = formOfType(this.#part.headers.get('content-type') ?? 'image/jpeg');
+    if (form === 'JPEG' || form === 'PNG') return form;
+    throw new BadRequest('each part of a stream must be an image', 415, 'UnknownContentType');
+  }
+
+  get gone(): boolean {
+    return this.#res.closed;
+  }
+
+  async read(_limit: number, budget: BodyBudget, tenant: string, promised: boolean): Promise<Body> {
+    const { body } = this.#part;
+    if (!budget.take(tenant, promised, body.length)) throw new NoMemory();
+    await Promise.resolve();
+    return { chunks: [body], bytes: body.length, giveBack: () => budget.give(tenant, promised, body.length) };
+  }
+
+  discard(): void {
+    // Its bytes are here, and go with it.
+  }
+
+  request(_body: readonly Buffer[], _expected: ExpectedInput): FrameRequest {
+    throw new BadRequest('each part of a stream must be an image', 415, 'UnknownContentType');
+  }
+
+  async answer(
+    answer: Answer,
+    { terms }: ServedTenant,
+    wanted: WantedOutputs,
+    promised: boolean,
+    turn: (bytes: number) => Promise<void> | undefined,
+  ): Promise<number> {
+    try {
+      if (this.gone) throw new ClientGone();
+      const limits = {
+        jsonBytes: LARGEST_JSON_BYTES,
+        turn: async (more: number): Promise<void> => (await turn(more)) ?? setImmediate(),
+      };
+      const parameters = (): ReturnType<typeof parametersOf> => parametersOf(answer, terms, promised);
+      const { json } = await writeResponse(this.#model, answer.outputs, answer, wanted, parameters, limits);
+      this.json = json;
+      return answer.outputs.reduce((sum, { data }) => sum + data.byteLength, 0) / answer.batch;
+    } finally {
+      answer.release();
+    }
+  }
+}
+
+/** What a refused frame's line says. @throws what is no reason to refuse a frame */
+function lineOf(error: unknown): Buffer {
+  if (error instanceof ClientGone) return Buffer.alloc(0);
+  if (!(error instanceof BadRequest || error instanceof Busy || error instanceof FrameFailure)) throw error;
+  const { code, message } = error;
+  const dropped = error instanceof FrameDropped ? { promised: error.promised } : {};
+  return Buffer.from(JSON.stringify({ error: message, code, ...dropped }));
+}
+
+/**
+ * Serves a camera's MJPEG stream (`multipart/x-mixed-replace`) as one request: each part is a frame, and the answers come in their
+ * order, a line of JSON each, or as server-sent events where those are asked for (`Accept: text/event-stream`).
+ *
+ * @throws BadRequest when it is no such stream
+ */
+export async function serveStream(
+  req: Request,
+  res: Response,
+  model: string,
+  take: (frame: Incoming) => Promise<void>,
+): Promise<void> {
+  const splitter = new PartSplitter(boundaryOf(req.headers['content-type'] ?? ''), LARGEST_IMAGE_BYTES);
+  const events = (req.headers.accept ?? '').includes('text/event-stream');
+  const sequence = req.query['sequence_id'];
+  const stream = typeof sequence === 'string' ? `sequence ${sequence.slice(0, 128)}` : connectionOf(req.socket);
+  goOn(req);
+  res.writeHead(200, {
+    'Content-Type': events ? 'text/event-stream' : 'application/x-ndjson',
+    'Cache-Control': 'no-store',
+  });
+  res.flushHeaders();
+  let onTheirWay = 0;
+  let last: Promise<void> = Promise.resolve();
+  const write = async (line: Buffer): Promise<void> => {
+    if (res.closed || line.length === 0) return;
+    const text = Buffer.concat(events ? [Buffer.from('data: '), line, Buffer.from('\n\n')] : [line, Buffer.from('\n')]);
+    if (!res.write(text)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+  };
+  const serve = (part: Part): void => {
+    if (++onTheirWay >= MOST_ON_THEIR_WAY) req.pause();
+    const frame = new PartFrame(part, model, res, stream);
+    const answered = take(frame).then(() => frame.json, lineOf);
+    last = last.then(async () => {
+      await write(await answered);
+      if (--onTheirWay < MOST_ON_THEIR_WAY) req.resume();
+    });
+  };
+  await new Promise<void>((resolve) => {
+    req.on('data', (chunk: Buffer) => {
+      try {
+        for (const part of splitter.push(chunk)) serve(part);
+      } catch (error) {
+        discard(req);
+        last = last.then(() => write(lineOf(error)));
+        resolve();
+      }
+    });
+    req.on('end', resolve);
+    req.on('close', resolve);
+  });
+  await last;
+  res.end();
+}
