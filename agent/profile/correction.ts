@@ -30,10 +30,11 @@ export interface Factors {
  * By how many times the profile's figures of categories are wrong. Measured in the device's slack, at the smallest, a
  * middle and the largest batch size, where a gap holds that, and not below what live runs exceed their WCET by; where no
  * gap does, what live runs took; where there were none, what the other categories have in common. Where frames' content
- * decides, only live runs count, and those that raised the suspicion too.
+ * decides, only live runs count, and those that raised the suspicion too; the latter also where a correction has not ended it.
  *
  * @param before what live runs had shown when these categories came under suspicion
  * @param categories those that are wrong, and those that nothing is known of
+ * @param restless those that have come under suspicion again soon after they were corrected
  * @returns the factors by category, and the categories whose time depends on what is in the frames
  */
 export async function measureFactors(
@@ -42,6 +43,7 @@ export async function measureFactors(
   models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>,
   before: ReadonlyMap<string, CategoryDrift>,
   live: () => Promise<ReadonlyMap<string, CategoryDrift>>,
+  restless: ReadonlySet<string> = new Set(),
 ): Promise<Factors> {
   const factors = new Map<string, number>();
   const byContent = new Set<string>();
@@ -58,9 +60,11 @@ export async function measureFactors(
   const since = await live();
   for (const category of categories) {
     const name = nameOf(category);
-    const drift = since.get(name) ?? (category.byContent === true ? before.get(name) : undefined);
+    const shown = category.byContent === true || restless.has(name) ? before.get(name) : undefined;
+    const drift = since.get(name) ?? shown;
     if (drift === undefined) continue;
-    const { median, p95OfWcet } = drift;
+    const { median } = drift;
+    const p95OfWcet = restless.has(name) ? Math.max(drift.p95OfWcet, shown?.p95OfWcet ?? 0) : drift.p95OfWcet;
     const measured = factors.get(name);
     if (p95OfWcet > BY_CONTENT * (measured ?? Infinity)) byContent.add(name);
     factors.set(name, Math.max(measured ?? median, p95OfWcet > 1 ? p95OfWcet : 0));

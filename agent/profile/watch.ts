@@ -16,6 +16,8 @@ const CHECK_MS = 2000;
 /** How long others must have left the cores alone. */
 const CALM_US = 10_000_000;
 const MEMORY_CHECK_MS = 30_000;
+/** A category that strays again within this time was not corrected by enough. */
+const STRAY_AGAIN_MS = 120_000;
 /** Where measuring again found nothing, it is not done again before this long, then ever more rarely. */
 const FIRST_PATIENCE_MS = 10_000;
 const LONGEST_PATIENCE_MS = 600_000;
@@ -45,6 +47,8 @@ export class ProfileWatch {
   readonly #drift = new DriftEstimate();
   readonly #persistence = new Persistence();
   readonly #soft = new SoftPromise();
+  /** When each category strayed last. */
+  readonly #strayedAtMs = new Map<string, number>();
   /** Whether others take much of the cores, looked at again and again while the profile was measured beside such. */
   #others: Contention | undefined;
   #measuredInCalm = false;
@@ -116,7 +120,7 @@ export class ProfileWatch {
       changed();
       this.#drift.forget();
       const isSuspect = (name: string): boolean => strays.includes(name) || !drifts.has(name);
-      const better = await this.#measureAgain(suspect, isSuspect, drifts, changed);
+      const better = await this.#measureAgain(suspect, isSuspect, drifts, changed, this.#restless(strays));
       this.#patientUntilMs = better ? 0 : performance.now() + this.#patienceMs;
       this.#patienceMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
       if (better) this.#quietMs = FIRST_PATIENCE_MS;
@@ -127,6 +131,14 @@ export class ProfileWatch {
       this.#quietMs = better ? FIRST_PATIENCE_MS : Math.min(2 * this.#quietMs, LONGEST_PATIENCE_MS);
       this.#quietAtMs = performance.now() + this.#quietMs;
     }
+  }
+
+  /** Those that have strayed a short time ago, too: measuring again has not ended it. */
+  #restless(strays: readonly string[]): Set<string> {
+    const nowMs = performance.now();
+    const again = strays.filter((name) => nowMs - (this.#strayedAtMs.get(name) ?? -Infinity) < STRAY_AGAIN_MS);
+    for (const name of strays) this.#strayedAtMs.set(name, nowMs);
+    return new Set(again);
   }
 
   /** What frames take of the stages is learned from those that come. */
@@ -183,15 +195,15 @@ export class ProfileWatch {
     isSuspect: (name: string) => boolean,
     drifts: ReadonlyMap<string, CategoryDrift>,
     changed: () => void,
+    restless?: ReadonlySet<string>,
   ): Promise<boolean> {
     // Where frames' content decides, noise does not overrule what live runs have shown.
     const suspects = (profile.status?.categories ?? []).filter(({ model, shape, byContent }) => {
       const name = categoryName(model, shape);
       return isSuspect(name) && (byContent !== true || drifts.has(name));
     });
-    const factors = await measureFactors(this.#service, suspects, this.#keeper.models(), drifts, () =>
-      this.#drift.drifts(performance.now()),
-    );
+    const since = (): Promise<Map<string, CategoryDrift>> => this.#drift.drifts(performance.now());
+    const factors = await measureFactors(this.#service, suspects, this.#keeper.models(), drifts, since, restless);
     if (this.#keeper.profile !== profile) return false; // models came or went meanwhile
     const now = timestamp();
     const better = corrected(profile, factors, now);
