@@ -1,25 +1,15 @@
-import { once } from 'node:events';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { InOrder, drained } from '../in-order.js';
 
-/** Frames of one stream that may be on their way; more are not read before the first of them is answered. */
-const MOST_ON_THEIR_WAY = 16;
-
-/** Answers what comes on a stream in the order in which it came, and reads no faster than it is answered and the answers are read. */
+/** Answers the messages of a call in their order. */
 export function answerInOrder<Request, Response>(
   call: ServerDuplexStream<Request, Response>,
   answer: (request: Request) => Promise<Response>,
 ): void {
-  let onTheirWay = 0;
-  let last: Promise<void> = Promise.resolve();
-  call.on('data', (request: Request) => {
-    if (++onTheirWay >= MOST_ON_THEIR_WAY) call.pause();
-    const answered = answer(request);
-    last = last.then(async () => {
-      const response = await answered;
-      if (!call.cancelled && !call.write(response)) await Promise.race([once(call, 'drain'), once(call, 'cancelled')]);
-      if (--onTheirWay < MOST_ON_THEIR_WAY) call.resume();
-    });
+  const answers = new InOrder<Response>(call, async (response) => {
+    if (!call.cancelled && !call.write(response)) await drained(call, 'cancelled');
   });
-  call.on('end', () => void last.then(() => call.end()));
+  call.on('data', (request: Request) => answers.add(answer(request)));
+  call.on('end', () => void answers.done().then(() => call.end()));
   call.on('error', () => undefined);
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import type { Request, Response } from 'express';
@@ -13,6 +12,7 @@ import { goOn } from '../expect.js';
 import type { Form } from '../form.js';
 import { LARGEST_IMAGE_BYTES, formOfType } from '../form.js';
 import { connectionOf } from '../http-frame.js';
+import { InOrder, drained } from '../in-order.js';
 import type { Incoming } from '../incoming.js';
 import { BadRequest } from '../protocol/bad-request.js';
 import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
@@ -20,9 +20,6 @@ import { writeResponse } from '../protocol/response.js';
 import { Busy } from '../refusals.js';
 import type { Part } from './parts.js';
 import { PartSplitter, boundaryOf } from './parts.js';
-
-/** Frames of one stream that may be on their way; more are not read before the first of them is answered. */
-const MOST_ON_THEIR_WAY = 16;
 
 export const isStream = ({ headers }: IncomingMessage): boolean =>
   headers['content-type']?.trim().toLowerCase().startsWith('multipart/x-mixed-replace') === true;
@@ -126,21 +123,15 @@ export async function serveStream(
     'Cache-Control': 'no-store',
   });
   res.flushHeaders();
-  let onTheirWay = 0;
-  let last: Promise<void> = Promise.resolve();
   const write = async (line: Buffer): Promise<void> => {
     if (res.closed || line.length === 0) return;
     const text = Buffer.concat(events ? [Buffer.from('data: '), line, Buffer.from('\n\n')] : [line, Buffer.from('\n')]);
-    if (!res.write(text)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+    if (!res.write(text)) await drained(res, 'close');
   };
+  const answers = new InOrder(req, write);
   const serve = (part: Part): void => {
-    if (++onTheirWay >= MOST_ON_THEIR_WAY) req.pause();
     const frame = new PartFrame(part, model, res, stream);
-    const answered = take(frame).then(() => frame.json, lineOf);
-    last = last.then(async () => {
-      await write(await answered);
-      if (--onTheirWay < MOST_ON_THEIR_WAY) req.resume();
-    });
+    answers.add(take(frame).then(() => frame.json, lineOf));
   };
   await new Promise<void>((resolve) => {
     req.on('data', (chunk: Buffer) => {
@@ -148,13 +139,13 @@ export async function serveStream(
         for (const part of splitter.push(chunk)) serve(part);
       } catch (error) {
         discard(req);
-        last = last.then(() => write(lineOf(error)));
+        answers.add(Promise.resolve(lineOf(error)));
         resolve();
       }
     });
     req.on('end', resolve);
     req.on('close', resolve);
   });
-  await last;
+  await answers.done();
   res.end();
 }
