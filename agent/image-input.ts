@@ -1,6 +1,8 @@
-import type { ResourceOf } from '../api/manifests.js';
 import type { Layout } from '../api/names.js';
-import { layoutOf } from '../api/names.js';
+import type { CompleteModel, ElementType } from './frames.js';
+
+/** What pixels may become. */
+export type PixelType = Exclude<ElementType, 'int64' | 'uint64'>;
 
 /** Larger images are refused before they are decoded. */
 export const MOST_PIXELS = 64 * 1024 * 1024;
@@ -9,7 +11,7 @@ export const MOST_PIXELS = 64 * 1024 * 1024;
 export interface ImageInput {
   readonly shape: readonly number[];
   readonly layout: Layout;
-  readonly elementType: 'float32' | 'uint8';
+  readonly elementType: PixelType;
   /** Whether an image's proportion is kept, and the pixel value that fills what is left at its ends; undefined: it is stretched. */
   readonly padding?: number;
   /** Per channel of the input, which channel of an RGB pixel it takes. */
@@ -18,14 +20,18 @@ export interface ImageInput {
   readonly values: readonly Float32Array[];
 }
 
-export function imageInput({ spec }: ResourceOf<'InferenceModel'>, shape: readonly number[]): ImageInput {
+/** How images become frames of this shape; undefined where they cannot: a frame is no image, or has other tensors beside it. */
+export function imageInput({ spec }: CompleteModel, shape: readonly number[]): ImageInput | undefined {
+  const { layout, elementType } = spec.input;
+  if (shape.length !== 3 || spec.otherInputs.length > 0 || elementType === 'int64' || elementType === 'uint64')
+    return undefined;
   const count = shape[0]!;
   const { scale = 1, mean, std, colorOrder = 'RGB', resize, padding = 114 } = spec.preprocessing ?? {};
   const order = count === 3 && colorOrder === 'BGR' ? [2, 1, 0] : Array.from({ length: count }, (_, i) => i);
   return {
     shape,
-    layout: layoutOf(spec.input),
-    elementType: spec.input.elementType ?? 'float32',
+    layout,
+    elementType,
     ...(resize === 'Letterbox' ? { padding } : {}),
     channels: order,
     values: order.map((_, channel) =>

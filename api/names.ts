@@ -21,6 +21,3 @@ export const sameShape = (a: readonly number[], b: readonly number[]): boolean =
 export const categoryName = (model: string, shape: readonly number[]): string => `${model}@${shapeText(shape)}`;
 
 export type Layout = 'NCHW' | 'NHWC';
-
-/** The order of an input's axes where the model does not say another. */
-export const layoutOf = ({ layout = 'NCHW' }: { readonly layout?: Layout }): Layout => layout;

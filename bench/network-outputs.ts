@@ -8,8 +8,11 @@ import { seededRandom } from '../sched/arrivals.js';
 
 const [provider, path, height, width] = process.argv.slice(2) as [Provider, string, string, string];
 const dims = [3, Number(height), Number(width)];
-const model = { name: path, path, inputName: 'x', elementType: 'float32', layout: 'NCHW', resizes: false } as const;
-const session = await Session.open(model, { provider, threads: 2 });
+const model = { name: path, path, layout: 'NCHW', resizes: false } as const;
+const session = await Session.open(
+  { ...model, inputs: [{ name: 'x', elementType: 'float32', dims }] },
+  { provider, threads: 2 },
+);
 const random = seededRandom(1);
 const batch = session.pack(2, dims, (into) => {
   const pixels = new Float32Array(into.buffer, into.byteOffset, into.byteLength / 4);

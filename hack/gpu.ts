@@ -57,7 +57,7 @@ async function demoNetworks(): Promise<string> {
   const catalogue = await readCatalogue(EXAMPLES);
   const models = new Map(
     [...catalogue.models].map(([name, model]) => {
-      const smaller = model.spec.shapes.filter((shape) => shape[1]! * shape[2]! < 224 * 224);
+      const smaller = model.spec.shapes!.filter((shape) => shape[1]! * shape[2]! < 224 * 224);
       return [name, { ...model, spec: { ...model.spec, shapes: [[3, 224, 224], ...smaller], maxBatchSize: MOST } }];
     }),
   );

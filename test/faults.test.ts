@@ -3,7 +3,9 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { CompleteModel } from '../agent/frames.js';
 import { IngestServer } from '../agent/ingest/server.js';
+import { completeFrom } from '../agent/models/complete.js';
 import { Devices } from '../agent/node/devices.js';
 import type { Change } from '../agent/serving/changes.js';
 import type { ProfileStatus } from '../agent/serving/recheck.js';
@@ -161,7 +163,7 @@ beforeEach(async () => {
   ] as const) {
     const network = identityNetwork('float32', ['n', 3, 'h', 'w'], input);
     const model = await workspace.model(name, network, { input: { name: input }, shapes: SHAPES });
-    await service.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, `${name}.onnx`));
+    await service.load(...loadable(model, name));
   }
   server = new IngestServer(devices);
   const {
@@ -170,6 +172,11 @@ beforeEach(async () => {
   server.open();
   url = `http://127.0.0.1:${port}`;
 });
+
+function loadable(model: object, name: string): [CompleteModel, string] {
+  const path = join(workspace.root, `${name}.onnx`);
+  return [completeFrom(model as ResourceOf<'InferenceModel'>, path), path];
+}
 
 afterEach(async () => {
   for (const timer of cameras) clearInterval(timer);
@@ -271,7 +278,7 @@ describe('a device that goes wrong', () => {
     await inject({});
     const model = await workspace.model('echo', identityNetwork('float32', ['n', 3, 'h', 'w']), { shapes: SHAPES });
     service.device.pardon('echo');
-    await service.load(model as ResourceOf<'InferenceModel'>, join(workspace.root, 'echo.onnx'));
+    await service.load(...loadable(model, 'echo'));
     await service.apply(schedule(tenantOf('gate')), PROFILE);
     await until(serves('gate'));
   });

@@ -3,7 +3,7 @@ import type { Streams } from '../../sched/category.js';
 import type { FrameOffer, GivenUpBecause, Run } from '../../sched/frame.js';
 import type { Visit } from '../../sched/rounds.js';
 import type { WcetPoint } from '../../sched/wcet.js';
-import type { ElementType, OutputTensor } from '../frames.js';
+import type { ExpectedInput, OutputTensor } from '../frames.js';
 import type { PackedOutputs } from './outbox.js';
 import type { SessionSettings } from './providers/providers.js';
 
@@ -22,8 +22,8 @@ export interface DeviceOptions extends SessionSettings {
 export interface LoadedModel {
   readonly name: string;
   readonly path: string;
-  readonly inputName: string;
-  readonly elementType: ElementType;
+  /** What it takes; those of the first have the dimensions that a run says. */
+  readonly inputs: readonly ExpectedInput[];
   readonly layout: Layout;
   /** Whether its frames may have to be made smaller. */
   readonly resizes: boolean;

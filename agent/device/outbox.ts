@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import type { OutputArray, OutputTensor } from '../frames.js';
+import { Texts } from '../frames.js';
 import { openShared } from './frame-pool.js';
 
 /** Outputs above this many bytes go through shared memory; smaller ones are cheaper in the message itself. */
@@ -7,7 +8,7 @@ const SMALL_BYTES = 16 * 1024;
 const CAPACITY_BYTES = 256 * 1024 * 1024;
 
 /** By name, what the elements of outputs may come in. */
-const ARRAYS: Readonly<Record<string, new (memory: ArrayBuffer) => OutputArray>> = {
+const ARRAYS: Readonly<Record<string, new (memory: ArrayBuffer) => NodeJS.TypedArray<ArrayBuffer>>> = {
   // Runtimes without it have float16 as Uint16Array.
   ...('Float16Array' in globalThis ? { Float16Array } : {}),
   Float32Array,
@@ -21,6 +22,17 @@ const ARRAYS: Readonly<Record<string, new (memory: ArrayBuffer) => OutputArray>>
   BigInt64Array,
   BigUint64Array,
 };
+
+/** What strings travel as: a list in JSON. */
+const TEXTS = 'Texts';
+
+function packed(data: OutputArray): { array: string; bytes: Uint8Array } {
+  return data instanceof Texts
+    ? { array: TEXTS, bytes: Buffer.from(JSON.stringify(data.values)) }
+    : { array: data.constructor.name, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+}
+
+const textsOf = (memory: Uint8Array): Texts => new Texts(JSON.parse(Buffer.from(memory).toString()) as string[]);
 
 /** Outputs on their way from the device's process to the agent. */
 export interface PackedOutputs {
@@ -58,13 +70,13 @@ export class Outbox {
   }
 
   pack(outputs: readonly OutputTensor[]): PackedOutputs {
-    const total = outputs.reduce((sum, { data }) => sum + data.byteLength, 0);
+    const packedData = outputs.map(({ data }) => packed(data));
+    const total = packedData.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
     const shared = total > SMALL_BYTES && this.#next + total <= CAPACITY_BYTES;
     const offset = this.#next;
-    const tensors = outputs.map(({ data, ...tensor }) => {
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      const array = data.constructor.name;
-      if (ARRAYS[array] === undefined)
+    const tensors = outputs.map(({ data: _, ...tensor }, i) => {
+      const { array, bytes } = packedData[i]!;
+      if (array !== TEXTS && ARRAYS[array] === undefined)
         throw new Error(`output "${tensor.name}" of type ${tensor.type} comes in ${array}, which is not served`);
       const described = { ...tensor, array, bytes: bytes.byteLength };
       if (!shared) return { ...described, inline: bytes };
@@ -98,7 +110,7 @@ export class Outbox {
           read += more;
           position += more;
         }
-      return { ...tensor, data: new ARRAYS[array]!(memory.buffer) };
+      return { ...tensor, data: array === TEXTS ? textsOf(memory) : new ARRAYS[array]!(memory.buffer) };
     });
   }
 

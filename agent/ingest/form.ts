@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import type { FrameHead } from '../../api/frames.js';
+import { inputElements } from '../frames.js';
 import { MOST_PIXELS } from '../image-input.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import type { Body } from './body.js';
@@ -46,11 +47,19 @@ export function formOfType(contentType: string): Form | undefined {
   return undefined;
 }
 
-/** The most bytes that a frame of a tenant may take. */
+/** The most bytes that a frame of a tenant may take. @throws BadRequest (415) where its model takes no images */
 export function largestBody(form: Form, { terms }: ServedTenant): number {
-  if (form === 'JPEG' || form === 'PNG') return LARGEST_IMAGE_BYTES;
-  const elements = terms.input.dims.reduce((product, dim) => product * dim, 1);
-  return Math.min(LARGEST_TENSOR_BYTES, LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * elements);
+  if (form === 'JPEG' || form === 'PNG') {
+    if (terms.image !== undefined) return LARGEST_IMAGE_BYTES;
+    const takes = terms.inputs.map(({ name }) => `"${name}"`).join(', ');
+    throw new BadRequest(
+      `images do not make frames of this model; send tensors for ${takes}`,
+      415,
+      'UnknownContentType',
+    );
+  }
+  const most = LARGEST_HEADER_BYTES + JSON_BYTES_PER_ELEMENT * inputElements(terms.inputs);
+  return Math.min(LARGEST_TENSOR_BYTES, most);
 }
 
 /**

@@ -219,7 +219,7 @@ export class FrameDoor {
       costUs: cost.decodeUs,
       limitUs: Math.max(LEAST_DECODE_LIMIT_US, DECODE_LIMIT_FACTOR * cost.decodeUs),
       body: body.chunks,
-      recipe: head.form === 'JSON' ? { kind: 'json', expected: terms.input } : { kind: 'image', input: terms.image },
+      recipe: head.form === 'JSON' ? { kind: 'json', expected: terms.inputs } : { kind: 'image', input: terms.image! },
       category: terms.category,
       pool,
       slot: index,
@@ -235,7 +235,7 @@ export class FrameDoor {
     { pool, index }: Slot,
     incoming: Incoming,
   ): Promise<WantedOutputs> {
-    const { tensor, wanted } = incoming.request(chunks, terms.input);
+    const { tensor, wanted } = incoming.request(chunks, terms.inputs);
     try {
       await pool.write(index, tensor);
     } catch (error) {

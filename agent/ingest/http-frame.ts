@@ -61,7 +61,7 @@ export class HttpFrame implements Incoming {
     discard(this.#req);
   }
 
-  request(body: readonly Buffer[], expected: ExpectedInput): FrameRequest {
+  request(body: readonly Buffer[], expected: readonly ExpectedInput[]): FrameRequest {
     const header = this.#req.headers['inference-header-content-length'];
     return readRequest(body, header === undefined ? undefined : Number(header), expected);
   }

@@ -24,7 +24,7 @@ export interface Incoming {
   /** The body is not wanted. */
   discard(): void;
   /** @throws BadRequest naming what is wrong */
-  request(body: readonly Buffer[], expected: ExpectedInput): FrameRequest;
+  request(body: readonly Buffer[], expected: readonly ExpectedInput[]): FrameRequest;
   /**
    * Writes the frame's answer, and gives its memory back.
    *

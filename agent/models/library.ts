@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ResourceOf } from '../../api/manifests.js';
 import type { Logger } from '../../kube/log.js';
+import { completeFrom } from './complete.js';
 import { StillComing, modelFile } from './model-file.js';
 import type { ModelFile } from './residents.js';
 
@@ -142,7 +143,7 @@ export class Library {
     this.#entries.set(name, entry);
     try {
       const path = await modelFile(model, baseDir, stateDir, modelsFrom, graceMs);
-      const file = { model, path, fileBytes: await folderBytes(dirname(path)) };
+      const file = { model: completeFrom(model, path), path, fileBytes: await folderBytes(dirname(path)) };
       if (entry.usable) entry.next = file;
       else Object.assign(entry, { file, usable: true });
       entry.failure = undefined;

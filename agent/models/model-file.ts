@@ -4,7 +4,7 @@ import { copyFile, mkdir, readdir, realpath, rename, rm, stat } from 'node:fs/pr
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { ResourceOf } from '../../api/manifests.js';
-import { externalLocations } from './external.js';
+import { externalLocations, readHead } from './onnx-head.js';
 import { fetchInto, withoutSecrets } from './fetch.js';
 import type { Allowed } from './sources.js';
 import { allowedFrom, localFile } from './sources.js';
@@ -141,7 +141,7 @@ async function bringWeights(
 ): Promise<void> {
   let names: string[];
   try {
-    names = externalLocations(join(part, 'model.onnx'));
+    names = externalLocations(readHead(join(part, 'model.onnx')));
   } catch {
     return; // ONNX Runtime says it better
   }

@@ -1,15 +1,13 @@
-import type { ResourceOf } from '../../api/manifests.js';
 import type { Logger } from '../../kube/log.js';
 import { toUnload } from '../../sched/memory.js';
 import type { MemoryMeter } from '../device/memory.js';
+import type { CompleteModel } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
 import { Turns } from './turns.js';
 
-type Model = ResourceOf<'InferenceModel'>;
-
 /** A model's verified file. */
 export interface ModelFile {
-  readonly model: Model;
+  readonly model: CompleteModel;
   readonly path: string;
   readonly fileBytes: number;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { replaced } from '../../api/conditions.js';
-import type { ResourceOf } from '../../api/manifests.js';
-import { layoutOf, categoryName } from '../../api/names.js';
+import { categoryName } from '../../api/names.js';
+import type { CompleteModel } from '../frames.js';
 import { networkDims } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
 import type { CategoryDrift } from './drift.js';
@@ -40,7 +40,7 @@ export interface Factors {
 export async function measureFactors(
   service: DeviceService,
   categories: readonly ProfiledCategory[],
-  models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>,
+  models: ReadonlyMap<string, CompleteModel>,
   before: ReadonlyMap<string, CategoryDrift>,
   live: () => Promise<ReadonlyMap<string, CategoryDrift>>,
   restless: ReadonlySet<string> = new Set(),
@@ -77,10 +77,10 @@ export async function measureFactors(
 async function measuredFactor(
   service: DeviceService,
   { model, shape, batches }: ProfiledCategory,
-  { spec }: ResourceOf<'InferenceModel'>,
+  { spec }: CompleteModel,
   late: () => boolean,
 ): Promise<number | undefined> {
-  const input = { model, dims: networkDims(shape, layoutOf(spec.input)) };
+  const input = { model, dims: networkDims(shape, spec.input.layout) };
   const ratios: number[] = [];
   for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
     const times: number[] = [];

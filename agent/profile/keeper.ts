@@ -1,6 +1,7 @@
 import type { ResourceOf } from '../../api/manifests.js';
 import type { ScheduleDevice } from '../../api/schedule.js';
 import type { Promised } from '../../sched/promise.js';
+import type { CompleteModel } from '../frames.js';
 import type { DeviceOptions } from '../device/messages.js';
 import type { LibraryOptions } from '../models/library.js';
 import { Library } from '../models/library.js';
@@ -120,7 +121,7 @@ export class ProfileKeeper implements WatchedKeeper {
     return this.#measuring.take(act);
   }
 
-  models(): Map<string, Model> {
+  models(): Map<string, CompleteModel> {
     return new Map(this.#library.files.map(({ model }) => [model.metadata.name, model]));
   }
 

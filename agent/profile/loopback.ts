@@ -8,7 +8,7 @@ import express from 'express';
 import { nowUs } from '../../kube/clock.js';
 import { pinProcess } from '../device/cores.js';
 import { FramePool } from '../device/frame-pool.js';
-import { frameBytes } from '../frames.js';
+import { inputBytes } from '../frames.js';
 import type { DecodeStage } from '../ingest/decode/stage.js';
 import type { FrameTaker } from '../ingest/frame.js';
 import { refuseFrame } from '../ingest/answer.js';
@@ -30,7 +30,7 @@ export interface Trial {
   readonly body: Uint8Array;
   /** Whether it is decoded, which takes far longer than receiving it. */
   readonly isImage: boolean;
-  readonly terms: Pick<TenantTerms, 'input' | 'image'>;
+  readonly terms: Pick<TenantTerms, 'inputs' | 'image'>;
   readonly outputs: Float32Array<ArrayBuffer>;
 }
 
@@ -51,7 +51,7 @@ class Echo implements FrameTaker {
   }
 
   takeSlot({ terms }: ServedTenant, promised: boolean): Slot | undefined {
-    const bytes = frameBytes(terms.input.dims, terms.input.elementType);
+    const bytes = inputBytes(terms.inputs);
     if (this.#pool?.slotBytes !== bytes) {
       this.#pool?.retire(() => undefined);
       this.#pool = new FramePool(0, bytes, SLOTS);
@@ -137,7 +137,7 @@ export class Loopback {
   }
 }
 
-const ANYBODY: Omit<TenantTerms, 'input' | 'image'> = {
+const ANYBODY: Omit<TenantTerms, 'inputs' | 'image'> = {
   namespace: 'deeprt',
   name: 'measure',
   category: 'measure',
@@ -156,5 +156,6 @@ const ANYBODY: Omit<TenantTerms, 'input' | 'image'> = {
   covered: { receiveUs: Infinity, decodeUs: Infinity, bytes: Infinity, answerUs: 0 },
   decodeDueUs: 0,
   answerDueUs: 0,
+  layout: 'NCHW',
   outputs: [],
 };

@@ -47,7 +47,7 @@ function tensor(bytes: number, outputs = 4, json = false): Trial {
       : { 'content-type': 'application/octet-stream', 'inference-header-content-length': `${head.length}` },
     body: json ? Buffer.from(head) : Buffer.concat([Buffer.from(head), Buffer.alloc(bytes, 7)]),
     isImage: false,
-    terms: { input: { name: 'in', dims: [elements], elementType: 'uint8' }, image },
+    terms: { inputs: [{ name: 'in', dims: [elements], elementType: 'uint8' }], image },
     outputs: new Float32Array(outputs).map((_, i) => Math.sin(i)),
   };
 }
@@ -56,7 +56,7 @@ const picture = ({ form, body }: Picture): Trial => ({
   headers: { 'content-type': form.includes('PNG') ? 'image/png' : 'image/jpeg', accept: 'application/octet-stream' },
   body,
   isImage: true,
-  terms: { input: { name: 'in', dims: [...image.shape], elementType: 'uint8' }, image },
+  terms: { inputs: [{ name: 'in', dims: [...image.shape], elementType: 'uint8' }], image },
   outputs: new Float32Array(4),
 });
 
@@ -134,7 +134,7 @@ async function measureDecoding(stage: DecodeStage, all: readonly Picture[]): Pro
       const perFrameUs = round(Math.max(0, smallUs - perPixelUs * small.pixels));
       figures.push({ form, perFrameUs, perMillionUs: round(1e6 * perPixelUs) });
     }
-    const jsonUs = await usualUs(Buffer.from(json.body), { kind: 'json', expected: json.terms.input });
+    const jsonUs = await usualUs(Buffer.from(json.body), { kind: 'json', expected: json.terms.inputs });
     figures.push({ form: 'JSON', perFrameUs: JSON_FRAME_US, perMillionUs: round((1e6 * jsonUs) / json.body.length) });
     return figures;
   } finally {

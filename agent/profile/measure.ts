@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
-import type { ResourceOf } from '../../api/manifests.js';
-import { layoutOf, sameShape, shapeText } from '../../api/names.js';
+import { sameShape, shapeText } from '../../api/names.js';
 import { WcetTable } from '../../sched/wcet.js';
-import { frameBytes, networkDims } from '../frames.js';
+import type { CompleteModel } from '../frames.js';
+import { frameBytes, inputBytes, inputsOf, networkDims } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
 import { batchGrid, nextStep, worthwhile } from './grid.js';
 import type { ProfiledCategory } from './profile.js';
@@ -30,9 +30,14 @@ const SECOND_RUNS = 15;
 const RESIZED_BATCH = 4;
 /** Frames whose answers in a batch are compared with what they are alone. */
 const COMPARED = 3;
+
+/** The largest batch that may be run. */
+export const mostTogether = ({ spec: { batching, maxBatchSize = 8 } }: CompleteModel): number =>
+  batching === 'None' ? 1 : maxBatchSize;
+
 /** Digest of what a measurement depends on besides the device: the network, how it is fed, how it is measured. */
-export function fingerprint({ spec }: ResourceOf<'InferenceModel'>): string {
-  const { sha256, input, maxBatchSize } = spec;
+export function fingerprint({ spec }: CompleteModel): string {
+  const { sha256, input, otherInputs, maxBatchSize, batching } = spec;
   return createHash('sha256')
     .update(
       JSON.stringify([
@@ -46,6 +51,8 @@ export function fingerprint({ spec }: ResourceOf<'InferenceModel'>): string {
         IDLE_US,
         'noise',
         'beside a busy decode worker',
+        ...otherInputs.map(({ shape }) => shape),
+        ...(batching === 'None' ? [batching] : []),
       ]),
     )
     .digest('hex')
@@ -69,13 +76,13 @@ export const msPerSize = (sizes: number, totalMs: number): number =>
 /** Measures E(n) of one category, alone on the device but beside a running ingest (`IngestLoad`). */
 export async function measureCategory(
   service: DeviceService,
-  model: ResourceOf<'InferenceModel'>,
+  model: CompleteModel,
   shape: readonly number[],
   allowance: Allowance,
   progress: (share: number) => void,
 ): Promise<ProfiledCategory> {
   const { name } = model.metadata;
-  const input = { model: name, dims: networkDims(shape, layoutOf(model.spec.input)) };
+  const input = { model: name, dims: networkDims(shape, model.spec.input.layout) };
   const resizeUs = await measureResize(service, model, shape);
   const batches: ProfiledCategory['batches'] = [];
   let answerBytes = 0;
@@ -104,7 +111,7 @@ export async function measureCategory(
     return true;
   };
 
-  const most = model.spec.maxBatchSize ?? 8;
+  const most = mostTogether(model);
   const { differs: alone } =
     most === 1 ? {} : await service.device.measure({ input, batch: Math.min(COMPARED, most), compare: true });
   const sizes = alone === undefined ? batchGrid(most) : [1];
@@ -131,7 +138,7 @@ export async function measureCategory(
     sha256: model.spec.sha256,
     fingerprint: fingerprint(model),
     shape: [...shape],
-    frameBytes: frameBytes(input.dims, model.spec.input.elementType ?? 'float32'),
+    frameBytes: inputBytes(inputsOf(model, shape)),
     answerBytes,
     resizeUs,
     ...(alone === undefined ? {} : { alone }),
@@ -170,10 +177,10 @@ function isOutOfMemory(error: unknown): boolean {
  */
 export async function lookAgain(
   service: DeviceService,
-  { spec }: ResourceOf<'InferenceModel'>,
+  { spec }: CompleteModel,
   { model, shape, batches }: ProfiledCategory,
 ): Promise<number[]> {
-  const input = { model, dims: networkDims(shape, layoutOf(spec.input)) };
+  const input = { model, dims: networkDims(shape, spec.input.layout) };
   const ratios: number[] = [];
   for (const { size, p50Us, wcetUs } of new Set([batches[0]!, batches[batches.length >> 1]!, batches.at(-1)!])) {
     const run = async (): Promise<number> => (await service.device.measure({ input, batch: size })).us;
@@ -198,15 +205,12 @@ export function slowed(category: ProfiledCategory, factor: number): ProfiledCate
 }
 
 /** Per frame, to make it from a frame of the model's largest shape: p99 of some batches, with the WCET's margin. */
-async function measureResize(
-  service: DeviceService,
-  { metadata, spec }: ResourceOf<'InferenceModel'>,
-  shape: readonly number[],
-): Promise<number> {
+async function measureResize(service: DeviceService, model: CompleteModel, shape: readonly number[]): Promise<number> {
+  const { metadata, spec } = model;
   const largest = spec.shapes[0]!;
   if (sameShape(largest, shape) || largest[0] !== shape[0]) return 0;
-  const layout = layoutOf(spec.input);
-  const batch = Math.min(RESIZED_BATCH, spec.maxBatchSize ?? 8);
+  const layout = spec.input.layout;
+  const batch = Math.min(RESIZED_BATCH, mostTogether(model));
   const input = { model: metadata.name, dims: networkDims(shape, layout) };
   const histogram = createHistogram({ lowest: 1, highest: 600_000_000, figures: 3 });
   for (let i = 0; i < LEAST_RUNS; i++) {
@@ -217,12 +221,8 @@ async function measureResize(
 }
 
 /** Runs each measured size once, so that no tenant's frame pays for first-time set-up. */
-export async function warmUp(
-  service: DeviceService,
-  model: ResourceOf<'InferenceModel'>,
-  category: ProfiledCategory,
-): Promise<void> {
-  const input = { model: category.model, dims: networkDims(category.shape, layoutOf(model.spec.input)) };
+export async function warmUp(service: DeviceService, model: CompleteModel, category: ProfiledCategory): Promise<void> {
+  const input = { model: category.model, dims: networkDims(category.shape, model.spec.input.layout) };
   const table = new WcetTable(category.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })));
   for (const size of batchGrid(table.largestBatch)) {
     const { outputs } = await service.device.measure({ input, batch: size, aboutUs: table.at(size) });

@@ -13,13 +13,6 @@ export const USUAL = 0.75;
 /** Called as profiling goes on: what is measured and the share that is done. */
 export type Progress = (what: string, share: number) => void;
 
-/** Every (model, shape) of the catalogue. */
-export function catalogue(
-  models: Iterable<ResourceOf<'InferenceModel'>>,
-): { model: ResourceOf<'InferenceModel'>; shape: readonly number[] }[] {
-  return [...models].flatMap((model) => model.spec.shapes.map((shape) => ({ model, shape })));
-}
-
 /** What the device is: all that a measurement depends on besides the network, and the memory that models may take. */
 export async function deviceDescription(
   options: DeviceOptions,

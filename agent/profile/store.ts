@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import type { ResourceOf } from '../../api/manifests.js';
 import { parseManifests } from '../../api/manifests.js';
 import { sameShape } from '../../api/names.js';
+import type { CompleteModel } from '../frames.js';
 import { keep, kept } from '../disk/kept-file.js';
 import { fingerprint } from './measure.js';
 import type { Profile, ProfiledCategory } from './profile.js';
@@ -44,7 +44,7 @@ export function profileText({ apiVersion, kind, metadata, spec, status }: Profil
 export function reusable(
   stored: Profile | undefined,
   device: NonNullable<Profile['status']>['device'],
-  model: ResourceOf<'InferenceModel'>,
+  model: CompleteModel,
   shape: readonly number[],
 ): ProfiledCategory | undefined {
   const known = stored?.status?.device;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ResourceOf } from '../../api/manifests.js';
 import { categoryName } from '../../api/names.js';
 import { nowUs, timestamp } from '../../kube/clock.js';
 import type { Logger } from '../../kube/log.js';
+import type { CompleteModel } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
 import { Contention } from './contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './correction.js';
@@ -25,7 +25,7 @@ const LONGEST_PATIENCE_MS = 600_000;
 /** The keeper of the profile, as far as the watch needs it. */
 export interface WatchedKeeper {
   readonly profile: Profile | undefined;
-  models(): ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
+  models(): ReadonlyMap<string, CompleteModel>;
   /** While nothing else is measured. */
   exclusively<T>(act: () => Promise<T>): Promise<T>;
   /** The profile says more than before; its figures stand. */

@@ -1,6 +1,7 @@
 import { nowUs } from '../../kube/clock.js';
 import type { FrameOffer, GivenUpBecause } from '../../sched/frame.js';
 import type { OutputTensor } from '../frames.js';
+import { freeOutputs } from '../frames.js';
 import type { Slot } from './slots.js';
 import type { ServedTenant } from './tenant.js';
 
@@ -39,7 +40,7 @@ export class SharedOutputs {
     return () => {
       if (released) return;
       released = true;
-      if (--this.#left === 0) for (const { data } of this.#outputs) if (!data.buffer.detached) data.buffer.transfer(0);
+      if (--this.#left === 0) freeOutputs(this.#outputs);
     };
   }
 }

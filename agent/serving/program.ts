@@ -1,6 +1,5 @@
 import { answerUs, coveredBytes, coveredCost } from '../../api/frames.js';
-import type { ResourceOf } from '../../api/manifests.js';
-import { categoryName, layoutOf, sameShape, tenantPath } from '../../api/names.js';
+import { categoryName, sameShape, tenantPath } from '../../api/names.js';
 import type { ScheduleCategory, ScheduleDevice, ScheduleEntry } from '../../api/schedule.js';
 import type { Step } from '../../sched/ladder.js';
 import { deepestRung, ladderOf } from '../../sched/ladder.js';
@@ -8,13 +7,12 @@ import { promisedPoints } from '../../sched/promise.js';
 import { decodeShare, receiveShare } from '../../sched/stages.js';
 import { WcetTable } from '../../sched/wcet.js';
 import type { ProgramCategory, Rung } from '../device/messages.js';
-import { frameBytes, networkDims } from '../frames.js';
+import type { CompleteModel } from '../frames.js';
+import { inputBytes, inputsOf, networkDims } from '../frames.js';
 import { imageInput } from '../image-input.js';
 import type { ProfileStatus } from './recheck.js';
 import { promisedOf, recheck } from './recheck.js';
 import type { TenantTerms } from './tenant.js';
-
-type Model = ResourceOf<'InferenceModel'>;
 
 /** Promised frames of each tenant that may be on their way through this node, at least. */
 const LEAST_SLOTS = 8;
@@ -49,7 +47,7 @@ export interface DeviceProgram {
 export function programOf(
   schedule: ScheduleDevice,
   profile: ProfileStatus,
-  models: ReadonlyMap<string, Model>,
+  models: ReadonlyMap<string, CompleteModel>,
   outputs: ReadonlyMap<string, TenantTerms['outputs']>,
 ): DeviceProgram {
   const served = new Map<string, TenantTerms>();
@@ -59,7 +57,7 @@ export function programOf(
     const { name, model, tenants } = category;
     const { ladder, termsOf } = ladderOn(category, schedule.receiveUs ?? 0, profile, models, outputs);
     for (const tenant of tenants) served.set(tenantPath(tenant), termsOf(tenant));
-    pools.push(...poolsOf(category, frameBytes(ladder[0]!.dims, termsOf(tenants[0]!).input.elementType)));
+    pools.push(...poolsOf(category, inputBytes(termsOf(tenants[0]!).inputs)));
     const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
     return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
   });
@@ -131,27 +129,32 @@ function ladderOn(
   category: ServedCategory,
   receiveUs: number,
   profile: ProfileStatus,
-  models: ReadonlyMap<string, Model>,
+  models: ReadonlyMap<string, CompleteModel>,
   outputs: ReadonlyMap<string, TenantTerms['outputs']>,
 ): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
   const model = models.get(category.model);
   const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
   if (model === undefined || shapes.length === 0)
     throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
-  const layout = layoutOf(model.spec.input);
+  const { layout } = model.spec.input;
   const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
-  const { dims } = ladder[0]!;
-  const elementType = model.spec.input.elementType ?? 'float32';
-  const tensorBytes = frameBytes(dims, elementType);
-  const { answerBytes = 0 } =
+  const inputs = inputsOf(model, category.shape);
+  const tensorBytes = inputBytes(inputs);
+  const { answerBytes = 0, alone } =
     profile.categories?.find((each) => each.model === category.model && sameShape(each.shape, category.shape)) ?? {};
+  const runsAlone = alone !== undefined || model.spec.batching === 'None' || model.spec.maxBatchSize === 1;
+  const measured = outputs.get(categoryName(category.model, category.shape)) ?? [];
   const common = {
     category: category.name,
     model: category.model,
     shape: category.shape,
-    input: { name: model.spec.input.name, dims, elementType },
+    inputs,
+    layout,
     image: imageInput(model, category.shape),
-    outputs: outputs.get(categoryName(category.model, category.shape)) ?? [],
+    outputs: measured.map((output) => ({
+      ...output,
+      dims: (runsAlone ? model.outputAxes.get(output.name) : undefined) ?? [1, ...output.dims.slice(1)],
+    })),
   };
   const termsOf = (tenant: ServedEntry): TenantTerms => ({
     ...common,

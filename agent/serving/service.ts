@@ -1,6 +1,5 @@
 import type { Stages } from '../../api/frames.js';
-import type { ResourceOf } from '../../api/manifests.js';
-import { categoryName, layoutOf, sameShape } from '../../api/names.js';
+import { categoryName, sameShape } from '../../api/names.js';
 import type { ScheduleDevice } from '../../api/schedule.js';
 import { nowUs } from '../../kube/clock.js';
 import { apart } from '../device/apart.js';
@@ -9,6 +8,8 @@ import type { DeviceLost } from '../device/handle.js';
 import type { BatchDone, DeviceOptions, Ran } from '../device/messages.js';
 import type { SupervisorListener } from '../device/supervisor.js';
 import { SupervisedDevice } from '../device/supervisor.js';
+import type { CompleteModel } from '../frames.js';
+import { inputsOf, shapeOfDims } from '../frames.js';
 import { DeviceBooks } from './books.js';
 import type { Change } from './changes.js';
 import type { Answer } from './flights.js';
@@ -53,7 +54,7 @@ export class DeviceService {
       this.onPoolGone(pool);
     },
   });
-  readonly #models = new Map<string, ResourceOf<'InferenceModel'>>();
+  readonly #models = new Map<string, CompleteModel>();
   readonly #outputs = new Map<string, TenantTerms['outputs']>();
   #device!: SupervisedDevice;
   #stages: Stages | undefined;
@@ -154,13 +155,12 @@ export class DeviceService {
   }
 
   /** Brings a model onto the device. */
-  async load(model: ResourceOf<'InferenceModel'>, path: string): Promise<void> {
+  async load(model: CompleteModel, path: string): Promise<void> {
     await this.#device.load({
       name: model.metadata.name,
       path,
-      inputName: model.spec.input.name,
-      elementType: model.spec.input.elementType ?? 'float32',
-      layout: layoutOf(model.spec.input),
+      inputs: inputsOf(model, model.spec.shapes[0]!),
+      layout: model.spec.input.layout,
       resizes: model.spec.shapes.length > 1,
     });
     this.#models.set(model.metadata.name, model);
@@ -261,7 +261,7 @@ export class DeviceService {
         if (alone && suspicion.failed(nowUs())) this.onChange({ kind: 'keptApart', tenant: key, error });
         flight.reject(new FrameFailure('ModelFailed', `the model failed on this frame: ${error}`));
       } else {
-        const shape = flight.tenant.terms.image.layout === 'NHWC' ? [dims[2]!, dims[0]!, dims[1]!] : dims;
+        const shape = shapeOfDims(dims, flight.tenant.terms.layout);
         this.#noteShape(flight.tenant, shape);
         const { arrivedUs, submittedUs } = flight;
         flight.resolve({ outputs, index, startUs, endUs, arrivedUs, submittedUs, batch: ids.length, shape, release });

@@ -1,6 +1,7 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
 import { createHistogram } from 'node:perf_hooks';
 import type { FrameCost } from '../../api/frames.js';
+import type { Layout } from '../../api/names.js';
 import { tenantKey } from '../../api/names.js';
 import { timestamp } from '../../kube/clock.js';
 import type { Policed } from '../../sched/policer.js';
@@ -19,7 +20,7 @@ export interface TenantTerms {
   /** The schedule's category its frames go to. */
   readonly category: string;
   readonly model: string;
-  /** Channels, height and width. */
+  /** Channels, height and width, or the axes of what is no image. */
   readonly shape: readonly number[];
   /** The last rung of the category's ladder of shapes that it allows. */
   readonly deepest: number;
@@ -43,8 +44,12 @@ export interface TenantTerms {
   /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
   readonly decodeDueUs: number;
   readonly answerDueUs: number;
-  readonly input: ExpectedInput;
-  readonly image: ImageInput;
+  /** The tensors that a frame is made of. */
+  readonly inputs: readonly ExpectedInput[];
+  readonly layout: Layout;
+  /** How images become frames, where they can. */
+  readonly image: ImageInput | undefined;
+  /** What a frame is answered with; axes of -1 differ from frame to frame. */
   readonly outputs: readonly Omit<OutputTensor, 'data'>[];
 }
 

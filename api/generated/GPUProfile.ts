@@ -211,8 +211,8 @@ export interface GPUProfile {
       /**
        * Channels, height, width.
        *
-       * @minItems 3
-       * @maxItems 3
+       * @minItems 1
+       * @maxItems 6
        */
       shape: number[];
       /**

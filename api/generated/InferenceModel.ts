@@ -41,29 +41,78 @@ export interface InferenceModel {
       sha256: string;
     }[];
     /**
-     * The network's input.
+     * The network's input that frames are for.
      */
-    input: {
+    input?: {
       /**
-       * Name of the network's input.
+       * Its name; when absent, the network's only input, or its only one with four axes.
        */
-      name: string;
+      name?: string;
       /**
-       * Order of a frame's axes in the network's input.
+       * Order of a frame's axes in it; when absent, as the network's axes say, else NCHW.
        */
       layout?: 'NCHW' | 'NHWC';
       /**
-       * Type of the input's elements.
+       * Type of its elements, which must be the network's; when absent, the network's.
        */
-      elementType?: 'float32' | 'uint8';
+      elementType?:
+        | 'float16'
+        | 'float32'
+        | 'float64'
+        | 'int8'
+        | 'int16'
+        | 'int32'
+        | 'int64'
+        | 'uint8'
+        | 'uint16'
+        | 'uint32'
+        | 'uint64'
+        | 'bool';
     };
     /**
-     * Shapes (channels, height, width) the network is offered in, largest first.
+     * The network's other inputs, where it leaves their axes free. Each frame brings a tensor for each of them.
+     *
+     * @maxItems 16
+     */
+    otherInputs?: {
+      /**
+       * Its name.
+       */
+      name: string;
+      /**
+       * Its axes for one frame, without the batch axis.
+       *
+       * @maxItems 6
+       */
+      shape?: number[];
+      /**
+       * Type of its elements, which must be the network's; when absent, the network's.
+       */
+      elementType?:
+        | 'float16'
+        | 'float32'
+        | 'float64'
+        | 'int8'
+        | 'int16'
+        | 'int32'
+        | 'int64'
+        | 'uint8'
+        | 'uint16'
+        | 'uint32'
+        | 'uint64'
+        | 'bool';
+    }[];
+    /**
+     * Shapes (channels, height, width) the network is offered in, largest first. When absent, the network's own. Of what is no image, its axes, and one shape only.
      *
      * @minItems 1
      * @maxItems 8
      */
-    shapes: number[][];
+    shapes?: number[][];
+    /**
+     * Whether frames share runs. A network that takes one frame at a time, or answers otherwise in a batch, is run frame by frame in any case.
+     */
+    batching?: 'Auto' | 'None';
     /**
      * Largest batch that is measured and run at once.
      */

@@ -27,10 +27,10 @@ export interface InferenceTenant {
       name: string;
     };
     /**
-     * Channels, height and width of a frame as the model takes it; one of the model's shapes.
+     * Channels, height and width of a frame as the model takes it, or the axes of what is no image; one of the model's shapes.
      *
-     * @minItems 3
-     * @maxItems 3
+     * @minItems 1
+     * @maxItems 6
      */
     inputShape: number[];
     /**

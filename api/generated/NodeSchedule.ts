@@ -64,8 +64,8 @@ export interface NodeSchedule {
         /**
          * Channels, height, width.
          *
-         * @minItems 3
-         * @maxItems 3
+         * @minItems 1
+         * @maxItems 6
          */
         shape: number[];
         /**
@@ -184,8 +184,8 @@ export interface NodeSchedule {
         /**
          * Channels, height, width.
          *
-         * @minItems 3
-         * @maxItems 3
+         * @minItems 1
+         * @maxItems 6
          */
         shape: number[];
         /**
@@ -327,8 +327,8 @@ export interface NodeSchedule {
         /**
          * The shape that they are computed at.
          *
-         * @minItems 3
-         * @maxItems 3
+         * @minItems 1
+         * @maxItems 6
          */
         shape: number[];
         /**

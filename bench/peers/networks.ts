@@ -12,14 +12,14 @@ export async function networks(names: Iterable<string>): Promise<Map<string, Net
   for (const name of new Set(names)) {
     const { spec } = models.get(name)!;
     const path = fileURLToPath(new URL(spec.source.slice('file:'.length), pathToFileURL(`${EXAMPLES}/`)));
-    const dims = spec.shapes.at(-1)!;
+    const dims = spec.shapes!.at(-1)!;
     const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
     const frame = new ort.Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(0.1), [1, ...dims]);
     const times: number[] = [];
     let outputAxes = 0;
     for (let i = 0; i < 60; i++) {
       const startMs = performance.now();
-      const answer = await session.run({ [spec.input.name]: frame });
+      const answer = await session.run({ [session.inputNames[0]!]: frame });
       if (i >= 10) times.push((performance.now() - startMs) * 1000);
       outputAxes = answer[session.outputNames[0]!]!.dims.length - 1;
     }
@@ -28,7 +28,7 @@ export async function networks(names: Iterable<string>): Promise<Map<string, Net
       name,
       path,
       sha256: spec.sha256,
-      input: spec.input.name,
+      input: session.inputNames[0]!,
       output: session.outputNames[0]!,
       outputAxes,
       dims,

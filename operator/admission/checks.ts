@@ -28,9 +28,11 @@ const theModelStays: Check = ({ model: name }, { model, served }) =>
       }
     : undefined;
 
+/** What a model offers that leaves its shapes to the network is known where it was measured. */
 const theShapeIsOffered: Check = ({ model: name, shape }, { model }) => {
+  if (model !== undefined && model.spec.shapes === undefined) return undefined;
   const wanted = shapeText(shape);
-  const offered = model?.spec.shapes.map(shapeText) ?? [];
+  const offered = model?.spec.shapes?.map(shapeText) ?? [];
   return offered.includes(wanted)
     ? undefined
     : {

@@ -50,7 +50,7 @@ export const badManifests: [string, object, string, RegExp][] = [
   ['a zero rate', tenant({ framesPerSecond: 0 }), 'spec.framesPerSecond', /between 0\.001 and 10000/],
   ['an absurd number of streams', tenant({ streams: 1e9 }), 'spec.streams', /must be <= 10000/],
   ['half a stream', tenant({ streams: 1.5 }), 'spec.streams', /must be integer/],
-  ['a shape of two axes', tenant({ inputShape: [3, 8] }), 'spec.inputShape', /fewer than 3/],
+  ['a shape of seven axes', tenant({ inputShape: [3, 8, 1, 1, 1, 1, 1] }), 'spec.inputShape', /more than 6/],
   ['a shape with a zero', tenant({ inputShape: [3, 0, 8] }), 'spec.inputShape[1]', /must be >= 1/],
   ['an unknown class', tenant({ class: 'Realtime' }), 'spec.class', /is not one of "RealTime", "BestEffort"/],
   [

@@ -8,18 +8,20 @@ const { INT: INT_ATTRIBUTE, INTS: INTS_ATTRIBUTE } = proto.onnx.AttributeProto.A
 
 export type Axis = number | string;
 
-function valueInfo(name: string, elemType: number, shape: readonly Axis[]): onnx.IValueInfoProto {
+export function valueInfo(name: string, elemType: number, shape: readonly Axis[]): onnx.IValueInfoProto {
   const dim = shape.map((axis) => (typeof axis === 'number' ? { dimValue: axis } : { dimParam: axis }));
   return { name, type: { tensorType: { elemType, shape: { dim } } } };
 }
 
-function model(graph: onnx.IGraphProto): Uint8Array {
+/** A model's file; other versions and the like in `more`. */
+export function model(graph: onnx.IGraphProto, more: onnx.IModelProto = {}): Uint8Array {
   return proto.onnx.ModelProto.encode(
     proto.onnx.ModelProto.create({
       irVersion: 8,
       opsetImport: [{ domain: '', version: 13 }],
       producerName: 'deeprt-test',
       graph,
+      ...more,
     }),
   ).finish();
 }
@@ -33,6 +35,18 @@ export function identityNetwork(elementType: 'float32' | 'uint8', shape: readonl
     output: [valueInfo('out', type, shape)],
     node: [{ opType: 'Identity', input: [input], output: ['out'] }],
   });
+}
+
+/** One operator's network, with whatever inputs and outputs. */
+export function operatorNetwork(
+  inputs: readonly onnx.IValueInfoProto[],
+  outputs: readonly onnx.IValueInfoProto[],
+  node: readonly onnx.INodeProto[],
+  initializer: readonly onnx.ITensorProto[] = [],
+  more: onnx.IModelProto = {},
+): Uint8Array {
+  const graph = { name: 'g', input: [...inputs], output: [...outputs], node: [...node], initializer: [...initializer] };
+  return model(graph, more);
 }
 
 /** out = in less what the frames of the batch have in common: alone nothing, in a batch a mixture. */

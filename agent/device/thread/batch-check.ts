@@ -1,4 +1,5 @@
-import type { OutputTensor } from '../../frames.js';
+import type { OutputArray, OutputTensor } from '../../frames.js';
+import { Texts } from '../../frames.js';
 
 /** By how much a value may differ in a batch: kernels add up in another order there. */
 const [ABSOLUTE, RELATIVE] = [1e-3, 1e-2];
@@ -21,14 +22,18 @@ export function differenceOf(
       if (own?.data.length !== row)
         return `its output "${name}" has ${own?.data.length ?? 0} values for a frame alone and ${row} for one in a batch`;
       for (let k = 0; k < row; k++)
-        if (!near(Number(own.data[k]), Number(data[i * row + k])))
-          return `frame ${i + 1} of a batch of ${count} gets another value in output "${name}" than alone (${String(data[i * row + k])} instead of ${String(own.data[k])})`;
+        if (!near(element(own.data, k), element(data, i * row + k)))
+          return `frame ${i + 1} of a batch of ${count} gets another value in output "${name}" than alone (${element(data, i * row + k)} instead of ${element(own.data, k)})`;
     }
   }
   return undefined;
 }
 
-function near(a: number, b: number): boolean {
+const element = (data: OutputArray, k: number): number | string =>
+  data instanceof Texts ? data.values[k]! : Number(data[k]);
+
+function near(a: number | string, b: number | string): boolean {
+  if (typeof a === 'string' || typeof b === 'string') return a === b;
   return (
     Object.is(a, b) || Math.abs(a - b) <= ABSOLUTE + RELATIVE * Math.abs(a) || (Number.isNaN(a) && Number.isNaN(b))
   );

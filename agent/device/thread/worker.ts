@@ -15,6 +15,7 @@ import { dispatchLoop } from './loop.js';
 import type { Bell } from './bell.js';
 import type { FrameMessage, FromDevice, Measure, Measured, Rung } from '../messages.js';
 import type { OutputTensor } from '../../frames.js';
+import { freeOutputs } from '../../frames.js';
 import { Outbox } from '../outbox.js';
 import type { Launch } from './process.js';
 import type { Activity } from '../recorder.js';
@@ -24,6 +25,7 @@ import { pinThread } from '../cores.js';
 import { differenceOf } from './batch-check.js';
 import { fillNoise } from './noise.js';
 import { Resizer, halve } from './resizer.js';
+import type { Feeds, Fill } from './sessions.js';
 import { Session } from './sessions.js';
 
 /** Longer than any network should take to load or to run once for a measurement. */
@@ -50,11 +52,6 @@ function post(message: FromDevice): void {
   port.postMessage(message);
 }
 
-/** Frees outputs at once: left to the garbage collector, megabytes a second of them would make for long pauses. */
-function free(outputs: readonly OutputTensor[]): void {
-  for (const { data } of outputs) if (!data.buffer.detached) data.buffer.transfer(0);
-}
-
 function openModel(name: string): OpenModel {
   const open = models.get(name);
   if (open === undefined) throw new Error(`model "${name}" is not loaded on this device`);
@@ -78,13 +75,20 @@ async function close(name: string, model: OpenModel | undefined): Promise<void> 
   });
 }
 
-function readSlot({ pool, slot }: FrameMessage, into: Uint8Array): void {
+/** Reads a part of a frame. */
+function readSlot({ pool, slot }: FrameMessage, into: Uint8Array, offset: number): void {
   const { fd, slotBytes } = pools.get(pool)!;
   for (let read = 0; read < into.byteLength;) {
-    const more = readSync(fd, into, read, into.byteLength - read, slot * slotBytes + read);
+    const more = readSync(fd, into, read, into.byteLength - read, slot * slotBytes + offset + read);
     if (more === 0) throw new Error('the frame is not in shared memory');
     read += more;
   }
+}
+
+/** A batch of which the images were made smaller. */
+async function smaller(session: Session, resizer: Resizer, full: Feeds, dims: readonly number[]): Promise<Feeds> {
+  const { mainInput } = session;
+  return { ...full, [mainInput]: await resizer.run(full[mainInput]!, dims) };
 }
 
 async function execute(run: Run<FrameMessage>, startUs: number): Promise<FrameMessage[]> {
@@ -101,11 +105,13 @@ async function execute(run: Run<FrameMessage>, startUs: number): Promise<FrameMe
     try {
       const outputs = await recorded({ what: 'run', model, limitUs }, async () => {
         const { session, resizer } = openModel(model);
-        const full = session.pack(frames.length, ladder[0]!.dims, (into, i) => readSlot(frames[i]!, into));
-        return session.run(run.rung === 0 ? full : await resizer!.run(full, dims));
+        const full = session.pack(frames.length, ladder[0]!.dims, (into, i, _, offset) =>
+          readSlot(frames[i]!, into, offset),
+        );
+        return session.run(run.rung === 0 ? full : await smaller(session, resizer!, full, dims));
       });
       post({ ...done, endUs: nowUs(), outputs: outbox.pack(outputs) });
-      free(outputs);
+      freeOutputs(outputs);
     } catch (error) {
       if (frames.length > 1) again.push(...frames);
       else post({ ...done, endUs: nowUs(), outputs: { tensors: [] }, error: (error as Error).message });
@@ -135,8 +141,8 @@ const AMPLITUDES = [1, 3, 0.2];
 /** The answers to different frames, one by one and in a batch, each at every place of it. */
 async function compare(session: Session, { input, batch }: Measure): Promise<Measured> {
   const run = async (frames: readonly number[]): Promise<OutputTensor[]> => {
-    const fill = (into: Uint8Array, i: number): void =>
-      fillNoise(into, frames[i]!, session.elementType, AMPLITUDES[frames[i]! % AMPLITUDES.length]);
+    const fill: Fill = (into, i, { elementType }) =>
+      fillNoise(into, frames[i]!, elementType, AMPLITUDES[frames[i]! % AMPLITUDES.length]);
     return session.run(session.pack(frames.length, input.dims, fill));
   };
   const all = Array.from({ length: batch }, (_, i) => i);
@@ -161,24 +167,22 @@ async function compare(session: Session, { input, batch }: Measure): Promise<Mea
 async function measure(message: Measure): Promise<Measured> {
   const { input, batch, from, idleUs = 0 } = message;
   const { session, resizer } = openModel(input.model);
-  const objection = session.objection(input.dims);
-  if (objection !== undefined) throw new Error(objection);
   if (message.compare === true) return compare(session, message);
   sweepCaches();
   if (idleUs > 0) await new Promise((resolve) => setTimeout(resolve, idleUs / 1000));
   const startUs = nowUs();
-  const full = session.pack(batch, from ?? input.dims, (into, i) => fillNoise(into, i, session.elementType));
+  const full = session.pack(batch, from ?? input.dims, (into, i, { elementType }) => fillNoise(into, i, elementType));
   let us: number;
   let shapes: Measured['outputs'] = [];
   if (from !== undefined) {
-    (await resizer!.run(full, input.dims)).dispose();
+    (await resizer!.run(full[session.mainInput]!, input.dims)).dispose();
     us = nowUs() - startUs;
   } else {
     const outputs = await session.run(full);
     shapes = outputs.map(({ name, type, dims }) => ({ name, type, dims }));
     if (outbox.pack(outputs).offset !== undefined) outbox.taken();
     us = nowUs() - startUs;
-    free(outputs);
+    freeOutputs(outputs);
   }
   lastMeasuredUs.set(measurementKey({ input, batch, from }), us);
   return { us, outputs: shapes };
@@ -198,10 +202,10 @@ async function control(message: Control): Promise<void> {
 async function answer(message: Control): Promise<unknown> {
   switch (message.kind) {
     case 'load': {
-      const { name, elementType, layout, resizes } = message.model;
+      const { name, inputs, layout, resizes } = message.model;
       const load = async (): Promise<OpenModel> => ({
         session: await Session.open(message.model, options),
-        resizer: resizes ? await Resizer.open(elementType, layout, options) : undefined,
+        resizer: resizes ? await Resizer.open(inputs[0]!.elementType, layout, options) : undefined,
       });
       const before = models.get(name);
       models.set(name, await recorded({ what: 'load', model: name, limitUs: LOAD_LIMIT_US }, load));

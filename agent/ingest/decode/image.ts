@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { ELEMENT_ARRAYS } from '../../frames.js';
 import type { ImageInput } from '../../image-input.js';
 import { BadImage, MOST_PIXELS } from '../../image-input.js';
 
@@ -38,8 +39,8 @@ export async function decodeImage(body: Buffer, input: ImageInput): Promise<Buff
 /** Writes decoded pixels into a frame's slot as the network takes them. */
 export function writePixels(pixels: Uint8Array, input: ImageInput, slot: Uint8Array): void {
   const [count, height, width] = input.shape as [number, number, number];
-  const out =
-    input.elementType === 'float32' ? new Float32Array(slot.buffer, slot.byteOffset, slot.byteLength / 4) : slot;
+  const Elements = ELEMENT_ARRAYS[input.elementType];
+  const out = new Elements(slot.buffer as ArrayBuffer, slot.byteOffset, slot.byteLength / Elements.BYTES_PER_ELEMENT);
   const area = height * width;
   for (let channel = 0; channel < count; channel++) {
     const values = input.values[channel]!;

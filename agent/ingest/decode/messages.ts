@@ -4,7 +4,8 @@ import type { WantedOutputs } from '../protocol/request.js';
 
 /** How a tensor is made of a body: of an image, or of a request in JSON. */
 export type Recipe =
-  { readonly kind: 'image'; readonly input: ImageInput } | { readonly kind: 'json'; readonly expected: ExpectedInput };
+  | { readonly kind: 'image'; readonly input: ImageInput }
+  | { readonly kind: 'json'; readonly expected: readonly ExpectedInput[] };
 
 /** What the agent and a decode worker's process say to each other. Bodies and tensors travel in shared memory. */
 export type ToWorker =

@@ -4,14 +4,12 @@ import type { ServedTenant } from '../../serving/tenant.js';
 import { parametersOf } from '../answer.js';
 import type { Body, BodyBudget } from '../body.js';
 import { ClientGone, NoMemory, tooLarge } from '../body.js';
-import { bytesPerElement } from '../protocol/datatypes.js';
-import { BadRequest } from '../protocol/bad-request.js';
 import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
 import { readHead } from '../protocol/request.js';
 import { answered } from '../protocol/response.js';
 import type { Incoming } from '../incoming.js';
 import type { InferRequest, InferResponse } from './messages.js';
-import { asJson, inferParameters, tensorOf } from './messages.js';
+import { asJson, inferParameters, tensorBytes, tensorOf } from './messages.js';
 
 /** What is known of a call beside its message. */
 export interface Call {
@@ -33,7 +31,7 @@ export class GrpcFrame implements Incoming {
   constructor(request: InferRequest, call: Call) {
     this.#request = request;
     this.#call = call;
-    this.announcedBytes = request.raw_input_contents.reduce((sum, { length }) => sum + length, 0);
+    this.announcedBytes = tensorBytes(request);
   }
 
   get stream(): string {
@@ -50,24 +48,20 @@ export class GrpcFrame implements Incoming {
   }
 
   async read(limit: number, budget: BodyBudget, tenant: string, promised: boolean): Promise<Body> {
-    const tensor = tensorOf(this.#request);
-    const bytes = tensor.length;
+    const bytes = this.announcedBytes;
     if (bytes > limit) throw tooLarge(limit);
     if (!budget.take(tenant, promised, bytes)) throw new NoMemory();
     await Promise.resolve();
-    return { chunks: [tensor], bytes, giveBack: () => budget.give(tenant, promised, bytes) };
+    return { chunks: [], bytes, giveBack: () => budget.give(tenant, promised, bytes) };
   }
 
   discard(): void {
     // The message is here, and goes with the call.
   }
 
-  request(body: readonly Buffer[], expected: ExpectedInput): FrameRequest {
-    const wanted = readHead(asJson(this.#request), expected);
-    const bytes = expected.dims.reduce((product, dim) => product * dim, bytesPerElement(expected.elementType));
-    const size = body.reduce((sum, { length }) => sum + length, 0);
-    if (size !== bytes) throw new BadRequest(`raw_input_contents[0]: must be ${bytes} bytes, not ${size}`);
-    return { tensor: body, wanted };
+  request(_body: readonly Buffer[], expected: readonly ExpectedInput[]): FrameRequest {
+    const { wanted, places } = readHead(asJson(this.#request), expected);
+    return { wanted, tensor: expected.map((input, i) => tensorOf(this.#request, places[i]!, input)) };
   }
 
   async answer(answer: Answer, { terms }: ServedTenant, wanted: WantedOutputs, promised: boolean): Promise<number> {

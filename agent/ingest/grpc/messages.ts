@@ -1,5 +1,9 @@
 import type { AnswerParameters } from '../answer.js';
+import { inputBytes } from '../../frames.js';
+import type { ExpectedInput } from '../../frames.js';
 import { BadRequest } from '../protocol/bad-request.js';
+import { datatypeOf } from '../protocol/datatypes.js';
+import { valuesOf } from '../protocol/values.js';
 
 /** A value of a parameter, as `InferParameter` carries it; `parameter_choice` names the field that is set. */
 export type InferParameter = { readonly parameter_choice?: string } & Readonly<Record<string, unknown>>;
@@ -14,9 +18,10 @@ export interface InferRequest {
   readonly inputs: readonly {
     readonly name: string;
     readonly datatype: string;
-    readonly shape: readonly number[];
+    /** Integers of 64 bits come as strings, here and below. */
+    readonly shape: readonly string[];
     readonly parameters: Parameters;
-    readonly contents: Readonly<Record<string, readonly number[]>> | null;
+    readonly contents: Readonly<Record<string, readonly (number | string | boolean)[]>> | null;
   }[];
   readonly outputs: readonly { readonly name: string; readonly parameters: Parameters }[];
   readonly raw_input_contents: readonly Buffer[];
@@ -32,7 +37,12 @@ export interface InferResponse {
 }
 
 const plain = (parameters: Parameters): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, value[value.parameter_choice ?? '']]));
+  Object.fromEntries(
+    Object.entries(parameters).map(([name, value]) => {
+      const { parameter_choice: choice = '' } = value;
+      return [name, choice === 'int64_param' || choice === 'uint64_param' ? Number(value[choice]) : value[choice]];
+    }),
+  );
 
 /** The request as it would stand in JSON, without its tensor. */
 export const asJson = ({ id, parameters, inputs, outputs }: InferRequest): Record<string, unknown> => ({
@@ -41,25 +51,64 @@ export const asJson = ({ id, parameters, inputs, outputs }: InferRequest): Recor
   inputs: inputs.map(({ name, datatype, shape, parameters: own }) => ({
     name,
     datatype,
-    shape,
+    shape: shape.map(Number),
     parameters: plain(own),
   })),
   outputs: outputs.map(({ name, parameters: own }) => ({ name, parameters: { ...plain(own), binary_data: true } })),
 });
 
-/** @throws BadRequest when there is no tensor, or more than one way of it */
-export function tensorOf({ inputs, raw_input_contents: raw }: InferRequest): Buffer {
-  const contents = inputs[0]?.contents;
-  const typed = Object.entries(contents ?? {}).find(([, values]) => values.length > 0);
-  if (raw.length > 1) throw new BadRequest(`raw_input_contents: one tensor is expected, not ${raw.length}`);
-  if (raw.length === 1) {
-    if (typed !== undefined)
-      throw new BadRequest('inputs[0].contents: must not be given beside raw_input_contents', 400, 'InvalidRequest');
-    return raw[0]!;
+/** Where `InferTensorContents` has values of each datatype. */
+const CONTENTS: Readonly<Record<string, string>> = {
+  BOOL: 'bool_contents',
+  INT8: 'int_contents',
+  INT16: 'int_contents',
+  INT32: 'int_contents',
+  INT64: 'int64_contents',
+  UINT8: 'uint_contents',
+  UINT16: 'uint_contents',
+  UINT32: 'uint_contents',
+  UINT64: 'uint64_contents',
+  FP32: 'fp32_contents',
+  FP64: 'fp64_contents',
+};
+
+/** Bytes of a request's tensors; typed contents count with what the largest of values takes. */
+export const tensorBytes = ({ inputs, raw_input_contents: raw }: InferRequest): number =>
+  raw.reduce((sum, { length }) => sum + length, 0) +
+  inputs.reduce(
+    (sum, { contents }) => sum + 8 * Object.values(contents ?? {}).reduce((n, { length }) => n + length, 0),
+    0,
+  );
+
+/**
+ * The tensor of one input, raw or as typed contents.
+ *
+ * @param place among the request's inputs
+ * @throws BadRequest when there is none, not all of it, or more than one way of it
+ */
+export function tensorOf(
+  { inputs, raw_input_contents: raw }: InferRequest,
+  place: number,
+  input: ExpectedInput,
+): Uint8Array {
+  const path = `inputs[${place}]`;
+  const contents = inputs[place]?.contents ?? {};
+  const typed = Object.entries(contents).find(([, values]) => values.length > 0);
+  if (raw.length > 0) {
+    if (raw.length !== inputs.length)
+      throw new BadRequest(`raw_input_contents: ${inputs.length} are expected, one for each input, not ${raw.length}`);
+    if (typed !== undefined) throw new BadRequest(`${path}.contents: must not be given beside raw_input_contents`);
+    const bytes = inputBytes([input]);
+    const own = raw[place]!;
+    if (own.length !== bytes)
+      throw new BadRequest(`raw_input_contents[${place}]: must be ${bytes} bytes, not ${own.length}`);
+    return own;
   }
-  if (typed?.[0] === 'fp32_contents') return Buffer.from(new Float32Array(typed[1]).buffer);
-  if (typed?.[0] === 'uint_contents' && typed[1].every((value) => value <= 255)) return Buffer.from(typed[1]);
-  throw new BadRequest('raw_input_contents: required, or inputs[0].contents of the input’s datatype');
+  const field = CONTENTS[datatypeOf(input.elementType)];
+  if (field === undefined || typed === undefined || typed[0] !== field)
+    throw new BadRequest(`raw_input_contents: required${field === undefined ? '' : `, or ${path}.contents.${field}`}`);
+  const values = typed[1].map((value) => (typeof value === 'string' ? BigInt(value) : value));
+  return valuesOf(values, { ...input, dims: [...input.dims] }, `${path}.contents`);
 }
 
 /** Parameters of an answer as gRPC carries them. */

@@ -22,7 +22,7 @@ const LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024;
 const MOST_STREAMS_A_CONNECTION = 64;
 
 const LOADED = loadPackageDefinition(
-  fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: Number, defaults: true, oneofs: true }),
+  fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: String, defaults: true, oneofs: true }),
 ) as unknown as { inference: { GRPCInferenceService: { service: ServiceDefinition } } };
 
 /** What the protocol is served by. */

@@ -65,7 +65,7 @@ class PartFrame implements Incoming {
     // Its bytes are here, and go with it.
   }
 
-  request(_body: readonly Buffer[], _expected: ExpectedInput): FrameRequest {
+  request(_body: readonly Buffer[], _expected: readonly ExpectedInput[]): FrameRequest {
     throw new BadRequest('each part of a stream must be an image', 415, 'UnknownContentType');
   }
 

@@ -1,4 +1,5 @@
-import type { ElementType, OutputArray } from '../../frames.js';
+import type { OutputArray } from '../../frames.js';
+import { Texts } from '../../frames.js';
 
 /** The protocol's names of ONNX's element types, as ONNX Runtime calls them. */
 const DATATYPES: Readonly<Record<string, string>> = {
@@ -20,8 +21,6 @@ const DATATYPES: Readonly<Record<string, string>> = {
 
 export const datatypeOf = (elementType: string): string => DATATYPES[elementType] ?? elementType.toUpperCase();
 
-export const bytesPerElement = (elementType: ElementType): number => (elementType === 'float32' ? 4 : 1);
-
 /** What JSON has no numbers for goes by name, and what its usual writers lose is written in full. */
 function jsonOf(value: number | bigint): string {
   if (typeof value === 'bigint') return value.toString();
@@ -34,6 +33,7 @@ const isUsual = (value: number | bigint): boolean =>
 
 /** Values as the inside of a JSON list, without loss: integers of 64 bits in full, `"NaN"`, `"Infinity"` and `"-Infinity"` by name. */
 export function jsonList(values: OutputArray, type: string): string {
+  if (values instanceof Texts) return JSON.stringify(values.values).slice(1, -1);
   const list = Array.from(values as Iterable<number | bigint>);
   if (type === 'bool') return list.map((value) => value !== 0).join(',');
   return list.every(isUsual) ? JSON.stringify(list).slice(1, -1) : list.map(jsonOf).join(',');

@@ -11,13 +11,17 @@ interface Tensor {
   readonly shape: readonly number[];
 }
 
-function tensorsOf({ terms: { input, outputs } }: ServedTenant): { inputs: Tensor[]; outputs: Tensor[] } {
+function tensorsOf({ terms: { inputs, outputs } }: ServedTenant): { inputs: Tensor[]; outputs: Tensor[] } {
   return {
-    inputs: [{ name: input.name, datatype: datatypeOf(input.elementType), shape: [1, ...input.dims] }],
+    inputs: inputs.map(({ name, dims, elementType }) => ({
+      name,
+      datatype: datatypeOf(elementType),
+      shape: [1, ...dims],
+    })),
     outputs: outputs.map(({ name, type, dims }) => ({
       name,
       datatype: datatypeOf(type),
-      shape: [1, ...dims.slice(1)],
+      shape: dims,
     })),
   };
 }

@@ -1,8 +1,10 @@
-import type { ElementType, ExpectedInput } from '../../frames.js';
+import type { ExpectedInput } from '../../frames.js';
+import { inputBytes } from '../../frames.js';
 import { BadRequest } from './bad-request.js';
-import { bytesPerElement, datatypeOf, numberOf } from './datatypes.js';
+import { datatypeOf } from './datatypes.js';
 import type { Parameters } from './parameters.js';
 import { flagAt, objectAt, parametersOf } from './parameters.js';
+import { parseJson, valuesOf } from './values.js';
 
 /** Requests of the Open Inference Protocol v2: JSON tensors and the binary tensor extension. */
 
@@ -20,11 +22,9 @@ export interface WantedOutputs extends Parameters {
   readonly outputs?: ReadonlyMap<string, WantedOutput>;
 }
 
-/** [batch][channel][row][column]. */
-const DEEPEST_NESTING = 4;
 const LONGEST_ID = 256;
 
-/** An inference request's one frame: its tensor, in parts, and what is wanted of the answer. */
+/** An inference request's one frame: its tensors as the network takes them, one after the other in parts, and what is wanted of the answer. */
 export interface FrameRequest {
   readonly tensor: readonly Uint8Array[];
   readonly wanted: WantedOutputs;
@@ -33,7 +33,7 @@ export interface FrameRequest {
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * Reads an inference request's one frame. The tensor is made of views of the body where it came in binary form.
+ * Reads an inference request's one frame. Tensors are made of views of the body where they came in binary form.
  *
  * @param body as chunks, in order
  * @param headerLength length of the JSON part when binary tensors follow (`Inference-Header-Content-Length`); 0: the body is the tensor
@@ -42,33 +42,42 @@ type Json = Readonly<Record<string, unknown>>;
 export function readRequest(
   body: readonly Buffer[],
   headerLength: number | undefined,
-  expected: ExpectedInput,
+  expected: readonly ExpectedInput[],
 ): FrameRequest {
   const total = body.reduce((sum, chunk) => sum + chunk.length, 0);
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength >= 0 && headerLength <= total))
     throw new BadRequest(`Inference-Header-Content-Length must be between 0 and the body's ${total} bytes`);
-  const elements = expected.dims.reduce((product, dim) => product * dim, 1);
-  const bytes = elements * bytesPerElement(expected.elementType);
-  if (headerLength === 0) {
-    if (total !== bytes) throw new BadRequest(`a raw binary request must be the tensor's ${bytes} bytes, not ${total}`);
-    return { wanted: { binaryByDefault: true }, tensor: body };
-  }
-  const request = parsed(take(body, headerLength ?? total), headerLength === undefined ? 'body' : 'inference header');
-  const input = inputOf(request, expected);
+  if (headerLength === 0) return { wanted: { binaryByDefault: true }, tensor: rawTensor(body, total, expected) };
+  const head = take(body, headerLength ?? total);
+  const request = parsed(head, headerLength === undefined ? 'body' : 'inference header', expected);
+  const { inputs, places } = inputsIn(request, expected);
   const wanted = wantedOutputs(request);
-  if (headerLength === undefined) return { wanted, tensor: [numbers(input['data'], expected.elementType, elements)] };
-  const size = total - headerLength;
-  if (objectAt(input['parameters'], 'inputs[0].parameters')['binary_data_size'] !== size || size !== bytes)
-    throw new BadRequest(
-      `inputs[0].parameters.binary_data_size: must be ${bytes}, the length of what follows the header (${size})`,
-    );
-  return { wanted, tensor: skip(body, headerLength) };
+  const binary = headerLength === undefined ? [] : binaryTensors(inputs, headerLength, total);
+  const tensor = expected.flatMap((each, i): Uint8Array[] => {
+    const place = places[i]!;
+    const own = binary[place];
+    const path = `inputs[${place}]`;
+    if (own === undefined) return [valuesOf(inputs[place]!['data'], each, path)];
+    const bytes = inputBytes([each]);
+    if (own.length !== bytes)
+      throw new BadRequest(`${path}.parameters.binary_data_size: must be ${bytes}, not ${own.length}`);
+    return part(body, own.from, own.length);
+  });
+  return { wanted, tensor };
 }
 
-function parsed(json: Buffer, what: string): Json {
+function rawTensor(body: readonly Buffer[], total: number, expected: readonly ExpectedInput[]): readonly Buffer[] {
+  if (expected.length > 1)
+    throw new BadRequest(`a raw binary request can be one tensor only; this model takes ${namesOf(expected)}`);
+  const bytes = inputBytes(expected);
+  if (total !== bytes) throw new BadRequest(`a raw binary request must be the tensor's ${bytes} bytes, not ${total}`);
+  return body;
+}
+
+function parsed(json: Buffer, what: string, expected: readonly ExpectedInput[]): Json {
   let request: unknown;
   try {
-    request = JSON.parse(json.toString('utf8'));
+    request = parseJson(json.toString('utf8'), expected);
   } catch (error) {
     throw new BadRequest(`the ${what} is not JSON: ${(error as Error).message}`);
   }
@@ -77,26 +86,77 @@ function parsed(json: Buffer, what: string): Json {
   return request as Json;
 }
 
-/** What is wanted of the answer to a request whose tensor comes beside it. @throws BadRequest naming the field that is wrong */
-export function readHead(request: Json, expected: ExpectedInput): WantedOutputs {
-  inputOf(request, expected);
-  return wantedOutputs(request);
+/**
+ * What is wanted of the answer to a request whose tensors come beside it, and where each of those expected is among its inputs.
+ *
+ * @throws BadRequest naming the field that is wrong
+ */
+export function readHead(
+  request: Json,
+  expected: readonly ExpectedInput[],
+): { readonly wanted: WantedOutputs; readonly places: readonly number[] } {
+  const { places } = inputsIn(request, expected);
+  return { wanted: wantedOutputs(request), places };
 }
 
-function inputOf({ inputs }: Json, expected: ExpectedInput): Json {
-  if (!Array.isArray(inputs)) throw new BadRequest('inputs: required, a list with one tensor');
-  if (inputs.length !== 1) throw new BadRequest(`inputs: exactly one tensor is expected, not ${inputs.length}`);
-  const input = inputs[0] as unknown;
-  if (input === null || typeof input !== 'object') throw new BadRequest('inputs[0]: must be a tensor');
-  const { name, datatype, shape, parameters } = input as Json;
-  if (name !== expected.name) throw new BadRequest(`inputs[0].name: must be "${expected.name}"`);
-  const type = datatypeOf(expected.elementType);
-  if (datatype !== type) throw new BadRequest(`inputs[0].datatype: must be ${type}, not ${JSON.stringify(datatype)}`);
-  const wanted = JSON.stringify([1, ...expected.dims]);
+/** The request's inputs, and where each of those expected is among them. */
+function inputsIn(
+  { inputs }: Json,
+  expected: readonly ExpectedInput[],
+): { readonly inputs: readonly Json[]; readonly places: readonly number[] } {
+  const count = expected.length === 1 ? 'one tensor' : `${expected.length} tensors`;
+  if (!Array.isArray(inputs)) throw new BadRequest(`inputs: required, a list with ${count}`);
+  if (inputs.length !== expected.length)
+    throw new BadRequest(
+      `inputs: exactly ${count} ${expected.length === 1 ? 'is' : 'are'} expected (${namesOf(expected)}), not ${inputs.length}`,
+    );
+  const all = inputs.map((input: unknown, i): Json => {
+    if (input === null || typeof input !== 'object') throw new BadRequest(`inputs[${i}]: must be a tensor`);
+    return input as Json;
+  });
+  all.forEach((input, i) => checkInput(input, `inputs[${i}]`, expected));
+  const places = expected.map(({ name }) => all.findIndex((input) => input['name'] === name));
+  const missing = places.indexOf(-1);
+  if (missing !== -1) throw new BadRequest(`inputs: there is no tensor "${expected[missing]!.name}"`);
+  return { inputs: all, places };
+}
+
+function checkInput(input: Json, path: string, expected: readonly ExpectedInput[]): void {
+  const { name, datatype, shape, parameters } = input;
+  const own = expected.find((each) => each.name === name);
+  if (own === undefined) throw new BadRequest(`${path}.name: must be ${namesOf(expected)}`);
+  const type = datatypeOf(own.elementType);
+  if (datatype !== type) throw new BadRequest(`${path}.datatype: must be ${type}, not ${JSON.stringify(datatype)}`);
+  const wanted = JSON.stringify([1, ...own.dims]);
   if (JSON.stringify(shape) !== wanted)
-    throw new BadRequest(`inputs[0].shape: must be ${wanted} (one frame a request), not ${JSON.stringify(shape)}`);
-  objectAt(parameters, 'inputs[0].parameters');
-  return input as Json;
+    throw new BadRequest(`${path}.shape: must be ${wanted} (one frame a request), not ${JSON.stringify(shape)}`);
+  objectAt(parameters, `${path}.parameters`);
+}
+
+const namesOf = (expected: readonly ExpectedInput[]): string => expected.map(({ name }) => `"${name}"`).join(', ');
+
+/** Where each input's tensor lies in the body, for those that come in binary form: one after the other behind the header. */
+function binaryTensors(
+  inputs: readonly Json[],
+  headerLength: number,
+  total: number,
+): readonly ({ readonly from: number; readonly length: number } | undefined)[] {
+  let at = headerLength;
+  const tensors = inputs.map(({ data, parameters }, i) => {
+    const path = `inputs[${i}].parameters`;
+    const length = objectAt(parameters, path)['binary_data_size'];
+    if (length === undefined && data !== undefined) return undefined;
+    if (!(Number.isSafeInteger(length) && (length as number) >= 0))
+      throw new BadRequest(`${path}.binary_data_size: required, the tensor's length in what follows the header`);
+    const from = at;
+    at += length as number;
+    return { from, length: length as number };
+  });
+  if (at !== total)
+    throw new BadRequest(
+      `inputs[${inputs.length - 1}].parameters.binary_data_size: ${total - headerLength} bytes follow the header, not ${at - headerLength}`,
+    );
+  return tensors;
 }
 
 function wantedOutputs({ id, outputs, parameters }: Json): WantedOutputs {
@@ -134,35 +194,13 @@ function take(body: readonly Buffer[], length: number): Buffer {
   return first.length >= length ? first.subarray(0, length) : Buffer.concat(body, length);
 }
 
-/** What follows `count` bytes of a chunked body. */
-function skip(body: readonly Buffer[], count: number): Uint8Array[] {
+/** A part of a chunked body, as views of its chunks. */
+function part(body: readonly Buffer[], from: number, length: number): Uint8Array[] {
   let position = 0;
   return body.flatMap((chunk) => {
-    const from = Math.max(0, count - position);
+    const start = Math.max(0, from - position);
+    const end = Math.min(chunk.length, from + length - position);
     position += chunk.length;
-    return from < chunk.length ? [chunk.subarray(from)] : [];
+    return start < end ? [chunk.subarray(start, end)] : [];
   });
-}
-
-function numbers(data: unknown, elementType: ElementType, elements: number): Uint8Array {
-  const out = elementType === 'float32' ? new Float32Array(elements) : new Uint8Array(elements);
-  let position = 0;
-  const write = (value: unknown, depth: number): void => {
-    if (Array.isArray(value)) {
-      if (depth > DEEPEST_NESTING) throw new BadRequest('inputs[0].data: nested deeper than a tensor');
-      for (const each of value) write(each, depth + 1);
-      return;
-    }
-    const number = numberOf(value);
-    if (number === undefined) throw new BadRequest(`inputs[0].data: element ${position} is not a number`);
-    if (elementType === 'uint8' && !(Number.isInteger(number) && number >= 0 && number <= 255))
-      throw new BadRequest(`inputs[0].data: element ${position} is not a UINT8`);
-    if (position >= out.length) throw new BadRequest(`inputs[0].data: must have ${out.length} elements, but has more`);
-    out[position++] = number;
-  };
-  if (!Array.isArray(data)) throw new BadRequest('inputs[0].data: required, a list of numbers');
-  write(data, 1);
-  if (position !== out.length)
-    throw new BadRequest(`inputs[0].data: must have ${out.length} elements, not ${position}`);
-  return new Uint8Array(out.buffer);
 }

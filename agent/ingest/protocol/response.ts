@@ -1,4 +1,5 @@
 import type { OutputTensor } from '../../frames.js';
+import { Texts } from '../../frames.js';
 import { BadRequest } from './bad-request.js';
 import { datatypeOf, jsonList } from './datatypes.js';
 import type { WantedOutput, WantedOutputs } from './request.js';
@@ -109,11 +110,12 @@ const plain = ({ name, type, dims, data }: OutputTensor): Written => ({
   datatype: datatypeOf(type),
   shape: dims,
   valueBytes: data.byteLength,
-  bytes: () => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  bytes: () =>
+    data instanceof Texts ? bytesTensor(data.values) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   list: async (turn) => {
     const pieces: string[] = [];
     for (let from = 0; from < data.length; from += JSON_PIECE) {
-      if (from > 0) await turn(JSON_PIECE * data.BYTES_PER_ELEMENT);
+      if (from > 0) await turn((JSON_PIECE * data.byteLength) / data.length);
       pieces.push(jsonList(data.subarray(from, from + JSON_PIECE), type));
     }
     return pieces.join(',');
@@ -121,7 +123,9 @@ const plain = ({ name, type, dims, data }: OutputTensor): Written => ({
 });
 
 /** The largest values with their places, as `value:index` (Triton's classification extension). */
-function classified({ name, data }: OutputTensor, classes: number): Written {
+function classified({ name, type, data }: OutputTensor, classes: number): Written {
+  if (data instanceof Texts)
+    throw new BadRequest(`outputs: "${name}" is of ${datatypeOf(type)}, which has no largest values to classify by`);
   const values = Array.from(data as Iterable<number | bigint>, Number);
   const places = values.map((_, place) => place).sort((a, b) => values[b]! - values[a]! || a - b);
   const texts = places.slice(0, classes).map((place) => `${values[place]!.toFixed(6)}:${place}`);
