@@ -119,6 +119,8 @@ async function infer(name: string, ...inputs: Tensor[]): Promise<string> {
   return /"data":(\[.*?\])/.exec(text)?.[1] ?? text;
 }
 
+type Unary = (request: object, done: (error: Error | null, answer: { raw_output_contents: Buffer[] }) => void) => void;
+
 const tensor = (datatype: string, shape: number[], data: unknown, name = 'x'): Tensor => ({
   name,
   datatype,
@@ -190,8 +192,10 @@ describe('frames of several tensors', () => {
     const client = new inference.GRPCInferenceService(String(line['grpc']), credentials.createInsecure());
     const call = (model: string, request: object): Promise<{ raw_output_contents: Buffer[] }> =>
       new Promise((resolve, reject) =>
-        client['ModelInfer']!({ model_name: `default.${model}`, ...request }, (error: Error | null, answer: never) =>
-          error === null ? resolve(answer) : reject(error),
+        (client['ModelInfer'] as unknown as Unary).call(
+          client,
+          { model_name: `default.${model}`, ...request },
+          (error, answer) => (error === null ? resolve(answer) : reject(error)),
         ),
       );
     const bytes = (values: ArrayLike<number>): Buffer => Buffer.from(Float32Array.from(values).buffer);

@@ -5,12 +5,15 @@ import type { Logger } from '../../kube/log.js';
 import { completeFrom } from './complete.js';
 import { StillComing, modelFile } from './model-file.js';
 import type { ModelFile } from './residents.js';
+import { SourceWatch } from './source-watch.js';
 
 type Model = ResourceOf<'InferenceModel'>;
 
 /** A model that could not be had is tried again after this long, then ever more rarely: what was missing may have come. */
 const FIRST_RETRY_MS = 30_000;
 const LONGEST_RETRY_MS = 600_000;
+/** The files that models were copied from are looked at as often. */
+const LOOK_AT_SOURCES_MS = 30_000;
 /** One that is on its way is looked for again after this long. */
 const LOOK_AGAIN_MS = 500;
 
@@ -40,9 +43,12 @@ interface Entry {
 export class Library {
   readonly #options: LibraryOptions;
   readonly #entries = new Map<string, Entry>();
+  readonly #sources: SourceWatch;
+  #lookedAtMs = 0;
 
   constructor(options: LibraryOptions) {
     this.#options = options;
+    this.#sources = new SourceWatch(options.modelsFrom);
   }
 
   /** The files of the versions that are served, or can be. */
@@ -75,10 +81,16 @@ export class Library {
     return entry?.usable === true ? entry.failure?.message : undefined;
   }
 
-  /** How long until something that could not be had is to be tried again; undefined when there is nothing. */
+  /** What is to be told of the file that a model was copied from; undefined when it is what it should be. */
+  sourceNote(name: string): string | undefined {
+    return this.#sources.note(name);
+  }
+
+  /** How long until something that could not be had is to be tried again, or files are to be looked at; undefined when there is nothing. */
   get retryInMs(): number | undefined {
+    if (this.#entries.size === 0) return undefined;
     const due = [...this.#entries.values()].flatMap(({ failure }) => failure?.retryAtMs ?? []);
-    return due.length === 0 ? undefined : Math.max(0, Math.min(...due) - performance.now());
+    return Math.max(0, Math.min(...due, this.#lookedAtMs + LOOK_AT_SOURCES_MS) - performance.now());
   }
 
   /**
@@ -93,11 +105,13 @@ export class Library {
     mayRetry: (name: string) => boolean,
   ): Promise<boolean> {
     const changes = await Promise.all(models.map((model) => this.#fetchOne(model, baseDirOf(model), mayRetry)));
-    return changes.includes(true);
+    const looks = await this.#lookAtSources(models, baseDirOf);
+    return changes.includes(true) || looks;
   }
 
   forget(name: string): void {
     this.#entries.delete(name);
+    this.#sources.forget(name);
   }
 
   /** The newer version is the one that is served from now on. */
@@ -121,6 +135,21 @@ export class Library {
     entry.next = undefined;
     entry.failure = { message, retryAtMs: performance.now() + entry.backoffMs };
     entry.backoffMs = Math.min(2 * entry.backoffMs, LONGEST_RETRY_MS);
+  }
+
+  /** Whether there is anything new to be told of the files that models were copied from. */
+  async #lookAtSources(models: readonly Model[], baseDirOf: (model: Model) => string): Promise<boolean> {
+    if (performance.now() < this.#lookedAtMs + LOOK_AT_SOURCES_MS) return false;
+    this.#lookedAtMs = performance.now();
+    let news = false;
+    for (const model of models) {
+      const copy = this.file(model.metadata.name)?.path;
+      if (copy === undefined || !(await this.#sources.look(model, baseDirOf(model), copy))) continue;
+      news = true;
+      const note = this.sourceNote(model.metadata.name);
+      if (note !== undefined) this.#options.log.warn({ model: model.metadata.name }, note);
+    }
+    return news;
   }
 
   async #fetchOne(model: Model, baseDir: string, mayRetry: (name: string) => boolean): Promise<boolean> {

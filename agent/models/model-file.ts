@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { copyFile, mkdir, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { ResourceOf } from '../../api/manifests.js';
+import { digest } from './digest.js';
 import { externalLocations, readHead } from './onnx-head.js';
 import { fetchInto, withoutSecrets } from './fetch.js';
 import type { Allowed } from './sources.js';
@@ -203,9 +203,3 @@ const exists = (path: string): Promise<boolean> =>
   );
 
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');
-
-async function digest(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
-}

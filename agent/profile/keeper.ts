@@ -217,7 +217,10 @@ export class ProfileKeeper implements WatchedKeeper {
       const message = unavailable.get(name);
       const memoryBytes = status?.models?.find((each) => each.name === name)?.memoryBytes;
       const held = this.#library.heldBack(name);
-      const why = message ?? (held && `the newest version cannot be served, so the one before goes on: ${held}`);
+      const why =
+        message ??
+        (held && `the newest version cannot be served, so the one before goes on: ${held}`) ??
+        this.#library.sourceNote(name);
       return {
         name,
         sha256: this.#library.file(name)?.model.spec.sha256 ?? sha256,
