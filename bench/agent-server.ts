@@ -7,8 +7,7 @@ const standalone = await Standalone.start({
   dir,
   stateDir,
   devices: [{ provider: 'cpu', threads: 1 }],
-  host: '127.0.0.1',
-  port: 0,
+  listen: { listen: { host: '127.0.0.1', port: 0 } },
   log: newLogger('text'),
 });
 console.log(`listening on ${standalone.url}`);

@@ -47,8 +47,7 @@ export async function benchAgent(): Promise<Figure[]> {
     dir,
     stateDir,
     devices: [{ provider: 'cpu', threads: 1 }],
-    host: '127.0.0.1',
-    port: 0,
+    listen: { listen: { host: '127.0.0.1', port: 0 } },
     log: newLogger('text'),
   });
   try {

@@ -1,17 +1,16 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { isCuda, nvidiaGpus } from '../agent/device/machine.js';
 import type { DeviceOptions } from '../agent/device/messages.js';
 import { chooseProvider, probe } from '../agent/device/providers/probe.js';
 import type { Provider } from '../agent/device/providers/providers.js';
 import { PROVIDERS } from '../agent/device/providers/providers.js';
-import { BadCredentials, FileCredentials } from '../agent/ingest/tls.js';
 import { parseDurationUs } from '../api/duration.js';
 import type { Fault } from '../sched/faults.js';
 import type { Promised } from '../sched/promise.js';
 import { BadInput } from './directory.js';
-import type { Logger } from './log.js';
 
 /** Options and arguments that several commands share. */
 
@@ -37,13 +36,6 @@ export const durationOption = (flags: string, description: string, standard: str
 /** The same of an address with a port. */
 export const listenOption = (flags: string, description: string, standard: string): Option =>
   new Option(flags, description).argParser(listenArgument).default(listenArgument(standard), standard);
-
-/** Where gRPC is served, besides HTTP. */
-export const grpcOption = (): Option =>
-  new Option(
-    '--grpc <address>',
-    'address and port to serve the same over gRPC, such as 127.0.0.1:8001; not served when absent',
-  ).argParser(listenArgument);
 
 export function listenArgument(text: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
@@ -167,37 +159,52 @@ export function coresArgument(text: string): number {
   return cores;
 }
 
-export const providerOption = (): Option =>
-  new Option(
-    '--provider <name>',
-    'ONNX Runtime execution provider; auto takes the first of the others that works here (deeprt doctor)',
-  )
-    .choices(['auto', ...PROVIDERS])
-    .default('auto');
-export const devicesOption = (): Option =>
-  new Option(
-    '--devices <ids>',
-    'which of the machine’s devices to serve on, as the provider counts them; with cuda and tensorrt all when not given, otherwise 0',
-  ).argParser(devicesArgument);
-export const deviceMemoryOption = (): Option =>
-  new Option(
-    '--device-memory <amount>',
-    'how much of each device’s memory models may take, such as 6Gi; what is free at the start, less a tenth, when not given',
-  ).argParser(memoryArgument);
 export const threadsOption = (): Option =>
   new Option('--threads <n>', 'cores that one run may use (CPU provider); 1 when not given').argParser(coresArgument);
-export const cpuDevicesOption = (): Option =>
-  new Option(
-    '--cpu-devices <n>',
-    'into how many devices of --threads cores each a CPU node is divided; all cores but a quarter, for ingest, when not given',
-  ).argParser(coresArgument);
-export const promiseOption = (): Option =>
-  new Option(
-    '--promise <kind>',
-    'by which execution times devices are promised: firm, with a margin on what was measured; soft, without, so that more is promised and at most 0.1 % of it may be late',
-  )
-    .choices(['firm', 'soft'])
-    .default('firm');
+
+/** Which devices, and how much of them. */
+export const withDeviceOptions = (command: Command): Command =>
+  command
+    .addOption(
+      new Option(
+        '--provider <name>',
+        'ONNX Runtime execution provider; auto takes the first of the others that works here (deeprt doctor)',
+      )
+        .choices(['auto', ...PROVIDERS])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--threads <n>', 'cores that one run may use (CPU provider); 1 when not given').argParser(
+        coresArgument,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--devices <ids>',
+        'which of the machine’s devices to serve on, as the provider counts them; with cuda and tensorrt all when not given, otherwise 0',
+      ).argParser(devicesArgument),
+    )
+    .addOption(
+      new Option(
+        '--cpu-devices <n>',
+        'into how many devices of --threads cores each a CPU node is divided; all cores but a quarter, for ingest, when not given',
+      ).argParser(coresArgument),
+    )
+    .addOption(
+      new Option(
+        '--device-memory <amount>',
+        'how much of each device’s memory models may take, such as 6Gi; what is free at the start, less a tenth, when not given',
+      ).argParser(memoryArgument),
+    )
+    .addOption(
+      new Option(
+        '--promise <kind>',
+        'by which execution times devices are promised: firm, with a margin on what was measured; soft, without, so that more is promised and at most 0.1 % of it may be late',
+      )
+        .choices(['firm', 'soft'])
+        .default('firm'),
+    );
+
 export const promisedBy = ({ promise }: DeviceFlags): Promised => (promise === 'soft' ? 'Soft' : 'Firm');
 export const stateOption = (): Option =>
   new Option('--state <dir>', 'where measurements and promises are kept across runs').default(
@@ -218,21 +225,6 @@ export const logOption = (): Option =>
   new Option('--log <form>', 'log lines on stderr')
     .choices(['text', 'json'])
     .default(process.stderr.isTTY ? 'text' : 'json');
-
-export const tlsOption = (): Option =>
-  new Option('--tls-dir <dir>', 'serve HTTPS with tls.crt and tls.key of this folder, followed when they are renewed');
-
-/** @throws BadInput when the folder has nothing to serve HTTPS with */
-export async function credentialsFrom(dir: string | undefined, log: Logger): Promise<FileCredentials | undefined> {
-  if (dir === undefined) return undefined;
-  try {
-    return await FileCredentials.read(dir, (message) =>
-      log.warn({ error: message }, 'certificate not usable; going on with the last one'),
-    );
-  } catch (error) {
-    throw error instanceof BadCredentials ? new BadInput(`--tls-dir: ${error.message}`) : error;
-  }
-}
 
 /** Resolves at the first SIGINT or SIGTERM, or when the time is over. */
 export function untilStopped(durationUs: number | undefined): Promise<void> {

@@ -5,8 +5,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Counter, Histogram } from 'prom-client';
 import type { DeviceOptions } from '../agent/device/messages.js';
+import type { IngestOptions } from '../agent/ingest/server.js';
 import { IngestServer } from '../agent/ingest/server.js';
-import type { FileCredentials } from '../agent/ingest/tls.js';
 import { Devices } from '../agent/node/devices.js';
 import type { Profile } from '../agent/profile/profile.js';
 import { changesProfile, logChange } from '../agent/serving/changes.js';
@@ -17,8 +17,8 @@ import type { Promised } from '../sched/promise.js';
 import { BadInput } from './directory.js';
 import { followFolder } from './folder.js';
 import type { Logger } from './log.js';
-import { serveGrpc } from './grpc.js';
-import type { Address } from './options.js';
+import type { ListenFlags } from './listening.js';
+import { listen } from './listening.js';
 import type { Question, Reply } from './planner-thread.js';
 import type { Decided, PlannerOptions, Reading } from './planner.js';
 import { progressBar } from './progress.js';
@@ -30,12 +30,9 @@ export interface StandaloneOptions {
   readonly devices: readonly DeviceOptions[];
   /** By which execution times they are promised; firmly where absent. */
   readonly promise?: Promised;
-  readonly host: string;
-  readonly port: number;
-  /** Serve HTTPS with them. */
-  readonly credentials?: FileCredentials;
-  /** Where gRPC is served, too. */
-  readonly grpc?: Address;
+  readonly listen: Pick<ListenFlags, 'listen' | 'grpc' | 'admin'>;
+  /** How frames are taken; over HTTP from anybody where absent. */
+  readonly ingest?: IngestOptions;
   readonly log: Logger;
   readonly node?: string;
   /** Whether the Adaptation Module is at work; it is where absent. */
@@ -113,7 +110,7 @@ export class Standalone {
     this.devices = devices;
     this.#planner = planner;
     this.#giveBack = giveBack;
-    this.#server = new IngestServer(devices, options.credentials);
+    this.#server = new IngestServer(devices, options.ingest);
     for (const { service } of devices.units)
       service.onChange = (change) => {
         logChange(options.log, change);
@@ -167,9 +164,8 @@ export class Standalone {
   /** Serves for the first time, however often that has to be tried. */
   async #serve(): Promise<void> {
     while (!(await this.refresh())) await delay(this.#retryMs);
-    const { host, port, log } = this.#options;
-    this.url = (await this.#server.listen(host, port)).url;
-    await serveGrpc(this.#server, this.#options.grpc, this.#options.log);
+    const { log } = this.#options;
+    this.url = (await listen(this.#server, this.#options.listen, log)).url;
     this.#server.open();
     log.info({ url: this.url }, 'listening');
   }

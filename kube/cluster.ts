@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ApiConstructor, ApiType, RequestContext } from '@kubernetes/client-node';
+import type { ApiConstructor, ApiType } from '@kubernetes/client-node';
 import {
   ApiException,
+  HttpMethod,
   KubeConfig,
+  RequestContext,
   ResponseContext,
   ServerConfiguration,
   createConfiguration,
@@ -95,6 +97,16 @@ export class Cluster extends KubeConfig {
         middleware: [],
       }),
     );
+  }
+
+  /** What is at a path of the API server that is no object. @throws ApiException when it is not there, or may not be read */
+  async read(path: string): Promise<string> {
+    const context = new RequestContext(`${this.getCurrentCluster()!.server}${path}`, HttpMethod.GET);
+    await this.applySecurityAuthentication(context);
+    const { httpStatusCode, headers, body } = await send(context, this.#writer);
+    const text = await body.text();
+    if (httpStatusCode !== 200) throw new ApiException(httpStatusCode, `cannot read ${path}`, text, headers);
+    return text;
   }
 
   /** Ends all connections. */

@@ -35,8 +35,7 @@ async function start(devices: number, memoryBytes?: number): Promise<Standalone>
       preload: faultyDevice(faultsOf(i)),
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
     })),
-    host: '127.0.0.1',
-    port: 0,
+    listen: { listen: { host: '127.0.0.1', port: 0 } },
     node: 'edge',
     log: { info: log, warn: log, error: log } as unknown as Logger,
   };

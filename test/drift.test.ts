@@ -112,8 +112,7 @@ beforeEach(async () => {
     dir: workspace.dir,
     stateDir: workspace.state,
     devices: [{ provider: 'cpu' as const, threads: 1, preload: faultyDevice(join(workspace.root, 'faults.json')) }],
-    host: '127.0.0.1',
-    port: 0,
+    listen: { listen: { host: '127.0.0.1', port: 0 } },
     node: 'edge',
     log: { info: log, warn: log, error: log } as unknown as Logger,
   };

@@ -1,6 +1,6 @@
 import { VERSION } from '../../api/version.js';
 import type { AgentMetrics } from '../serving/metrics.js';
-import type { ServedTenant } from '../serving/tenant.js';
+import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
 import type { FrameStages, Serving } from './frame.js';
 import { BadRequest } from './protocol/bad-request.js';
 import { configurationOf, metadataOf, statisticsOf } from './protocol/describe.js';
@@ -29,6 +29,11 @@ const EXTENSIONS = [
   'statistics',
 ];
 
+/** Whether somebody may know of a model. */
+export type May = (name: string) => boolean;
+
+const anything: May = () => true;
+
 /** What the protocol tells of the server and its models, whatever it is told by. */
 export class Catalogue {
   readonly #node: ServedNode;
@@ -56,6 +61,11 @@ export class Catalogue {
     );
   }
 
+  /** What a tenant is served with; undefined: there is none of that name. */
+  terms(name: string): TenantTerms | undefined {
+    return this.#node.serving(name)[0]?.tenant.terms;
+  }
+
   ready(name: string, version = ''): boolean {
     return (version === '' || version === VERSION_OF_MODELS) && this.#isReady(name);
   }
@@ -72,19 +82,25 @@ export class Catalogue {
     return configurationOf(name, this.#tenants(name, version)[0]!);
   }
 
-  /** @param name of one model; all when empty */
-  statistics(name = '', version?: string): object {
-    const names = name === '' ? this.#node.names() : [name];
+  /**
+   * @param name of one model; all when empty
+   * @param may of which of them anything is told
+   */
+  statistics(name = '', version?: string, may: May = anything): object {
+    const names = name === '' ? this.#node.names().filter(may) : [name];
     return { model_stats: names.map((each) => statisticsOf(each, this.#tenants(each, version))) };
   }
 
-  index(): { name: string; version: string; state: string; reason: string }[] {
-    return this.#node.names().map((name) => ({
-      name,
-      version: VERSION_OF_MODELS,
-      state: this.#isReady(name) ? 'READY' : 'UNAVAILABLE',
-      reason: '',
-    }));
+  index(may: May = anything): { name: string; version: string; state: string; reason: string }[] {
+    return this.#node
+      .names()
+      .filter(may)
+      .map((name) => ({
+        name,
+        version: VERSION_OF_MODELS,
+        state: this.#isReady(name) ? 'READY' : 'UNAVAILABLE',
+        reason: '',
+      }));
   }
 
   #tenants(name: string, version?: string): ServedTenant[] {

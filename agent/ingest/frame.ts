@@ -12,7 +12,7 @@ import type { DecodeStage } from './decode/stage.js';
 import type { Form } from './form.js';
 import { headOf, largestBody } from './form.js';
 import type { Incoming } from './incoming.js';
-import type { WantedOutputs } from './protocol/request.js';
+import type { FrameRequest, WantedOutputs } from './protocol/request.js';
 import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
 import { SpareGate } from './spare-gate.js';
 import { within } from './timeout.js';
@@ -117,15 +117,20 @@ export class FrameDoor {
     const arrivedUs = this.#arrivals.nowUs;
     try {
       const found = this.#look(servings[0]!, body, form);
+      // What is no frame of the tenant's takes no place of those promised; images are only known once they are decoded.
+      const request = isDecoded(found.head)
+        ? undefined
+        : incoming.request(body.chunks, servings[0]!.tenant.terms.inputs);
       admit(passage, servings, found, incoming.measured ? body.bytes : Infinity, nowUs());
       const { service, tenant } = passage.serving;
       const taken = service.takeSlot(tenant, passage.promised === true);
       if (taken === undefined) throw tooManyWaiting(tenant);
       slot = taken;
       try {
-        wanted = isDecoded(found.head)
-          ? await this.#decode(tenant, found, body, slot, arrivedUs, incoming)
-          : await this.#read(tenant, body, slot, incoming);
+        wanted =
+          request === undefined
+            ? await this.#decode(tenant, found, body, slot, arrivedUs, incoming)
+            : await written(request, slot);
       } catch (error) {
         service.giveSlot(tenant, slot);
         throw error;
@@ -228,21 +233,16 @@ export class FrameDoor {
     this.#node.stageWatch.decoded(head, us);
     return wanted ?? incoming.wanted;
   }
+}
 
-  async #read(
-    { terms }: ServedTenant,
-    { chunks }: Body,
-    { pool, index }: Slot,
-    incoming: Incoming,
-  ): Promise<WantedOutputs> {
-    const { tensor, wanted } = incoming.request(chunks, terms.inputs);
-    try {
-      await pool.write(index, tensor);
-    } catch (error) {
-      throw outOfMemory(error);
-    }
-    return wanted;
+/** Writes a frame's tensors into its slot. */
+async function written({ tensor, wanted }: FrameRequest, { pool, index }: Slot): Promise<WantedOutputs> {
+  try {
+    await pool.write(index, tensor);
+  } catch (error) {
+    throw outOfMemory(error);
   }
+  return wanted;
 }
 
 /** Whether a frame is a promised one, and which of the tenant's devices takes it. */

@@ -1,6 +1,6 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
-import { refuse } from './answer.js';
+import { refuse, refuseFrame } from './answer.js';
 import { BadRequest } from './protocol/bad-request.js';
 
 type Method = 'GET' | 'POST';
@@ -23,11 +23,19 @@ const NOT_OFFERED: readonly (readonly [path: RegExp, what: string])[] = [
   [/^\/v2\/models\/[^/]+\/(?:versions\/[^/]+\/)?generate(?:_stream)?$/, 'text is not generated here'],
 ];
 
-/** An application that answers these routes, and says of everything else why it is not there (RFC 9110: 404, 405, 501). */
-export function routed(routes: readonly Route[]): express.Express {
+/**
+ * An application that answers these routes, and says of everything else why it is not there (RFC 9110: 404, 405, 501).
+ *
+ * @param check throws for requests that are not looked at any further
+ */
+export function routed(routes: readonly Route[], check: (req: Request) => void): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  app.use((req, _res, next) => {
+    check(req);
+    next();
+  });
   for (const { paths, on } of routes) {
     const methods = Object.keys(on) as Method[];
     const allowed = [...methods, ...(on.GET === undefined ? [] : ['HEAD']), 'OPTIONS'].join(', ');
@@ -47,7 +55,7 @@ export function routed(routes: readonly Route[]): express.Express {
     refuse(res, 404, 'NoSuchPath', message);
   });
   app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
-    if (error instanceof BadRequest) return refuse(res, error.status, error.code, error.message);
+    if (error instanceof BadRequest) return refuseFrame(res, error);
     const status = error.status ?? 500;
     if (!res.headersSent) refuse(res, status, status < 500 ? 'InvalidRequest' : 'InternalError', error.message);
   });

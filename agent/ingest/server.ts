@@ -7,7 +7,8 @@ import type { Request, RequestHandler, Response } from 'express';
 import { nowUs } from '../../kube/clock.js';
 import { FrameFailure } from '../serving/flights.js';
 import { refuseFrame } from './answer.js';
-import type { ServedNode } from './catalogue.js';
+import { AdminServer, adminRoutes } from './admin.js';
+import type { May, ServedNode } from './catalogue.js';
 import { Catalogue } from './catalogue.js';
 import type { Serving } from './frame.js';
 import { FrameDoor } from './frame.js';
@@ -17,19 +18,36 @@ import { HttpFrame } from './http-frame.js';
 import type { Incoming } from './incoming.js';
 import { answerOddRequests, limitBodyTime } from './odd-requests.js';
 import { isStream, serveStream } from './mjpeg/stream.js';
+import type { Route } from './routes.js';
 import { routed } from './routes.js';
 import type { FileCredentials } from './tls.js';
+import { secureOptions } from './tls.js';
+import type { Claim } from './who/claim.js';
+import { claimOf } from './who/claim.js';
+import type { GuardOptions, Visitor } from './who/guard.js';
+import { Denied, Guard } from './who/guard.js';
+import { Hosts } from './who/hosts.js';
 
 const MOST_CONNECTIONS = 4096;
 /** Descriptors that devices, decoders, models and files need, whatever connections there are. */
 const OTHER_DESCRIPTORS = 200;
 const HEAD_TIMEOUT_MS = 15_000;
 
-const TLS = { minVersion: 'TLSv1.2' } as const;
+export interface IngestOptions {
+  /** Serve HTTPS with them; HTTP where absent. */
+  readonly credentials?: FileCredentials | undefined;
+  /** Who may send; anybody where absent. */
+  readonly senders?: GuardOptions | undefined;
+  /** Names that this agent has, besides addresses. */
+  readonly hostNames?: readonly string[] | undefined;
+}
 
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
 export class IngestServer implements GrpcBackend {
   readonly #node: ServedNode;
+  readonly guard: Guard;
+  readonly #hosts: Hosts;
+  #admin: AdminServer | undefined;
   readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
   readonly #credentials: FileCredentials | undefined;
   readonly #door: FrameDoor;
@@ -37,9 +55,10 @@ export class IngestServer implements GrpcBackend {
   #grpc: GrpcServer | undefined;
   #state: 'starting' | 'open' | 'stopping' = 'starting';
 
-  /** @param credentials serve HTTPS with them; HTTP where absent */
-  constructor(node: ServedNode, credentials?: FileCredentials) {
+  constructor(node: ServedNode, { credentials, senders = { mode: 'Anyone' }, hostNames = [] }: IngestOptions = {}) {
     this.#node = node;
+    this.guard = new Guard(senders, node.metrics);
+    this.#hosts = new Hosts([...hostNames, ...(credentials?.names ?? [])]);
     this.#door = new FrameDoor(node);
     this.catalogue = new Catalogue(node);
     this.#credentials = credentials;
@@ -52,8 +71,8 @@ export class IngestServer implements GrpcBackend {
     };
     if (credentials === undefined) this.#server = createServer(options, app);
     else {
-      const server = createSecureServer({ ...options, ...TLS, ...credentials.current }, app);
-      credentials.follow((renewed) => server.setSecureContext({ ...TLS, ...renewed }));
+      const server = createSecureServer({ ...options, ...secureOptions(credentials.current) }, app);
+      credentials.follow((renewed) => server.setSecureContext(secureOptions(renewed)));
       this.#server = server;
     }
     answerOddRequests(this.#server, app);
@@ -77,6 +96,12 @@ export class IngestServer implements GrpcBackend {
     return this.#grpc.listen(addressText({ host, port }), this.#credentials?.current);
   }
 
+  /** Serves health and metrics on a port of their own, and metrics nowhere else. @returns the port that is listened on */
+  async listenAdmin(host: string, port: number): Promise<number> {
+    this.#admin = new AdminServer(adminRoutes(this, this.#node), this.#credentials, (req) => this.#hosts.check(req));
+    return this.#admin.listen(host, port);
+  }
+
   /** All that was promised is served from now on: who is still unknown is so for good. */
   open(): void {
     this.#state = 'open';
@@ -94,29 +119,58 @@ export class IngestServer implements GrpcBackend {
     await new Promise((resolve) => setTimeout(resolve, 20));
     this.#server.closeAllConnections();
     await closed;
+    await this.#admin?.close();
     this.#door.stop();
   }
 
   #app(): RequestListener {
     const model = (what = ''): string[] => [`/v2/models/:model${what}`, `/v2/models/:model/versions/:version${what}`];
     const told =
-      (what: (name: string, version: string) => object): RequestHandler =>
-      (req, res) =>
-        void res.json(what(parameter(req, 'model'), parameter(req, 'version')));
+      (what: () => object): RequestHandler =>
+      (_req, res) =>
+        void res.json(what());
     const { catalogue } = this;
-    return routed([
+    const routes: Route[] = [
       { paths: model('/infer'), on: { POST: (req, res) => this.#infer(req as Request<{ model: string }>, res) } },
       { paths: ['/v2'], on: { GET: told(() => catalogue.server) } },
-      { paths: ['/v2/health/live', '/healthz'], on: { GET: told(() => ({ live: true })) } },
-      { paths: ['/v2/health/ready', '/readyz'], on: { GET: (_req, res) => this.#ready(res) } },
-      { paths: ['/v2/models/stats'], on: { GET: told(() => catalogue.statistics()) } },
-      { paths: ['/v2/repository/index'], on: { POST: told(() => catalogue.index()) } },
-      { paths: model('/ready'), on: { GET: (req, res) => this.#modelReady(req, res) } },
-      { paths: model('/config'), on: { GET: told((name, version) => catalogue.configuration(name, version)) } },
-      { paths: model('/stats'), on: { GET: told((name, version) => catalogue.statistics(name, version)) } },
-      { paths: model(), on: { GET: told((name, version) => catalogue.metadata(name, version)) } },
-      { paths: ['/metrics'], on: { GET: (_req, res) => this.#metrics(res) } },
-    ]);
+      { paths: ['/v2/models/stats'], on: { GET: this.#listed((may) => catalogue.statistics('', '', may)) } },
+      { paths: ['/v2/repository/index'], on: { POST: this.#listed((may) => catalogue.index(may)) } },
+      {
+        paths: model('/ready'),
+        on: { GET: this.#named((name, version, res) => this.#modelReady(name, version, res)) },
+      },
+      { paths: model('/config'), on: { GET: this.#named((name, version) => catalogue.configuration(name, version)) } },
+      { paths: model('/stats'), on: { GET: this.#named((name, version) => catalogue.statistics(name, version)) } },
+      { paths: model(), on: { GET: this.#named((name, version) => catalogue.metadata(name, version)) } },
+      ...adminRoutes(this, this.#node, () => this.#admin === undefined),
+    ];
+    return routed(routes, (req) => this.#hosts.check(req));
+  }
+
+  /** Answers who may ask about a model. */
+  #named(what: (name: string, version: string, res: Response) => object): RequestHandler {
+    return async (req, res) => {
+      const [name, version] = [parameter(req, 'model'), parameter(req, 'version')];
+      await this.visit(claimOf(req), name);
+      res.json(what(name, version, res));
+    };
+  }
+
+  /** Tells of those models that the asker may ask about. */
+  #listed(what: (may: May) => object): RequestHandler {
+    return async (req, res) => void res.json(what(await this.mayAsk(claimOf(req))));
+  }
+
+  /** Which models somebody may ask about. @throws Denied where nobody knows who it is */
+  async mayAsk(claim: Claim): Promise<May> {
+    const visitor = await this.guard.visitor(claim);
+    if (visitor.sender instanceof Denied && this.guard.enforces) throw visitor.sender;
+    return (name) => this.guard.may(visitor, this.catalogue.terms(name));
+  }
+
+  /** @throws Denied when somebody may not ask about a model */
+  async visit(claim: Claim, name: string): Promise<void> {
+    this.guard.check(await this.guard.visitor(claim), name, this.catalogue.terms(name));
   }
 
   /** Whether frames may come. */
@@ -124,46 +178,48 @@ export class IngestServer implements GrpcBackend {
     return this.#node.ready && this.#state === 'open';
   }
 
-  #ready(res: Response): void {
-    res.status(this.ready ? 200 : 503).json({ ready: this.ready });
-  }
-
-  #modelReady(req: Request, res: Response): void {
-    const name = parameter(req, 'model');
-    const ready = this.catalogue.ready(name, parameter(req, 'version'));
-    res.status(ready ? 200 : 404).json({ name, ready });
-  }
-
-  async #metrics(res: Response): Promise<void> {
-    const { registry } = this.#node.metrics;
-    res.type(registry.contentType).send(await registry.metrics());
+  #modelReady(name: string, version: string, res: Response): object {
+    const ready = this.catalogue.ready(name, version);
+    res.status(ready ? 200 : 404);
+    return { name, ready };
   }
 
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
     const [name, version] = [parameter(req, 'model'), parameter(req, 'version')];
     try {
-      if (isStream(req) && this.ready) {
+      const visitor = await this.guard.visitor(claimOf(req));
+      const take = (frame: Incoming): Promise<void> => this.take(name, version, frame, visitor);
+      if (isStream(req) && this.ready && this.guard.may(visitor, this.catalogue.terms(name))) {
         this.catalogue.serving(name, version);
-        await serveStream(req, res, name, (part) => this.take(name, version, part));
-      } else await this.take(name, version, new HttpFrame(req, res));
+        await serveStream(req, res, name, take);
+      } else await take(new HttpFrame(req, res));
     } catch (error) {
       refuseFrame(res, error);
     }
   }
 
   /** Serves a frame, however it came. @throws what is to be answered instead */
-  async take(name: string, version: string, frame: Incoming): Promise<void> {
+  async take(name: string, version: string, frame: Incoming, visitor: Visitor): Promise<void> {
     let servings: readonly Serving[] | undefined;
-    let unknown: unknown;
+    let refusal: unknown;
     try {
-      servings = this.catalogue.serving(name, version);
+      servings = this.#servings(name, version, visitor);
     } catch (error) {
-      unknown = error;
+      refusal = error;
     }
     if (servings !== undefined && this.#state !== 'stopping') return this.#door.take(servings, frame);
-    await this.#door.turnAway('', frame);
+    await this.#door.turnAway(refusal instanceof Denied ? visitor.claim.address : '', frame);
+    if (refusal instanceof Denied) throw refusal;
     if (this.#state !== 'open') throw new FrameFailure('AgentNotReady', `the agent is ${this.#state}`);
-    throw unknown;
+    throw refusal;
+  }
+
+  /** Where a sender's frames go. Until all is there that was promised, nobody is told that they may not. @throws Denied, BadRequest */
+  #servings(name: string, version: string, visitor: Visitor): readonly Serving[] {
+    const terms = this.catalogue.terms(name);
+    if (terms !== undefined || this.#state === 'open' || visitor.sender instanceof Denied)
+      this.guard.check(visitor, name, terms);
+    return this.catalogue.serving(name, version);
   }
 }
 

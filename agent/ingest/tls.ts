@@ -1,12 +1,23 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { SecureContextOptions, TlsOptions } from 'node:tls';
+import { createSecureContext } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 
-/** A server's certificate chain and private key, PEM. */
+/** A server's certificate chain and private key, and the authorities whose client certificates it believes, PEM. */
 export interface Credentials {
   readonly cert: Buffer;
   readonly key: Buffer;
+  readonly ca?: Buffer;
 }
+
+/** What a server is set up with. Clients are asked for a certificate where there is an authority for them; who has none may prove who it is otherwise. */
+export const secureOptions = (credentials: Credentials): SecureContextOptions & TlsOptions => ({
+  minVersion: 'TLSv1.2',
+  ...credentials,
+  ...(credentials.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: false }),
+});
 
 /** A certificate that cannot be served with; the message says which file and why. */
 export class BadCredentials extends Error {}
@@ -16,21 +27,30 @@ export class BadCredentials extends Error {}
  *
  * @throws BadCredentials when one is missing, unreadable, or the key is not the certificate's
  */
-async function readCredentials(dir: string): Promise<Credentials> {
-  const read = async (name: string): Promise<Buffer> => {
+async function readCredentials(dir: string, clientCa: string | undefined): Promise<Credentials> {
+  const read = async (path: string): Promise<Buffer> => {
     try {
-      return await readFile(join(dir, name));
+      return await readFile(path);
     } catch (error) {
-      throw new BadCredentials(`${join(dir, name)}: ${(error as Error).message}`);
+      throw new BadCredentials(`${path}: ${(error as Error).message}`);
     }
   };
-  const cert = await read('tls.crt');
-  const key = await read('tls.key');
+  const cert = await read(join(dir, 'tls.crt'));
+  const key = await read(join(dir, 'tls.key'));
+  const ca = clientCa === undefined ? undefined : await read(clientCa);
+  if (ca !== undefined) parse(clientCa!, 'PEM certificate', () => new X509Certificate(ca));
   const parsed = parse(join(dir, 'tls.crt'), 'PEM certificate', () => new X509Certificate(cert));
   const privateKey = parse(join(dir, 'tls.key'), 'PEM private key', () => createPrivateKey(key));
   if (!parsed.checkPrivateKey(privateKey))
     throw new BadCredentials(`${join(dir, 'tls.key')} is not the key of ${join(dir, 'tls.crt')}`);
-  return { cert, key };
+  const credentials = { cert, key, ...(ca === undefined ? {} : { ca }) };
+  try {
+    createSecureContext(secureOptions(credentials));
+  } catch (error) {
+    const files = [join(dir, 'tls.crt'), ...(clientCa === undefined ? [] : [clientCa])].join(', ');
+    throw new BadCredentials(`${files}: OpenSSL does not take it: ${(error as Error).message}`);
+  }
+  return credentials;
 }
 
 function parse<T>(file: string, what: string, of: () => T): T {
@@ -46,33 +66,52 @@ const FOLLOW_PERIOD_MS = 10_000;
 /** Credentials in a folder, followed: certificates are renewed while agents run. */
 export class FileCredentials {
   readonly #dir: string;
+  readonly #clientCa: string | undefined;
   readonly #failed: (message: string) => void;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timers: NodeJS.Timeout[] = [];
   current: Credentials;
 
-  private constructor(dir: string, current: Credentials, failed: (message: string) => void) {
+  private constructor(
+    dir: string,
+    clientCa: string | undefined,
+    current: Credentials,
+    failed: (message: string) => void,
+  ) {
     this.#dir = dir;
+    this.#clientCa = clientCa;
     this.current = current;
     this.#failed = failed;
   }
 
   /**
+   * @param clientCa file with the authorities whose client certificates are believed; none where absent
    * @param failed told once of each reason why the folder's present content cannot be used; the last good one is
    * @throws BadCredentials when there is nothing good to begin with
    */
-  static async read(dir: string, failed: (message: string) => void): Promise<FileCredentials> {
-    return new FileCredentials(dir, await readCredentials(dir), failed);
+  static async read(
+    dir: string,
+    clientCa: string | undefined,
+    failed: (message: string) => void,
+  ): Promise<FileCredentials> {
+    return new FileCredentials(dir, clientCa, await readCredentials(dir, clientCa), failed);
+  }
+
+  /** The names that the certificate is for. */
+  get names(): string[] {
+    const { subjectAltName = '' } = new X509Certificate(this.current.cert);
+    return [...subjectAltName.matchAll(/DNS:([^,]+)/g)].map(([, name]) => name!);
   }
 
   /** Calls back whenever there are others, until `stop`. */
   follow(changed: (credentials: Credentials) => void, periodMs = FOLLOW_PERIOD_MS): void {
     let lastProblem = '';
-    this.#timer = setInterval(() => {
-      readCredentials(this.#dir)
+    let last = this.current;
+    const timer = setInterval(() => {
+      readCredentials(this.#dir, this.#clientCa)
         .then((read) => {
           lastProblem = '';
-          if (read.cert.equals(this.current.cert) && read.key.equals(this.current.key)) return;
-          this.current = read;
+          if (isDeepStrictEqual(read, last)) return;
+          this.current = last = read;
           changed(read);
         })
         .catch((error: unknown) => {
@@ -81,10 +120,10 @@ export class FileCredentials {
           lastProblem = message;
         });
     }, periodMs);
-    this.#timer.unref();
+    this.#timers.push(timer.unref());
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
   }
 }

@@ -145,6 +145,7 @@ const ANYBODY: Omit<TenantTerms, 'inputs' | 'image'> = {
   shape: [1, 1, 1],
   deepest: 0,
   late: 'serve',
+  senders: undefined,
   promised: true,
   beyond: 'serve',
   latest: false,

@@ -16,6 +16,11 @@ export class AgentMetrics {
     'Frames beyond what was promised, by outcome; deeprt_frames_total counts them too.',
     ['namespace', 'tenant', 'outcome'],
   );
+  readonly senderRefusals = this.#counter(
+    'deeprt_sender_refusals_total',
+    'Requests of senders who may not, by why; enforced says whether they were refused, or only counted.',
+    ['code', 'enforced'],
+  );
   readonly latency = this.#histogram(
     'deeprt_frame_latency_seconds',
     'From the arrival of a frame to its answer.',

@@ -177,6 +177,7 @@ function ladderOn(
     answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0) / 2,
     deepest: deepestRung(tenant.minShape, shapes),
     late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
+    senders: tenant.senders,
   });
   return { ladder, termsOf };
 }

@@ -3,6 +3,7 @@ import { createHistogram } from 'node:perf_hooks';
 import type { FrameCost } from '../../api/frames.js';
 import type { Layout } from '../../api/names.js';
 import { tenantKey } from '../../api/names.js';
+import type { Senders } from '../../api/senders.js';
 import { timestamp } from '../../kube/clock.js';
 import type { Policed } from '../../sched/policer.js';
 import { Policer } from '../../sched/policer.js';
@@ -26,6 +27,8 @@ export interface TenantTerms {
   readonly deepest: number;
   /** Whether it wants answers after the deadline. */
   readonly late: 'serve' | 'drop';
+  /** Who may send its frames; undefined: the service accounts of its namespace. */
+  readonly senders: Senders | undefined;
   /** Whether it was promised anything here; otherwise all of its frames are spare ones. */
   readonly promised: boolean;
   /** What becomes of spare frames. */

@@ -70,6 +70,43 @@ export interface InferenceTenant {
       minShape: number[];
     };
     /**
+     * Who may send its frames; absent, all service accounts of its own namespace.
+     */
+    senders?: {
+      /**
+       * Service accounts, which show a token of audience deeprt.dev/frames.
+       *
+       * @maxItems 32
+       */
+      serviceAccounts?: {
+        /**
+         * Its namespace; absent, the tenant's.
+         */
+        namespace?: string;
+        /**
+         * Its name; absent, all of the namespace.
+         */
+        name?: string;
+      }[];
+      /**
+       * Names of client certificates, each the subject's common name or one of its alternative names, such as cam-3.example.com or spiffe://example.com/cam-3.
+       *
+       * @maxItems 32
+       */
+      certificates?: string[];
+      /**
+       * Digests of keys of 256 bits, for cameras that can do neither; two at once while one takes the other's place.
+       *
+       * @maxItems 8
+       */
+      keys?: {
+        /**
+         * Of the key as it is sent, in lower-case hexadecimal.
+         */
+        sha256: string;
+      }[];
+    };
+    /**
      * What the tenant sends; the promise covers frames up to that, and larger ones are answered in spare time. Absent, tensors, and images of up to 1920x1080 pixels as far as the node has decoding left when the tenant is admitted (status.placements says).
      */
     frames?: {

@@ -169,6 +169,43 @@ export interface NodeSchedule {
            * How long decoding its images may take, waiting included, in microseconds.
            */
           decodeUs?: number;
+          /**
+           * Who may send its frames; absent, all service accounts of its namespace.
+           */
+          senders?: {
+            /**
+             * Service accounts, which show a token of audience deeprt.dev/frames.
+             *
+             * @maxItems 32
+             */
+            serviceAccounts?: {
+              /**
+               * Its namespace.
+               */
+              namespace: string;
+              /**
+               * Its name; absent, all of the namespace.
+               */
+              name?: string;
+            }[];
+            /**
+             * Names of client certificates, each the subject's common name or one of its alternative names, such as cam-3.example.com or spiffe://example.com/cam-3.
+             *
+             * @maxItems 32
+             */
+            certificates?: string[];
+            /**
+             * Digests of keys of 256 bits, for cameras that can do neither; two at once while one takes the other's place.
+             *
+             * @maxItems 8
+             */
+            keys?: {
+              /**
+               * Of the key as it is sent, in lower-case hexadecimal.
+               */
+              sha256: string;
+            }[];
+          };
         }[];
       }[];
       /**
@@ -259,6 +296,43 @@ export interface NodeSchedule {
          * How long decoding its images may take, waiting included, in microseconds.
          */
         decodeUs?: number;
+        /**
+         * Who may send its frames; absent, all service accounts of its namespace.
+         */
+        senders?: {
+          /**
+           * Service accounts, which show a token of audience deeprt.dev/frames.
+           *
+           * @maxItems 32
+           */
+          serviceAccounts?: {
+            /**
+             * Its namespace.
+             */
+            namespace: string;
+            /**
+             * Its name; absent, all of the namespace.
+             */
+            name?: string;
+          }[];
+          /**
+           * Names of client certificates, each the subject's common name or one of its alternative names, such as cam-3.example.com or spiffe://example.com/cam-3.
+           *
+           * @maxItems 32
+           */
+          certificates?: string[];
+          /**
+           * Digests of keys of 256 bits, for cameras that can do neither; two at once while one takes the other's place.
+           *
+           * @maxItems 8
+           */
+          keys?: {
+            /**
+             * Of the key as it is sent, in lower-case hexadecimal.
+             */
+            sha256: string;
+          }[];
+        };
       }[];
     }[];
   };

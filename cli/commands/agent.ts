@@ -6,31 +6,24 @@ import { apart } from '../../agent/device/cores.js';
 import { IngestServer, addressText } from '../../agent/ingest/server.js';
 import { Devices } from '../../agent/node/devices.js';
 import { Follower } from '../../agent/node/follower.js';
+import { FollowedIssuerKeys } from '../../agent/node/issuer-keys.js';
 import { BadInput } from '../directory.js';
 import { newLogger } from '../log.js';
 import type { DeviceFlags, Address } from '../options.js';
 import {
-  credentialsFrom,
-  deviceMemoryOption,
-  cpuDevicesOption,
-  devicesOption,
   deviceOptions,
-  grpcOption,
   listenArgument,
   logOption,
-  promiseOption,
   promisedBy,
-  providerOption,
   stateOption,
-  threadsOption,
-  tlsOption,
-  listenOption,
   modelsFromOption,
   aborted,
   stopSignal,
+  withDeviceOptions,
 } from '../options.js';
 import { progressBar } from '../progress.js';
-import { serveGrpc } from '../grpc.js';
+import type { ListenFlags } from '../listening.js';
+import { ingestOptions, listen, withListenOptions } from '../listening.js';
 import { ownFolder } from '../state-folder.js';
 import { kubeconfigOption, reportPeriodOption, connect } from './cluster.js';
 
@@ -40,8 +33,7 @@ const LONGEST_TASK_MS = 5000;
 const WILDCARDS = new Set(['0.0.0.0', '::']);
 
 export function agentCommand(program: Command): void {
-  program
-    .command('agent')
+  withListenOptions(withDeviceOptions(program.command('agent')))
     .description(
       'Serves this node: measures its device, publishes the GPUProfile, follows the node’s NodeSchedule and answers frames. Goes on\nserving, also after a restart, while the API server is away. SIGINT or SIGTERM: answers what was accepted, ends.',
     )
@@ -54,45 +46,35 @@ export function agentCommand(program: Command): void {
     .option('--model-dir <dir>', 'where relative file: URIs of models start', '.')
     .addOption(modelsFromOption())
     .addOption(stateOption())
-    .addOption(providerOption())
-    .addOption(threadsOption())
-    .addOption(devicesOption())
-    .addOption(cpuDevicesOption())
-    .addOption(deviceMemoryOption())
-    .addOption(promiseOption())
-    .addOption(listenOption('--listen <address>', 'address and port to serve frames on', '127.0.0.1:8080'))
     .option(
       '--advertise <address>',
       'address and port that cameras reach this node at; the one listened on when not given',
       listenArgument,
     )
-    .addOption(grpcOption())
     .addOption(reportPeriodOption())
-    .addOption(tlsOption())
     .addOption(logOption())
     .action(
       async (
-        options: DeviceFlags & {
-          kubeconfig?: string;
-          nodeName: string;
-          modelDir: string;
-          modelsFrom?: string[];
-          state: string;
-          listen: Address;
-          advertise?: Address;
-          grpc?: Address;
-          reportPeriod: number;
-          tlsDir?: string;
-          log: 'text' | 'json';
-        },
+        options: DeviceFlags &
+          ListenFlags & {
+            kubeconfig?: string;
+            nodeName: string;
+            modelDir: string;
+            modelsFrom?: string[];
+            state: string;
+            advertise?: Address;
+            reportPeriod: number;
+            log: 'text' | 'json';
+          },
       ) => {
         const log = newLogger(options.log);
         if (options.advertise === undefined && WILDCARDS.has(options.listen.host))
           throw new BadInput(
             `--listen ${addressText(options.listen)} tells nobody where this node is; give an address and port that cameras reach it at with --advertise`,
           );
-        const credentials = await credentialsFrom(options.tlsDir, log);
         const cluster = connect(options.kubeconfig, 'deeprt-agent');
+        const keys = new FollowedIssuerKeys(cluster, options.state, log);
+        const ingest = await ingestOptions(options, keys, log);
         await ownFolder(options.state);
         const devices = await Devices.start({
           node: options.nodeName,
@@ -104,12 +86,12 @@ export function agentCommand(program: Command): void {
           progress: progressBar('profiling'),
         });
         const stop = stopSignal();
-        const server = new IngestServer(devices, credentials);
+        const server = new IngestServer(devices, ingest);
         try {
-          const { url, address } = await server.listen(options.listen.host, options.listen.port);
+          if (ingest.senders.mode !== 'Anyone') await keys.start();
+          const { url, address } = await listen(server, options, log);
           const endpoint = addressText(options.advertise ?? { host: address.address, port: address.port });
           log.info({ url, endpoint }, 'listening');
-          await serveGrpc(server, options.grpc, log);
           const nodeAgent = new Follower(devices, {
             node: options.nodeName,
             cluster,
@@ -125,6 +107,7 @@ export function agentCommand(program: Command): void {
           await Promise.race([nodeAgent.run(stop), aborted(stop, LONGEST_TASK_MS)]);
           await server.drain();
         } finally {
+          keys.stop();
           await devices.stop();
           await cluster.close();
         }

@@ -8,16 +8,7 @@ import { profileText } from '../../agent/profile/store.js';
 import type { Logger } from '../../kube/log.js';
 import { BadInput, readCatalogue } from '../directory.js';
 import type { DeviceFlags } from '../options.js';
-import {
-  deviceMemoryOption,
-  cpuDevicesOption,
-  devicesOption,
-  deviceOptions,
-  promiseOption,
-  promisedBy,
-  providerOption,
-  threadsOption,
-} from '../options.js';
+import { deviceOptions, promisedBy, withDeviceOptions } from '../options.js';
 import { progressBar } from '../progress.js';
 import { manifests, print } from './shared.js';
 
@@ -28,18 +19,11 @@ const LONGEST_FETCH_MS = 3_600_000;
 const SILENT: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export function profileCommand(program: Command): void {
-  program
-    .command('profile')
+  withDeviceOptions(program.command('profile'))
     .description('Measures E(n) of every model and shape in the folder on this machine and writes a GPUProfile.')
     .addOption(manifests())
     .requiredOption('-o, --output <file>', 'where to write the GPUProfile manifest; - for standard output')
     .option('--node-name <name>', 'name of the node in the profile', hostname().toLowerCase())
-    .addOption(providerOption())
-    .addOption(threadsOption())
-    .addOption(devicesOption())
-    .addOption(cpuDevicesOption())
-    .addOption(deviceMemoryOption())
-    .addOption(promiseOption())
     .action(async (options: DeviceFlags & { filename: string; output: string; nodeName: string }) => {
       const catalogue = await readCatalogue(options.filename);
       if (catalogue.models.size === 0) throw new BadInput(`there is no InferenceModel in ${options.filename}`);

@@ -1,32 +1,24 @@
 import type { Command } from 'commander';
 import { apart } from '../../agent/device/cores.js';
 import { newLogger } from '../log.js';
-import type { Address, DeviceFlags } from '../options.js';
+import type { ListenFlags } from '../listening.js';
+import { ingestOptions, withListenOptions } from '../listening.js';
+import type { DeviceFlags } from '../options.js';
 import {
-  credentialsFrom,
-  deviceMemoryOption,
-  cpuDevicesOption,
-  devicesOption,
   deviceOptions,
-  grpcOption,
   durationArgument,
-  listenArgument,
   logOption,
-  promiseOption,
   promisedBy,
-  providerOption,
   stateOption,
-  threadsOption,
-  tlsOption,
   untilStopped,
+  withDeviceOptions,
 } from '../options.js';
 import { reportOf, reportTable } from '../report.js';
 import { Standalone } from '../standalone.js';
 import { manifests, outputOption, print } from './shared.js';
 
 export function standaloneCommand(program: Command): void {
-  program
-    .command('standalone')
+  withListenOptions(withDeviceOptions(program.command('standalone')))
     .description(
       'Runs DeepRT on this machine over a folder of manifests, without a cluster: loads the models, measures the machine\n(or reuses the measurement in --state), admits the tenants, serves their frames over HTTP. Follows the folder while\nit runs. SIGINT or SIGTERM: answers what was accepted, prints the report, ends.',
     )
@@ -34,15 +26,6 @@ export function standaloneCommand(program: Command): void {
     .option('--duration <time>', 'end after this long, for instance 30s', durationArgument)
     .addOption(outputOption('--report <form>'))
     .addOption(stateOption())
-    .addOption(providerOption())
-    .addOption(threadsOption())
-    .addOption(devicesOption())
-    .addOption(cpuDevicesOption())
-    .addOption(deviceMemoryOption())
-    .addOption(promiseOption())
-    .option('--listen <address>', 'address and port to serve on', listenArgument, { host: '127.0.0.1', port: 8080 })
-    .addOption(grpcOption())
-    .addOption(tlsOption())
     .option('--no-adaptation', 'without the Adaptation Module, to compare')
     .addOption(logOption())
     .addHelpText(
@@ -51,29 +34,25 @@ export function standaloneCommand(program: Command): void {
     )
     .action(
       async (
-        options: DeviceFlags & {
-          filename: string;
-          duration?: number;
-          report: 'table' | 'json';
-          state: string;
-          listen: { host: string; port: number };
-          tlsDir?: string;
-          grpc?: Address;
-          adaptation: boolean;
-          log: 'text' | 'json';
-        },
+        options: DeviceFlags &
+          ListenFlags & {
+            filename: string;
+            duration?: number;
+            report: 'table' | 'json';
+            state: string;
+            adaptation: boolean;
+            log: 'text' | 'json';
+          },
       ) => {
         const log = newLogger(options.log);
-        const credentials = await credentialsFrom(options.tlsDir, log);
         const standalone = await Standalone.start({
           dir: options.filename,
           stateDir: options.state,
           devices: apart(await deviceOptions(options)),
           promise: promisedBy(options),
           adaptation: options.adaptation,
-          ...options.listen,
-          ...(credentials === undefined ? {} : { credentials }),
-          ...(options.grpc === undefined ? {} : { grpc: options.grpc }),
+          listen: options,
+          ingest: await ingestOptions(options, undefined, log),
           log,
         });
         const servingSinceMs = performance.now();

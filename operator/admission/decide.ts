@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import { TO_BE_PLACED, TO_BE_SERVED, objectionOf } from './checks.js';
 import { deviceKey } from './device.js';
 import { Entry } from './entry.js';
 import { perNode, summarizeRefusals } from './explain.js';
 import { leaveSpareTime, place, placeElsewhere, placeInSpareTime } from './placing.js';
 import type { DevicePlan } from './plan.js';
-import { placedOn } from './plan.js';
+import { placedOn, withSenders } from './plan.js';
 import type { Held, Plans, Settled } from './plans.js';
 import { preempt } from './preempt.js';
 import { answerTo } from './refuse.js';
@@ -45,6 +46,9 @@ export function decide(snapshot: Snapshot): Decision {
     const { request, answer } = entries.get(key)!;
     if (answer !== undefined) serveInSpareTime(snapshot, plans, request);
   }
+
+  // Who may send is what is asked for now, whatever became of the rest: what was taken from somebody is gone at once.
+  for (const key of asked) letSend(plans, entries.get(key)!.request);
 
   // 4. They are answered, and so is everybody else whose place changed by that.
   const before = new Set(snapshot.promised);
@@ -132,6 +136,11 @@ function serveInSpareTime(snapshot: Snapshot, plans: Plans, request: TenantReque
   const wanted = beyondPromise === 'Serve' && plans.held(key).length === 0;
   if (wanted && objectionOf(TO_BE_SERVED, request, facts) === undefined) placeInSpareTime(plans, request);
   else leaveSpareTime(plans, key);
+}
+
+function letSend(plans: Plans, { key, senders }: TenantRequest): void {
+  for (const { plan, placed } of [...plans.held(key), ...plans.spareOf(key)])
+    if (!isDeepStrictEqual(placed.request.senders, senders)) plans.set(withSenders(plan, key, senders));
 }
 
 const withPreviousPromise = (refusal: Answer): Answer => ({

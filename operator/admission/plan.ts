@@ -60,6 +60,20 @@ export const placedOn = (plan: DevicePlan): Placed[] => [
   ...plan.bestEffort,
 ];
 
+/** The plan with others who may send a tenant's frames. */
+export function withSenders(plan: DevicePlan, key: string, senders: TenantRequest['senders']): DevicePlan {
+  const changed = (all: readonly Placed[]): Placed[] =>
+    all.map((placed) =>
+      placed.request.key === key ? { ...placed, request: { ...placed.request, senders } } : placed,
+    );
+  return {
+    ...plan,
+    categories: plan.categories.map((category) => ({ ...category, placed: changed(category.placed) })),
+    bestEffort: changed(plan.bestEffort),
+    spare: changed(plan.spare),
+  };
+}
+
 /** The share of the device that a placed tenant was promised: its frames' part of its category's. */
 export function shareOf(category: PlannedCategory, key: string): number {
   const rate = ({ request, streams }: Placed): number => streams / request.periodUs;

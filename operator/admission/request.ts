@@ -4,6 +4,8 @@ import type { Covered } from '../../api/frames.js';
 import { declaredFrames } from '../../api/frames.js';
 import type { ResourceOf } from '../../api/manifests.js';
 import { tenantKey } from '../../api/names.js';
+import type { Senders } from '../../api/senders.js';
+import { sendersOf } from '../../api/senders.js';
 
 /** What a tenant asks for, in the scheduler's units. */
 export interface TenantRequest {
@@ -43,6 +45,8 @@ export interface TenantRequest {
   readonly unknownClass?: string | undefined;
   /** The same, where tenants may not have that class. */
   readonly forbiddenClass?: string | undefined;
+  /** Who may send its frames: no part of what is asked of a device. Undefined: its namespace's service accounts. */
+  readonly senders?: Senders | undefined;
   /** The generation of the InferenceTenant that asks for this. */
   readonly generation: number;
 }
@@ -65,9 +69,10 @@ export interface Priority {
 const ORDINARY: Priority = { priority: 0, preempts: true };
 
 export function requestOf(
-  { metadata, spec }: ResourceOf<'InferenceTenant'>,
+  tenant: ResourceOf<'InferenceTenant'>,
   { priority, preempts, unknownClass, forbiddenClass }: Priority = ORDINARY,
 ): TenantRequest {
+  const { metadata, spec } = tenant;
   const periodUs =
     spec.period !== undefined ? parseDurationUs(spec.period) : Math.floor(1_000_000 / (spec.framesPerSecond ?? 1));
   return {
@@ -95,6 +100,7 @@ export function requestOf(
     preempts,
     unknownClass,
     forbiddenClass,
+    senders: sendersOf(tenant),
     generation: metadata.generation ?? 0,
   };
 }
@@ -112,6 +118,7 @@ export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
     unknownClass: _u,
     forbiddenClass: _f,
     jitterGiven: _j,
+    senders: _s,
     ...rest
   }: TenantRequest): object => rest;
   return isDeepStrictEqual(asked(a), asked(b));

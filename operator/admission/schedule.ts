@@ -51,6 +51,7 @@ const entryOf = ({ request, streams, covered, decodeUs }: Placed): ScheduleEntry
   ...(request.spareFrames === 'All' ? {} : { spareFrames: request.spareFrames }),
   ...definedOf(covered),
   ...(decodeUs === 0 ? {} : { decodeUs }),
+  ...(request.senders === undefined ? {} : { senders: request.senders }),
 });
 
 type Defined = Pick<ScheduleEntry, 'encoding' | 'width' | 'height' | 'maxBytes'>;
@@ -142,6 +143,7 @@ function recordedRequest(
     tolerations: [],
     priority: 0,
     preempts: false,
+    senders: entry.senders,
     generation: entry.generation ?? 0,
   };
 }

@@ -7,9 +7,12 @@ import type {
 } from '@grpc/grpc-js';
 import { Server, ServerCredentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
-import type { Catalogue } from '../catalogue.js';
+import type { Catalogue, May } from '../catalogue.js';
 import type { Incoming } from '../incoming.js';
 import type { Credentials } from '../tls.js';
+import type { Claim } from '../who/claim.js';
+import { isLoopback } from '../who/claim.js';
+import type { Guard, Visitor } from '../who/guard.js';
 import type { Call } from './frame.js';
 import { GrpcFrame } from './frame.js';
 import type { InferRequest, InferResponse } from './messages.js';
@@ -29,8 +32,16 @@ const LOADED = loadPackageDefinition(
 export interface GrpcBackend {
   readonly catalogue: Catalogue;
   readonly ready: boolean;
-  take(name: string, version: string, frame: Incoming): Promise<void>;
+  readonly guard: Guard;
+  take(name: string, version: string, frame: Incoming, visitor: Visitor): Promise<void>;
+  /** @throws Denied */
+  visit(claim: Claim, name: string): Promise<void>;
+  /** @throws Denied */
+  mayAsk(claim: Claim): Promise<May>;
 }
+
+/** What is known of whoever calls. */
+type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'getPeer' | 'metadata'>;
 
 interface Named {
   readonly name: string;
@@ -44,6 +55,7 @@ export class GrpcServer {
     'grpc.max_concurrent_streams': MOST_STREAMS_A_CONNECTION,
   });
   readonly #backend: GrpcBackend;
+  #secure = false;
 
   constructor(backend: GrpcBackend) {
     this.#backend = backend;
@@ -52,6 +64,7 @@ export class GrpcServer {
 
   /** @returns the port that is listened on */
   listen(address: string, credentials?: Credentials): Promise<number> {
+    this.#secure = credentials !== undefined;
     const secure =
       credentials === undefined
         ? ServerCredentials.createInsecure()
@@ -68,39 +81,50 @@ export class GrpcServer {
   #service(): UntypedServiceImplementation {
     const { catalogue } = this.#backend;
     const told =
-      <R>(what: (request: R) => object): handleUnaryCall<R, object> =>
+      <R>(what: (request: R, call: AnyCall) => object | Promise<object>): handleUnaryCall<R, object> =>
       (call, callback) => {
-        try {
-          callback(null, what(call.request));
-        } catch (error) {
-          callback(refusalOf(error));
-        }
+        (async () => what(call.request, call))().then(
+          (answer) => callback(null, answer),
+          (error: unknown) => callback(refusalOf(error)),
+        );
       };
+    /** Of one model, for those who may ask. */
+    const named = (what: (request: Named) => object): handleUnaryCall<Named, object> =>
+      told(async (request: Named, call) => {
+        await this.#visit(call, request.name);
+        return what(request);
+      });
     return {
       ServerLive: told(() => ({ live: true })),
       ServerReady: told(() => ({ ready: this.#backend.ready })),
       ServerMetadata: told(() => catalogue.server),
-      ModelReady: told(({ name, version }: Named) => ({ ready: catalogue.ready(name, version) })),
-      ModelMetadata: told(({ name, version }: Named) => catalogue.metadata(name, version)),
-      ModelConfig: told(({ name, version }: Named) => ({ config: catalogue.configuration(name, version) })),
-      ModelStatistics: told(({ name, version }: Named) => catalogue.statistics(name, version)),
-      RepositoryIndex: told(({ ready }: { ready: boolean }) => ({
-        models: catalogue.index().filter(({ state }) => !ready || state === 'READY'),
+      ModelReady: named(({ name, version }) => ({ ready: catalogue.ready(name, version) })),
+      ModelMetadata: named(({ name, version }) => catalogue.metadata(name, version)),
+      ModelConfig: named(({ name, version }) => ({ config: catalogue.configuration(name, version) })),
+      ModelStatistics: told(async ({ name, version }: Named, call) => {
+        if (name !== '') await this.#visit(call, name);
+        return catalogue.statistics(name, version, await this.#mayAsk(call));
+      }),
+      RepositoryIndex: told(async ({ ready }: { ready: boolean }, call) => ({
+        models: catalogue.index(await this.#mayAsk(call)).filter(({ state }) => !ready || state === 'READY'),
       })),
       ModelInfer: (
         call: ServerUnaryCall<InferRequest, InferResponse>,
         callback: (error: object | null, response?: object) => void,
       ) => {
-        this.#infer(call.request, callOf(call)).then(
-          (response) => callback(null, response),
-          (error: unknown) => callback(refusalOf(error)),
-        );
+        this.#visitor(call)
+          .then((visitor) => this.#infer(call.request, callOf(call), visitor))
+          .then(
+            (response) => callback(null, response),
+            (error: unknown) => callback(refusalOf(error)),
+          );
       },
       ModelStreamInfer: (call: ServerDuplexStream<InferRequest, object>) => {
         const stream = callOf(call);
+        const visitor = this.#visitor(call);
         answerInOrder(call, async (request) => {
           try {
-            return { infer_response: await this.#infer(request, stream) };
+            return { infer_response: await this.#infer(request, stream, await visitor) };
           } catch (error) {
             return { error_message: refusalOf(error).details, infer_response: { id: request.id } };
           }
@@ -109,9 +133,33 @@ export class GrpcServer {
     };
   }
 
-  async #infer(request: InferRequest, call: Call): Promise<InferResponse> {
+  #visit(call: AnyCall, name: string): Promise<void> {
+    return this.#backend.visit(this.#claimOf(call), name);
+  }
+
+  #mayAsk(call: AnyCall): Promise<May> {
+    return this.#backend.mayAsk(this.#claimOf(call));
+  }
+
+  #visitor(call: AnyCall): Promise<Visitor> {
+    return this.#backend.guard.visitor(this.#claimOf(call));
+  }
+
+  /** Client certificates are for HTTP: this library takes them from all clients or from none. */
+  #claimOf(call: AnyCall): Claim {
+    const address = call.getPeer().replace(/^(?:ipv[46]:)?\[?([^\]]*?)\]?:\d+$/, '$1');
+    const [authorization] = call.metadata.get('authorization');
+    return {
+      address,
+      authorization: authorization === undefined ? undefined : `${authorization as string}`,
+      secure: this.#secure || isLoopback(address),
+      certificate: undefined,
+    };
+  }
+
+  async #infer(request: InferRequest, call: Call, visitor: Visitor): Promise<InferResponse> {
     const frame = new GrpcFrame(request, call);
-    await this.#backend.take(request.model_name, request.model_version, frame);
+    await this.#backend.take(request.model_name, request.model_version, frame, visitor);
     return frame.response;
   }
 }

@@ -8,6 +8,8 @@ import { Busy } from '../refusals.js';
 /** The gRPC status of a refusal by its HTTP status (google.rpc.Code); docs/clients.md has the same table. */
 const BY_HTTP: Readonly<Record<number, status>> = {
   400: status.INVALID_ARGUMENT,
+  401: status.UNAUTHENTICATED,
+  403: status.PERMISSION_DENIED,
   404: status.NOT_FOUND,
   413: status.RESOURCE_EXHAUSTED,
   415: status.INVALID_ARGUMENT,

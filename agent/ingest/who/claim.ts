@@ -1,0 +1,53 @@
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+
+/** What the head of a request shows of its sender. */
+export interface Claim {
+  /** Where it comes from. */
+  readonly address: string;
+  /** `Authorization`. */
+  readonly authorization: string | undefined;
+  /** Whether nobody in between can read it. */
+  readonly secure: boolean;
+  /** Names in a client certificate that a trusted authority has signed. */
+  readonly certificate: readonly string[] | undefined;
+}
+
+/** A connection's certificate is looked at once. */
+const certificates = new WeakMap<object, { readonly names: readonly string[] | undefined }>();
+
+export function claimOf(req: IncomingMessage): Claim {
+  const { socket } = req;
+  const address = socket.remoteAddress ?? '';
+  let known = certificates.get(socket);
+  if (known === undefined) {
+    known = { names: isTls(socket) ? namesIn(socket) : undefined };
+    certificates.set(socket, known);
+  }
+  return {
+    address,
+    authorization: req.headers.authorization,
+    secure: isTls(socket) || isLoopback(address),
+    certificate: known.names,
+  };
+}
+
+const isTls = (socket: object): socket is TLSSocket => 'encrypted' in socket;
+
+function namesIn(socket: TLSSocket): readonly string[] | undefined {
+  if (!socket.authorized) return undefined;
+  const { subject, subjectaltname = '' } = socket.getPeerCertificate();
+  // Names with commas or quotes are written as JSON strings there (Node, CVE-2021-44532).
+  const alternative = [...subjectaltname.matchAll(/(?:DNS|URI|email):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(([, name]) =>
+    name!.startsWith('"') ? (JSON.parse(name!) as string) : name!,
+  );
+  const common = subject.CN;
+  return [...(common === undefined ? [] : [common].flat()), ...alternative];
+}
+
+/** Addresses that only this machine's own processes come from (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3). */
+export function isLoopback(address: string): boolean {
+  const plain = address.replace(/^::ffff:/i, '');
+  return plain === '::1' || (isIP(plain) === 4 && plain.startsWith('127.'));
+}

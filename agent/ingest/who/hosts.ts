@@ -1,0 +1,43 @@
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import { BadRequest } from '../protocol/bad-request.js';
+
+/** Ends of names that nobody can register on the Internet (RFC 6761, 6762, 8375; ICANN's .internal; Kubernetes' Services). */
+const OWN = /(^|\.)(localhost|local|internal|home\.arpa|test|svc|svc\..+)$/;
+
+/**
+ * Keeps web pages out: a browser sends frames for whatever page it shows, to any address that it can reach. Requests with an
+ * `Origin` are a page's; a `Host` that others may own has been made to lead here (DNS rebinding).
+ */
+export class Hosts {
+  readonly #names: ReadonlySet<string>;
+
+  /** @param names that this agent has, besides addresses and those that only local networks know */
+  constructor(names: readonly string[]) {
+    this.#names = new Set([hostname(), ...names].map((name) => name.toLowerCase()));
+  }
+
+  /** @throws BadRequest (403, 421) */
+  check({ headers }: IncomingMessage): void {
+    if (headers.origin !== undefined)
+      throw new BadRequest('requests of web pages (Origin) are not taken', 403, 'WebOrigin');
+    const host = headers.host === undefined ? undefined : nameIn(headers.host);
+    if (host === undefined || this.#knows(host)) return;
+    const message = `this agent is not known as ${JSON.stringify(host.slice(0, 253))} (Host); start it with --host-name for that name`;
+    throw new BadRequest(message, 421, 'UnknownHost');
+  }
+
+  #knows(host: string): boolean {
+    if (isIP(host) !== 0 || !host.includes('.') || OWN.test(host) || this.#names.has(host)) return true;
+    return this.#names.has(`*.${host.slice(host.indexOf('.') + 1)}`);
+  }
+}
+
+/** Without the port. */
+const nameIn = (host: string): string =>
+  host
+    .toLowerCase()
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/\.$/, '');
