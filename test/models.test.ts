@@ -1,12 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { credentials, loadPackageDefinition } from '@grpc/grpc-js';
-import type { ServiceClientConstructor } from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
 import proto from 'onnx-proto';
 import sharp from 'sharp';
-import { SCHEMA } from '../agent/ingest/grpc/schema.js';
 import type { Running } from './support/cli.js';
 import { standalone } from './support/cli.js';
+import { grpcClient } from './support/grpc.js';
 import type { Axis } from './support/onnx.js';
 import { operatorNetwork, valueInfo } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
@@ -119,8 +116,6 @@ async function infer(name: string, ...inputs: Tensor[]): Promise<string> {
   return /"data":(\[.*?\])/.exec(text)?.[1] ?? text;
 }
 
-type Unary = (request: object, done: (error: Error | null, answer: { raw_output_contents: Buffer[] }) => void) => void;
-
 const tensor = (datatype: string, shape: number[], data: unknown, name = 'x'): Tensor => ({
   name,
   datatype,
@@ -186,18 +181,9 @@ describe('frames of several tensors', () => {
 
   test('go over gRPC, raw and as typed contents, in the order that their sender gives them', async () => {
     const line = await agent.logged((each) => typeof each['grpc'] === 'string');
-    const { inference } = loadPackageDefinition(
-      fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: String }),
-    ) as unknown as { inference: { GRPCInferenceService: ServiceClientConstructor } };
-    const client = new inference.GRPCInferenceService(String(line['grpc']), credentials.createInsecure());
+    const client = grpcClient(String(line['grpc']));
     const call = (model: string, request: object): Promise<{ raw_output_contents: Buffer[] }> =>
-      new Promise((resolve, reject) =>
-        (client['ModelInfer'] as unknown as Unary).call(
-          client,
-          { model_name: `default.${model}`, ...request },
-          (error, answer) => (error === null ? resolve(answer) : reject(error)),
-        ),
-      );
+      client.call('ModelInfer', { model_name: `default.${model}`, ...request });
     const bytes = (values: ArrayLike<number>): Buffer => Buffer.from(Float32Array.from(values).buffer);
     const heads = [scale, x].map(({ data: _, ...head }) => head);
     try {

@@ -8,6 +8,7 @@ import { createPrivateKey } from 'node:crypto';
 import { SignJWT, calculateJwkThumbprint, exportJWK } from 'jose';
 import { generate } from 'selfsigned';
 import { until } from './support/api-server.js';
+import { grpcClient } from './support/grpc.js';
 import type { RunningAgent } from './support/cluster.js';
 import { TestCluster, tenantPath } from './support/cluster.js';
 import { echoNetwork } from './support/workspace.js';
@@ -157,7 +158,12 @@ beforeAll(async () => {
     senders: { certificates: ['cam-1', 'spiffe://example.com/cam-2'] },
   });
   await cluster.operator();
-  agent = await cluster.agent('edge-1', { args: ['--senders', 'enforce', '--tls-dir', dir, '--client-ca', tls] });
+  agent = await cluster.agent('edge-1', {
+    args: [
+      ...['--senders', 'enforce', '--tls-dir', dir, '--client-ca', tls],
+      ...['--grpc', '127.0.0.1:0', '--admin', '127.0.0.1:0'],
+    ],
+  });
   ({ url } = agent);
   await cluster.admitted(...TENANTS);
   await Promise.all(TENANTS.map((name) => cluster.condition(name, 'Ready', 'True')));
@@ -265,6 +271,54 @@ describe('frames are taken from those who may send, and no byte of a body from a
     for (const { headers } of identities.values())
       for (const secret of Object.values(headers ?? {})) expect(text).not.toContain(secret.split(' ')[1]);
     expect(agent.log().some(({ msg }) => msg.startsWith('sender refused'))).toBe(true);
+  });
+
+  test('over gRPC, too', async () => {
+    const line = await agent.logged((each) => typeof each['grpc'] === 'string');
+    const client = grpcClient(String(line['grpc']), ca.cert);
+    const frame = {
+      inputs: [{ name: 'in', datatype: 'FP32', shape: [1, 3, 8, 8] }],
+      raw_input_contents: [Buffer.alloc(768)],
+    };
+    const outcome = (method: string, tenant: string, { headers = {} }: Identity): Promise<string> =>
+      client.call(method, { model_name: `default.${tenant}`, name: `default.${tenant}`, ...frame }, headers).then(
+        () => 'answered',
+        (error: unknown) => `${(error as { code: number }).code} ${/\[(\w+)\]$/.exec((error as Error).message)?.[1]}`,
+      );
+    try {
+      for (const method of ['ModelInfer', 'ModelMetadata', 'ModelStatistics']) {
+        expect(await outcome(method, 'own', identities.get('own service account')!)).toBe('answered');
+        expect(await outcome(method, 'keyed', identities.get('the key')!)).toBe('answered');
+        expect(await outcome(method, 'keyed', identities.get('an old key')!)).toBe('7 SenderNotAllowed');
+        expect(await outcome(method, 'no-such-tenant', identities.get('the key')!)).toBe('7 SenderNotAllowed');
+        expect(await outcome(method, 'own', identities.get('an expired token')!)).toBe('16 InvalidToken');
+        expect(await outcome(method, 'own', {})).toBe('16 Unauthenticated');
+      }
+    } finally {
+      client.close();
+    }
+  });
+
+  test('health and metrics are on a port of their own, and no tenant has a series for what strangers send', async () => {
+    const line = await agent.logged((each) => typeof each['admin'] === 'string');
+    const get = (at: string, path: string): Promise<[number, string]> =>
+      new Promise((resolve, reject) => {
+        request(`${at}${path}`, { ca: ca.cert, checkServerIdentity: () => undefined, agent: false }, (res) => {
+          let text = '';
+          res.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          res.on('end', () => resolve([res.statusCode!, text]));
+        })
+          .on('error', reject)
+          .end();
+      });
+    const admin = `https://${String(line['admin'])}`;
+    expect((await get(admin, '/readyz'))[0]).toBe(200);
+    const [status, text] = await get(admin, '/metrics');
+    expect(status).toBe(200);
+    expect(text).toMatch(/deeprt_sender_refusals_total\{code="SenderNotAllowed",enforced="true"\} \d+/);
+    expect(text).not.toContain('no-such-tenant');
+    expect((await get(url, '/metrics'))[0]).toBe(404);
+    expect((await get(admin, '/v2/models/default.own'))[0]).toBe(404);
   });
 
   test('what models there are is told to those only who may send to them', async () => {

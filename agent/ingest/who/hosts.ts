@@ -3,8 +3,8 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { BadRequest } from '../protocol/bad-request.js';
 
-/** Ends of names that nobody can register on the Internet (RFC 6761, 6762, 8375; ICANN's .internal; Kubernetes' Services). */
-const OWN = /(^|\.)(localhost|local|internal|home\.arpa|test|svc|svc\..+)$/;
+/** Ends of names that nobody can register on the Internet (RFC 6761, 6762, 8375; ICANN's .internal; Kubernetes' Services, also under cluster.local). */
+const OWN = /(^|\.)(localhost|local|internal|home\.arpa|test|svc)$/;
 
 /**
  * Keeps web pages out: a browser sends frames for whatever page it shows, to any address that it can reach. Requests with an
