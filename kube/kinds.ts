@@ -12,6 +12,12 @@ export const ENDPOINT_SLICES: KindRef = {
   plural: 'endpointslices',
   kind: 'EndpointSlice',
 };
+export const NETWORK_POLICIES: KindRef = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+  kind: 'NetworkPolicy',
+};
 export const PRIORITY_CLASSES: KindRef = {
   group: 'scheduling.k8s.io',
   version: 'v1',

@@ -18,6 +18,7 @@ import type { Verdict } from './admission/verdict.js';
 import { Decider } from './decider.js';
 import { OperatorMetrics } from './metrics.js';
 import type { ModelObject, ScheduleObject, TenantObject } from './objects.js';
+import { FramesPolicy, namespacesOf } from './frames-policy.js';
 import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';
 import type { ViewOptions } from './view.js';
@@ -30,6 +31,8 @@ export interface OperatorOptions extends ViewOptions {
   readonly leaseSeconds: number;
   /** Whether the agents serve HTTPS. */
   readonly tls: boolean;
+  /** The NetworkPolicy that lets tenants' namespaces send frames. */
+  readonly framesPolicy?: string | undefined;
   readonly listen: { readonly host: string; readonly port: number };
   readonly log: Logger;
 }
@@ -96,8 +99,13 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const publisher: Publisher = new Publisher(view, api, decider, term, log, metrics);
     leading = { decider, publisher };
     metrics.leading.set(1);
-    // Agents fall silent and withdrawals time out without anything happening.
+    const policy =
+      options.framesPolicy === undefined
+        ? undefined
+        : new FramesPolicy(cluster, { namespace: options.namespace, name: options.framesPolicy }, log);
+    // Agents fall silent and withdrawals time out without anything happening; namespaces come and go.
     const tick = setInterval(() => {
+      if (term.holds()) void policy?.allow(namespacesOf(view.tenants.list()));
       for (const schedule of view.schedules.list())
         if (view.agentSilent(schedule.metadata.name) === true)
           for (const key of tenantsOf(schedule)) publisher.tenant(key);

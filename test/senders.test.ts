@@ -2,12 +2,14 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { KeyObject } from 'node:crypto';
 import { createPrivateKey } from 'node:crypto';
 import { SignJWT, calculateJwkThumbprint, exportJWK } from 'jose';
 import { generate } from 'selfsigned';
 import { until } from './support/api-server.js';
+import { objectsOf, rendered } from './support/chart.js';
 import { grpcClient } from './support/grpc.js';
 import type { RunningAgent } from './support/cluster.js';
 import { TestCluster, tenantPath } from './support/cluster.js';
@@ -157,7 +159,13 @@ beforeAll(async () => {
     ...terms,
     senders: { certificates: ['cam-1', 'spiffe://example.com/cam-2'] },
   });
-  await cluster.operator();
+  for (const object of objectsOf(rendered('--show-only', 'templates/networkpolicy.yaml')))
+    await cluster.api.apply(object);
+  const rights = await cluster.file(
+    'operator',
+    await cluster.api.kubeconfigFor(await cluster.token('deeprt-operator')),
+  );
+  await cluster.operator('--kubeconfig', rights, '--frames-policy', 'deeprt-agent-tenants');
   agent = await cluster.agent('edge-1', {
     args: [
       ...['--senders', 'enforce', '--tls-dir', dir, '--client-ca', tls],
@@ -343,6 +351,20 @@ describe('frames are taken from those who may send, and no byte of a body from a
     expect((await ask('/v2/health/live', 'GET', {}))[0]).toBe(200);
   });
 });
+
+test('frames are let in from the namespaces that have tenants, and those that may send to one', async () => {
+  const path = '/apis/networking.k8s.io/v1/namespaces/deeprt-system/networkpolicies/deeprt-agent-tenants';
+  interface Policy {
+    readonly spec: { readonly ingress?: readonly { readonly from: readonly object[] }[] };
+  }
+  const allowed = async (): Promise<unknown> => (await cluster.api.must<Policy>('GET', path)).spec.ingress?.[0]?.from;
+  const from = (values: string[]): object[] => [
+    { namespaceSelector: { matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'In', values }] } },
+  ];
+  await until(async () => isDeepStrictEqual(await allowed(), from(['default', 'other'])), 'them to be let in');
+  await cluster.api.must('PATCH', path, { spec: { ingress: [{ from: [] }] } });
+  await until(async () => isDeepStrictEqual(await allowed(), from(['default', 'other'])), 'them to be let in again');
+}, 30_000);
 
 test('a key is taken away at once, even where the rest of the change is refused, and another one loses no frame', async () => {
   const patch = (spec: object): Promise<unknown> => cluster.api.must('PATCH', tenantPath('keyed'), { spec });

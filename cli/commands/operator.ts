@@ -40,6 +40,10 @@ export function operatorCommand(program: Command): void {
     .addOption(reportPeriodOption())
     .option('--system-priorities', 'tenants may have Kubernetes’ own priority classes (system-…)', false)
     .option('--tls', 'the agents serve HTTPS (agent --tls-dir): tenants’ Services have port 443 instead of 80', false)
+    .option(
+      '--frames-policy <name>',
+      'NetworkPolicy of --namespace that lets the namespaces with tenants send frames; none when not given',
+    )
     .addOption(listenOption('--listen <address>', 'address and port of health and metrics', '127.0.0.1:8081'))
     .addOption(logOption())
     .action(
@@ -53,6 +57,7 @@ export function operatorCommand(program: Command): void {
         reportPeriod: number;
         systemPriorities: boolean;
         tls: boolean;
+        framesPolicy?: string;
         listen: Address;
         log: 'text' | 'json';
       }) => {
@@ -72,6 +77,7 @@ export function operatorCommand(program: Command): void {
             agentSilenceMs: options.agentSilence / 1000,
             systemPriorities: options.systemPriorities,
             tls: options.tls,
+            framesPolicy: options.framesPolicy,
             listen: options.listen,
             log: newLogger(options.log),
           },

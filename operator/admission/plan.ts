@@ -63,9 +63,7 @@ export const placedOn = (plan: DevicePlan): Placed[] => [
 /** The plan with others who may send a tenant's frames. */
 export function withSenders(plan: DevicePlan, key: string, senders: TenantRequest['senders']): DevicePlan {
   const changed = (all: readonly Placed[]): Placed[] =>
-    all.map((placed) =>
-      placed.request.key === key ? { ...placed, request: { ...placed.request, senders } } : placed,
-    );
+    all.map((placed) => (placed.request.key === key ? { ...placed, request: { ...placed.request, senders } } : placed));
   return {
     ...plan,
     categories: plan.categories.map((category) => ({ ...category, placed: changed(category.placed) })),

@@ -203,17 +203,20 @@ async function restartAgentWith(profile: string): Promise<void> {
 }
 
 /** Sends a frame by HTTPS; trusts the certificate alone. */
-async function inferSecurely(address: string, certificate: string): Promise<string> {
+async function inferSecurely(address: string, certificate: string, token?: string): Promise<string> {
   const dispatcher = new Agent({ connect: { ca: certificate } });
   try {
     const { statusCode, body } = await request(inferUrl(`https://${address}`, 'gate'), {
       method: 'POST',
       dispatcher,
-      headers: { 'content-type': 'image/jpeg' },
+      headers: {
+        'content-type': 'image/jpeg',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
       body: frame,
     });
-    const { parameters } = (await body.json()) as { parameters?: object };
-    if (statusCode !== 200) throw new Error(`answered with ${statusCode}`);
+    const { parameters, code } = (await body.json()) as { parameters?: object; code?: string };
+    if (statusCode !== 200) throw new Error(`answered with ${statusCode} ${code ?? ''}`);
     return `${statusCode} ${JSON.stringify(parameters)}`;
   } finally {
     await dispatcher.close();
@@ -387,13 +390,17 @@ async function story(): Promise<void> {
   const files = [`--cert=${join(work, 'tls.crt')}`, `--key=${join(work, 'tls.key')}`];
   kubectl('-n', NAMESPACE, 'create', 'secret', 'tls', 'cameras', ...files);
   upgrade(CHART, 'tls.enabled=true', 'tls.secretName=cameras', 'agent.updateStrategy=RollingUpdate')();
-  say(`over loopback: ${await until('an answer', () => inferSecurely(LOOPBACK, cert))}`);
+  kubectl('create', 'serviceaccount', 'camera');
+  const token = kubectl('create', 'token', 'camera', '--audience=deeprt.dev/frames').trim();
+  say(`over loopback: ${await until('an answer', () => inferSecurely(LOOPBACK, cert, token))}`);
+  say(`without a token: ${await inferSecurely(LOOPBACK, cert).catch((error: Error) => error.message)}`);
   const service = `${gateService().clusterIP}:443`;
-  say(`through the Service: ${await until('an answer', () => inferSecurely(service, cert))}`);
+  say(`through the Service: ${await until('an answer', () => inferSecurely(service, cert, token))}`);
 
   step('helm uninstall');
   kubectl('delete', '-f', join(repository, 'examples/cluster'));
   kubectl('-n', NAMESPACE, 'delete', 'secret', 'cameras');
+  kubectl('delete', 'serviceaccount', 'camera');
   say(helm('uninstall', 'deeprt', '-n', NAMESPACE, '--wait', '--timeout', '2m'));
   await until('everything to be gone', () => remains().length === 0).catch((error: unknown) => {
     throw new Error(`${(error as Error).message}; left: ${remains().join(', ')}`);

@@ -25,7 +25,7 @@ function retarget(): void {
         labels: component === 'agent' ? { node: spec.nodeName } : {},
       }));
   writeFileSync(join(work, 'operator.json'), JSON.stringify(of('operator', 8081)));
-  writeFileSync(join(work, 'agent.json'), JSON.stringify(of('agent', 8080)));
+  writeFileSync(join(work, 'agent.json'), JSON.stringify(of('agent', 8081)));
 }
 
 /** Follows the pods from now on, on a thread of its own: the story waits for commands. */

@@ -278,7 +278,7 @@ export function pathOf({
   metadata: { name: string; namespace?: string };
 }): string {
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  const plural = PLURALS[kind] ?? `${kind.toLowerCase()}s`;
+  const plural = PLURALS[kind] ?? `${kind.toLowerCase()}s`.replace(/ys$/, 'ies');
   return CLUSTER_SCOPED.has(kind)
     ? `${root}/${plural}/${name}`
     : `${root}/namespaces/${namespace ?? 'default'}/${plural}/${name}`;
