@@ -4,7 +4,7 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Response } from 'express';
 import type { ServedNode } from './catalogue.js';
-import { refuse } from './answer.js';
+import { BadRequest } from './protocol/bad-request.js';
 import type { Route } from './routes.js';
 import { routed } from './routes.js';
 import type { FileCredentials } from './tls.js';
@@ -24,7 +24,7 @@ export function adminRoutes(
   metricsHere: () => boolean = () => true,
 ): Route[] {
   const metrics = async (res: Response): Promise<void> => {
-    if (!metricsHere()) return refuse(res, 404, 'NoSuchPath', 'metrics are on the port that --admin names');
+    if (!metricsHere()) throw new BadRequest('metrics are on the port that --admin names', 404, 'NoSuchPath');
     res.type(registry.contentType).send(await registry.metrics());
   };
   return [

@@ -2,14 +2,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import { sameShape, shapeText } from '../../api/names.js';
 import type { Answer } from '../serving/flights.js';
-import { FrameDropped, FrameFailure, latencyUs } from '../serving/flights.js';
+import { latencyUs } from '../serving/flights.js';
 import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import { isWaiting } from './expect.js';
 import type { WantedOutputs } from './protocol/request.js';
 import { writeResponse } from './protocol/response.js';
-import { BadRequest } from './protocol/bad-request.js';
-import { Busy } from './refusals.js';
+import { bodyOf, toldOf } from './told.js';
 
 /** Whoever has not read an answer after this long, and so much more for each MiB of it, is cut off. */
 const WRITE_MS = 5000;
@@ -96,35 +95,17 @@ function computedAt(shape: readonly number[], asked: readonly number[]): Record<
   };
 }
 
-/** What is answered to a frame that is not served. @throws what is no reason to refuse a frame */
+/** Answers a request that is not served. */
 export function refuseFrame(res: Response, error: unknown): void {
-  if (error instanceof ClientGone) return;
-  if (error instanceof Busy) return tooMany(res, error);
-  if (error instanceof FrameDropped) return refuse(res, 503, error.code, error.message, { promised: error.promised });
-  if (error instanceof FrameFailure) return refuse(res, 503, error.code, error.message);
-  if (!(error instanceof BadRequest)) throw error;
-  for (const [name, value] of Object.entries(error.headers)) if (!res.headersSent) res.setHeader(name, value);
-  refuse(res, error.status, error.code, error.message);
-}
-
-function tooMany(res: Response, { code, message, retryAfterUs }: Busy): void {
-  if (res.headersSent || res.closed) return;
-  res.setHeader('Retry-After', Math.max(1, Math.ceil(retryAfterUs / 1e6)));
-  res.status(429).json({
-    error: `${message}; try again in ${Math.ceil(retryAfterUs / 1000)}ms`,
-    code,
-    retry_after_ms: Math.ceil(retryAfterUs / 1000),
-  });
-}
-
-export function refuse(res: Response, status: number, code: string, message: string, more: object = {}): void {
-  if (res.headersSent || res.closed) return;
+  const told = toldOf(error);
+  if (told === undefined || res.headersSent || res.closed) return;
+  for (const [name, value] of Object.entries(told.headers)) res.setHeader(name, value);
   // A body that was announced and not waited for may come or not.
   if (isWaiting(res.req)) res.setHeader('Connection', 'close');
-  if (status === 413) {
+  if (told.status === 413) {
     res.setHeader('Connection', 'close');
     // Whoever sends without end is cut off, but gets time to read why.
     res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
   }
-  res.status(status).json({ error: message, code, ...more });
+  res.status(told.status).json(bodyOf(told));
 }

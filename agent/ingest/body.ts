@@ -1,10 +1,14 @@
+import { constrainedMemory } from 'node:process';
 import type { Request } from 'express';
 import { contentOf } from './content-encoding.js';
 import { goOn } from './expect.js';
 import { BadRequest } from './protocol/bad-request.js';
 
-/** Memory for all bodies that are being read or wait to be decoded, in bytes; spare frames may have half of it, one tenant's a quarter. */
-const BODIES_BYTES = 192 * 1024 * 1024;
+/**
+ * Memory for all bodies that are being read or wait to be decoded, in bytes; spare frames may have half of it, one tenant's a quarter.
+ * Where the process may have little altogether, this is a part of that.
+ */
+const BODIES_BYTES = Math.min(192 * 1024 * 1024, constrainedMemory() / 8 || Infinity);
 
 /** The sender went away. */
 export class ClientGone extends Error {}

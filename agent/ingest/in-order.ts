@@ -30,9 +30,16 @@ export class InOrder<T> {
   }
 }
 
-/** Until more can be written, or nobody reads any more. */
+/** Whoever reads nothing for this long is not written to any more. */
+const LONGEST_WRITE_MS = 30_000;
+
+/** Until more can be written, or nobody reads any more: whoever does not for long is cut off. */
 export async function drained(sink: Writable, goneEvent: 'close' | 'cancelled'): Promise<void> {
   const over = new AbortController();
   const either = ['drain', goneEvent].map((event) => once(sink, event, { signal: over.signal }));
-  await Promise.race(either).finally(() => over.abort()); // the other must not stay a listener
+  const timer = setTimeout(() => sink.destroy(), LONGEST_WRITE_MS);
+  await Promise.race(either).finally(() => {
+    clearTimeout(timer);
+    over.abort(); // the other must not stay a listener
+  });
 }

@@ -1,6 +1,6 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
-import { refuse, refuseFrame } from './answer.js';
+import { refuseFrame } from './answer.js';
 import { BadRequest } from './protocol/bad-request.js';
 
 type Method = 'GET' | 'POST';
@@ -45,19 +45,28 @@ export function routed(routes: readonly Route[], check: (req: Request) => void):
       if (handler !== undefined) return handler(req, res, next);
       res.setHeader('Allow', allowed);
       if (req.method === 'OPTIONS') return void res.status(204).end();
-      return refuse(res, 405, 'MethodNotAllowed', `${req.path} knows ${allowed}, not ${req.method}`);
+      return refuseFrame(
+        res,
+        new BadRequest(`${req.path} knows ${allowed}, not ${req.method}`, 405, 'MethodNotAllowed'),
+      );
     });
   }
   app.use((req, res) => {
     const known = NOT_OFFERED.find(([path]) => path.test(req.path));
-    if (known !== undefined) return refuse(res, 501, 'ExtensionNotOffered', known[1]);
+    if (known !== undefined) return refuseFrame(res, new BadRequest(known[1], 501, 'ExtensionNotOffered'));
     const message = `there is no ${req.method} ${req.path.slice(0, 200)} here; frames go to POST /v2/models/<namespace>.<tenant>/infer`;
-    refuse(res, 404, 'NoSuchPath', message);
+    refuseFrame(res, new BadRequest(message, 404, 'NoSuchPath'));
   });
-  app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
-    if (error instanceof BadRequest) return refuseFrame(res, error);
-    const status = error.status ?? 500;
-    if (!res.headersSent) refuse(res, status, status < 500 ? 'InvalidRequest' : 'InternalError', error.message);
+  app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
+    refuseFrame(res, isHttp(error) ? new BadRequest(error.message, error.status) : error);
   });
   return app;
 }
+
+/** What Express itself says of a request, such as a path that cannot be decoded. */
+const isHttp = (error: unknown): error is Error & { readonly status: number } =>
+  error instanceof Error &&
+  !(error instanceof BadRequest) &&
+  'status' in error &&
+  typeof error.status === 'number' &&
+  error.status < 500;

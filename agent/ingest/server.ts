@@ -14,6 +14,7 @@ import type { Serving } from './frame.js';
 import { FrameDoor } from './frame.js';
 import type { GrpcBackend } from './grpc/server.js';
 import { GrpcServer } from './grpc/server.js';
+import { Connections } from './connections.js';
 import { HttpFrame } from './http-frame.js';
 import type { Incoming } from './incoming.js';
 import { answerOddRequests, limitBodyTime } from './odd-requests.js';
@@ -76,7 +77,8 @@ export class IngestServer implements GrpcBackend {
       this.#server = server;
     }
     answerOddRequests(this.#server, app);
-    this.#server.maxConnections = Math.max(1, Math.min(MOST_CONNECTIONS, mostDescriptors() - OTHER_DESCRIPTORS));
+    const most = Math.max(1, Math.min(MOST_CONNECTIONS, mostDescriptors() - OTHER_DESCRIPTORS));
+    new Connections(this.#server, most, node.metrics);
   }
 
   /** @returns the URL and the address that is listened on */

@@ -21,6 +21,11 @@ export class AgentMetrics {
     'Requests of senders who may not, by why; enforced says whether they were refused, or only counted.',
     ['code', 'enforced'],
   );
+  readonly connectionsClosed = this.#counter(
+    'deeprt_connections_closed_total',
+    'Connections that were closed because there were too many, of one address or of all.',
+    ['reason'],
+  );
   readonly latency = this.#histogram(
     'deeprt_frame_latency_seconds',
     'From the arrival of a frame to its answer.',

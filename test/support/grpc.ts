@@ -1,23 +1,53 @@
-import type { ServiceClientConstructor, ServiceError } from '@grpc/grpc-js';
-import { Metadata, credentials, loadPackageDefinition } from '@grpc/grpc-js';
+import type { MethodDefinition, ServiceClientConstructor, ServiceError } from '@grpc/grpc-js';
+import { Client, Metadata, credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
 import { SCHEMA } from '../../agent/ingest/grpc/schema.js';
 
 type Call = (request: object, metadata: Metadata, done: (error: ServiceError | null, answer: object) => void) => void;
+
+const LOADED = loadPackageDefinition(
+  fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: String }),
+) as unknown as { inference: { GRPCInferenceService: ServiceClientConstructor } };
+
+/** One that sends messages of ModelInfer as they are, right or wrong. */
+export function rawGrpcClient(address: string): {
+  encode(request: object): Buffer;
+  call(message: Buffer, withinMs: number): Promise<Buffer>;
+  outputs(answer: Buffer): Buffer[];
+  close(): void;
+} {
+  const client = new Client(address, credentials.createInsecure());
+  const infer = LOADED.inference.GRPCInferenceService.service['ModelInfer'] as MethodDefinition<object, object>;
+  const same = (bytes: Buffer): Buffer => bytes;
+  return {
+    encode: (request) => infer.requestSerialize(request),
+    call: (message, withinMs) =>
+      new Promise((resolve, reject) =>
+        client.makeUnaryRequest(
+          infer.path,
+          same,
+          same,
+          message,
+          { deadline: Date.now() + withinMs },
+          (error, answer) => (error === null ? resolve(answer!) : reject(error)),
+        ),
+      ),
+    outputs: (answer) =>
+      (infer.responseDeserialize(answer) as { raw_output_contents?: Buffer[] }).raw_output_contents ?? [],
+    close: () => client.close(),
+  };
+}
 
 /** A client of an agent's gRPC port: over TLS where a certificate is trusted, else in clear. */
 export function grpcClient(
   address: string,
   trusted?: string,
 ): { call<T>(method: string, request: object, headers?: Readonly<Record<string, string>>): Promise<T>; close(): void } {
-  const { inference } = loadPackageDefinition(
-    fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: String }),
-  ) as unknown as { inference: { GRPCInferenceService: ServiceClientConstructor } };
   const secure =
     trusted === undefined
       ? credentials.createInsecure()
       : credentials.createSsl(Buffer.from(trusted), null, null, { checkServerIdentity: () => undefined });
-  const client = new inference.GRPCInferenceService(address, secure);
+  const client = new LOADED.inference.GRPCInferenceService(address, secure);
   return {
     call: <T>(method: string, request: object, headers: Readonly<Record<string, string>> = {}) => {
       const metadata = new Metadata();

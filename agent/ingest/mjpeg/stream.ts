@@ -3,7 +3,6 @@ import { setImmediate } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import type { ExpectedInput } from '../../frames.js';
 import type { Answer } from '../../serving/flights.js';
-import { FrameDropped, FrameFailure } from '../../serving/flights.js';
 import type { ServedTenant } from '../../serving/tenant.js';
 import { LARGEST_JSON_BYTES, parametersOf } from '../answer.js';
 import type { Body, BodyBudget } from '../body.js';
@@ -17,7 +16,7 @@ import type { Incoming } from '../incoming.js';
 import { BadRequest } from '../protocol/bad-request.js';
 import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
 import { writeResponse } from '../protocol/response.js';
-import { Busy } from '../refusals.js';
+import { bodyOf, toldOf } from '../told.js';
 import type { Part } from './parts.js';
 import { PartSplitter, boundaryOf } from './parts.js';
 
@@ -92,13 +91,10 @@ class PartFrame implements Incoming {
   }
 }
 
-/** What a refused frame's line says. @throws what is no reason to refuse a frame */
+/** What a refused frame's line says. */
 function lineOf(error: unknown): Buffer {
-  if (error instanceof ClientGone) return Buffer.alloc(0);
-  if (!(error instanceof BadRequest || error instanceof Busy || error instanceof FrameFailure)) throw error;
-  const { code, message } = error;
-  const dropped = error instanceof FrameDropped ? { promised: error.promised } : {};
-  return Buffer.from(JSON.stringify({ error: message, code, ...dropped }));
+  const told = toldOf(error);
+  return told === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(bodyOf(told)));
 }
 
 /**
