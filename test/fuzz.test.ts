@@ -83,16 +83,20 @@ async function residentBytes(): Promise<number> {
   return resident! * 4096;
 }
 
-/** What comes back for these bytes on a connection of their own, until it is closed or the answer is whole. */
+/** Who waits for more of a spoiled request, or for the next one, is left after this long. */
+const PATIENCE_MS = 250;
+
+/** What comes back for these bytes on a connection of their own. */
 function exchange(bytes: Buffer): Promise<string> {
   const { hostname, port } = new URL(agent.url);
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), hostname, () => socket.end(bytes));
+    const socket = connect(Number(port), hostname, () => socket.write(bytes));
     let received = Buffer.alloc(0);
     const timer = setTimeout(() => {
       socket.destroy();
       reject(new Error(`no end after ${LONGEST_MS}ms: ${bytes.toString('latin1').slice(0, 400)}`));
     }, LONGEST_MS);
+    socket.setTimeout(PATIENCE_MS, () => socket.end());
     socket.on('data', (chunk) => (received = Buffer.concat([received, chunk])));
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -173,8 +177,12 @@ describe('spoiled requests', () => {
             if (!REFUSALS.has(status))
               throw new Error(`${answer.slice(0, 600)}\n to ${bytes.toString('latin1').slice(0, 600)}`);
             expect(answer).toMatch(/"code":"\w+"/);
-          } else if (answer.includes('"outputs"') && data !== undefined)
-            expect(/"data":\[([^\]]*)\]/.exec(answer)?.[1]).toBe(valuesOf(data));
+          } else if (answer.includes('"outputs"') && data !== undefined) {
+            // The tensor alone is answered with a tensor.
+            const values =
+              /"data":\[([^\]]*)\]/.exec(answer)?.[1] ?? [...Buffer.from(answer.slice(-ELEMENTS), 'latin1')].join();
+            expect(values).toBe(valuesOf(data));
+          }
         }
       });
       // It was no use if all were refused, or none.

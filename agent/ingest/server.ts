@@ -64,7 +64,13 @@ export class IngestServer implements GrpcBackend {
     this.catalogue = new Catalogue(node);
     this.#credentials = credentials;
     // A camera's stream never ends: how long any other body may take is for limitBodyTime to see to.
-    const options = { requestTimeout: 0, headersTimeout: HEAD_TIMEOUT_MS, keepAliveTimeout: 60_000 };
+    const options = {
+      requestTimeout: 0,
+      headersTimeout: HEAD_TIMEOUT_MS,
+      keepAliveTimeout: 60_000,
+      // Said in our own words.
+      requireHostHeader: false,
+    };
     const routes = this.#app();
     const app: RequestListener = (req, res) => {
       if (!(req.method === 'POST' && isStream(req))) limitBodyTime(req, res);

@@ -18,10 +18,11 @@ export class Hosts {
     this.#names = new Set([hostname(), ...names].map((name) => name.toLowerCase()));
   }
 
-  /** @throws BadRequest (403, 421) */
-  check({ headers }: IncomingMessage): void {
+  /** @throws BadRequest (400, 403, 421) */
+  check({ headers, httpVersion }: IncomingMessage): void {
     if (headers.origin !== undefined)
       throw new BadRequest('requests of web pages (Origin) are not taken', 403, 'WebOrigin');
+    if (headers.host === undefined && httpVersion === '1.1') throw new BadRequest('Host: required (RFC 9110, 7.2)');
     const host = headers.host === undefined ? undefined : nameIn(headers.host);
     if (host === undefined || this.#knows(host)) return;
     const message = `this agent is not known as ${JSON.stringify(host.slice(0, 253))} (Host); start it with --host-name for that name`;
