@@ -231,9 +231,12 @@ export class Nodes {
     }
   }
 
+  async list(): Promise<List<NodeObject>> {
+    return (await this.#api.listNode()) as unknown as List<NodeObject>;
+  }
+
   listWatch(): Watchable<NodeObject> {
-    const listAll = async (): Promise<List<NodeObject>> => (await this.#api.listNode()) as unknown as List<NodeObject>;
-    return watchOf<NodeObject>(this.#cluster, '/api/v1/nodes', listAll);
+    return watchOf<NodeObject>(this.#cluster, '/api/v1/nodes', () => this.list());
   }
 }
 

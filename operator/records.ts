@@ -6,7 +6,7 @@ import { statusOf } from '../kube/cluster.js';
 import type { Logger } from '../kube/log.js';
 import type { Objects } from '../kube/objects.js';
 import type { Device } from './admission/device.js';
-import { bytesUnknown, deviceKey } from './admission/device.js';
+import { deviceKey, unmeasured } from './admission/device.js';
 import type { DevicePlan } from './admission/plan.js';
 import { emptyPlan, placedOn } from './admission/plan.js';
 import type { TenantRequest } from './admission/request.js';
@@ -215,14 +215,3 @@ const promisedShares = (plans: readonly DevicePlan[]): string =>
 
 const tenantCount = (devices: readonly ScheduleDevice[]): number =>
   new Set(devices.flatMap((device) => scheduledOn(device).map(tenantKey))).size;
-
-const unmeasured = (node: string, device: number): Device => ({
-  node,
-  device,
-  tables: new Map(),
-  failures: new Map(),
-  memoryOf: new Map(),
-  memoryBytes: undefined,
-  stages: undefined,
-  bytesOf: bytesUnknown,
-});

@@ -9,18 +9,13 @@ import { checkedEndpoint } from './addresses.js';
 import type { Device } from './admission/device.js';
 import { deviceOf } from './admission/device.js';
 import type { NodeInfo } from './admission/node.js';
-import type { TenantRequest } from './admission/request.js';
+import type { Priority, TenantRequest } from './admission/request.js';
 import { requestOf } from './admission/request.js';
 import { NodeStates, isTrusted } from './node-states.js';
 import type { ModelObject, ProfileObject, ScheduleObject, TenantObject } from './objects.js';
-import { isAnswered, isTold } from './objects.js';
 import { implausible } from './plausible.js';
-
-interface PriorityClass extends KubeObject {
-  readonly value?: number;
-  readonly globalDefault?: boolean;
-  readonly preemptionPolicy?: 'Never' | 'PreemptLowerPriority';
-}
+import type { PriorityClass } from './ranking.js';
+import { Priorities, byRank } from './ranking.js';
 
 /** What changed, for whoever decides what to do about it. */
 export interface ViewListener {
@@ -200,22 +195,11 @@ export class ClusterView {
 
   /** What tenants ask for, the most important first, then the oldest. */
   requests(tenants: readonly TenantObject[]): { tenant: TenantObject; request: TenantRequest }[] {
-    const classes = new Map(this.priorities.list().map((each) => [each.metadata.name, each]));
-    const ordinary = [...classes.values()].find(({ globalDefault }) => globalDefault === true);
+    const priorities = new Priorities(this.priorities.list(), this.#options.systemPriorities);
     return tenants
       .filter((tenant) => tenant.metadata.deletionTimestamp === undefined)
-      .map((tenant) => ({
-        tenant,
-        request: this.#request(tenant, tenant.spec.priorityClassName, classes, ordinary),
-      }))
-      .sort(
-        (a, b) =>
-          b.request.priority - a.request.priority ||
-          // Where a record was lost, who was told yes comes before who waits, and before that who asks for nothing new.
-          claimOf(b.tenant) - claimOf(a.tenant) ||
-          compare(a.tenant.metadata.creationTimestamp ?? '', b.tenant.metadata.creationTimestamp ?? '') ||
-          compare(a.request.key, b.request.key),
-      );
+      .map((tenant) => ({ tenant, request: this.#request(tenant, priorities.of(tenant.spec.priorityClassName)) }))
+      .sort(byRank);
   }
 
   /** Whether the node's agent has not been heard of for too long; undefined when it never was. */
@@ -239,20 +223,7 @@ export class ClusterView {
     return found === undefined || this.#nodeStates.of(found) === 'Lost';
   }
 
-  #request(
-    tenant: TenantObject,
-    className: string | undefined,
-    classes: ReadonlyMap<string, PriorityClass>,
-    ordinary: PriorityClass | undefined,
-  ): TenantRequest {
-    const found = className === undefined ? ordinary : classes.get(className);
-    const forbidden = className?.startsWith('system-') === true && !this.#options.systemPriorities;
-    const rank = {
-      priority: forbidden ? 0 : (found?.value ?? 0),
-      preempts: !forbidden && found?.preemptionPolicy !== 'Never',
-      unknownClass: found === undefined ? className : undefined,
-      forbiddenClass: forbidden ? className : undefined,
-    };
+  #request(tenant: TenantObject, rank: Priority): TenantRequest {
     const known = this.#requests.get(tenant);
     if (
       known?.priority === rank.priority &&
@@ -289,9 +260,5 @@ export class ClusterView {
   }
 }
 
-const claimOf = (tenant: TenantObject): number => (isTold(tenant) ? (isAnswered(tenant) ? 2 : 1) : 0);
-
 /** As the chart labels them. */
 const AGENT_PODS = 'app.kubernetes.io/name=deeprt,app.kubernetes.io/component=agent';
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

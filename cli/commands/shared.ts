@@ -2,7 +2,7 @@ import { Option } from 'commander';
 
 /** What several commands share. */
 
-export const EXIT = { good: 0, failed: 1, badInput: 2, notAllAdmitted: 3 } as const;
+export const EXIT = { good: 0, failed: 1, badInput: 2, notAllAdmitted: 3, previousPromise: 4 } as const;
 
 export const manifests = (): Option =>
   new Option(

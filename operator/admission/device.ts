@@ -73,3 +73,15 @@ export function deviceOf({ spec, status }: ResourceOf<'GPUProfile'>): Device {
 export function deviceKey({ node, device }: { node: string; device: number }): string {
   return `${node}/${device}`;
 }
+
+/** A device that nothing was measured of. */
+export const unmeasured = (node: string, device: number): Device => ({
+  node,
+  device,
+  tables: new Map(),
+  failures: new Map(),
+  memoryOf: new Map(),
+  memoryBytes: undefined,
+  stages: undefined,
+  bytesOf: bytesUnknown,
+});

@@ -11,6 +11,7 @@ import type { Sight } from './camera.js';
 import { Camera } from './camera.js';
 import { NODE, helm, kill, kubectl, kubectlJson, logOf, revive, startCluster, until } from './node.js';
 import { checkMonitoring, drawDashboards, firing, mark, startPrometheus } from './monitoring.js';
+import { askQuestions } from './questions.js';
 import { asInReadme, notRun } from './readme.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -284,6 +285,9 @@ async function story(): Promise<void> {
   say(`over loopback: ${JSON.stringify(calm)}`);
   assert.ok(calm.answered > 20);
   assert.equal(calm.late + calm.failed, 0);
+
+  step('kubectl deeprt: why, how full, what if, who gets what, is all well');
+  askQuestions(say);
 
   step('Prometheus: every dashboard query, every alert');
   await startPrometheus();

@@ -18,8 +18,8 @@ const SERVICES = '10.96.0.0/16';
 const PAUSE = 'deeprt.test/pause:1';
 const TOKEN = randomBytes(16).toString('hex');
 
-const work = process.env['E2E_WORK']!;
-const tools = process.env['E2E_TOOLS']!;
+export const work = process.env['E2E_WORK']!;
+export const tools = process.env['E2E_TOOLS']!;
 const cgroup = process.env['E2E_CGROUP']!;
 const path = (name: string): string => join(work, name);
 const socket = path('containerd.sock');

@@ -1,0 +1,213 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { CommandResult } from './support/cli.js';
+import { deeprt } from './support/cli.js';
+import { TestCluster } from './support/cluster.js';
+
+/** What people ask of a cluster, answered on a real API server with a real operator, and checked against what it then does. */
+
+let cluster: TestCluster;
+const ask = (...args: string[]): Promise<CommandResult> => deeprt(...args, '--kubeconfig', cluster.api.kubeconfig);
+async function json<T>(...args: string[]): Promise<T> {
+  const { stdout, stderr } = await ask(...args, '-o', 'json');
+  if (stdout === '') throw new Error(stderr);
+  return JSON.parse(stdout) as T;
+}
+
+/** So much of a device that a second one of it does not fit. */
+const heavy = { streams: 15, framesPerSecond: 30, deadline: '100ms' };
+
+beforeAll(async () => {
+  cluster = await TestCluster.start();
+  await cluster.operator();
+  await cluster.model();
+  await cluster.node('edge-1');
+  await cluster.profile('edge-1');
+  await cluster.tenant('first', heavy);
+  await cluster.admitted('first');
+  await cluster.tenant('small', { framesPerSecond: 1, deadline: '900ms' });
+  await cluster.admitted('small');
+  await cluster.tenant('second', heavy);
+  await cluster.condition('second', 'Admitted', 'False');
+  await cluster.report('edge-1');
+}, 120_000);
+afterAll(() => cluster.stop());
+
+interface Why {
+  readonly admitted: boolean;
+  readonly patches: string[];
+  readonly madeRoomBy: string[];
+}
+
+describe('why', () => {
+  test('a tenant that is promised says what and where', async () => {
+    const { code, stdout } = await ask('why', 'first');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^default\/first is promised 15x30fps\/100ms/);
+    expect(stdout).toMatch(/edge-1 +0 +15 +yes +every [\d.]+ms/);
+  });
+
+  test('a tenant that is refused says why, what would be admitted, and who would have to leave', async () => {
+    const { code, stdout } = await ask('why', 'default/second');
+    expect(code).toBe(3);
+    expect(stdout).toMatch(/What helps: /);
+    const why = await json<Why>('why', 'second');
+    expect(why.madeRoomBy).toEqual(['default/first']);
+    expect(why.patches.length).toBeGreaterThan(0);
+  });
+
+  test('its patches are admitted, and what-if says so before', async () => {
+    const { patches } = await json<Why>('why', 'second');
+    const patch = patches.find((each) => each.includes('streams'))!;
+    const [, spec] = /-p '(.*)'$/.exec(patch)!;
+    const file = await cluster.file(
+      'second.yaml',
+      JSON.stringify(await manifest('second', (JSON.parse(spec!) as { spec: object }).spec)),
+    );
+    const outcomes = await json<{ tenant: string; after: { admitted: boolean } }[]>('what-if', '-f', file);
+    expect(outcomes).toEqual([expect.objectContaining({ tenant: 'default/second' })]);
+    expect(outcomes[0]!.after.admitted).toBe(true);
+    const { code } = cluster.api.kubectl(...words(patch));
+    expect(code).toBe(0);
+    expect((await ask('wait', 'second')).code).toBe(0);
+    await cluster.tenant('second', heavy);
+    // What was promised goes on; the change is refused.
+    expect((await ask('wait', 'second')).code).toBe(4);
+  });
+
+  test('a user who sees a namespace only hears what its tenants’ statuses say', async () => {
+    await cluster.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } });
+    await cluster.api.apply({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { name: 'owner', namespace: 'default' },
+    });
+    const role = { apiGroups: ['deeprt.dev'], resources: ['inferencetenants'], verbs: ['get', 'list'] };
+    const ours = { name: 'owner', namespace: 'default' };
+    const api = 'rbac.authorization.k8s.io';
+    await cluster.api.apply({ apiVersion: `${api}/v1`, kind: 'Role', metadata: ours, rules: [role] } as never);
+    await cluster.api.apply({
+      apiVersion: `${api}/v1`,
+      kind: 'RoleBinding',
+      metadata: ours,
+      roleRef: { apiGroup: api, kind: 'Role', name: 'owner' },
+      subjects: [{ kind: 'ServiceAccount', ...ours }],
+    } as never);
+    const { status } = await cluster.api.must<{ status: { token: string } }>(
+      'POST',
+      '/api/v1/namespaces/default/serviceaccounts/owner/token',
+      { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } },
+    );
+    const kubeconfig = await cluster.file('owner', await cluster.api.kubeconfigFor(status.token));
+    const why = await deeprt('why', 'first', '--kubeconfig', kubeconfig);
+    expect([why.code, why.stderr]).toEqual([0, '']);
+    const capacity = await deeprt('capacity', '--kubeconfig', kubeconfig);
+    expect([capacity.code, capacity.stderr]).toEqual([1, expect.stringMatching(/^deeprt: .* is forbidden/)]);
+  });
+
+  test('one that is not there is named', async () => {
+    const { code, stderr } = await ask('why', 'nobody');
+    expect([code, stderr]).toEqual([2, expect.stringContaining('there is no InferenceTenant default/nobody')]);
+  });
+});
+
+async function manifest(name: string, spec: object): Promise<object> {
+  const tenant = (await cluster.getTenant(name))!;
+  const { apiVersion, kind, metadata } = tenant;
+  return {
+    apiVersion,
+    kind,
+    metadata: { name: metadata.name, namespace: metadata.namespace },
+    spec: { ...tenant.spec, ...spec },
+  };
+}
+
+/** The arguments of a kubectl command as a shell would give them. */
+const words = (command: string): string[] =>
+  [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!).slice(1);
+
+test('capacity is what is then admitted, and one more is not', async () => {
+  interface Capacity {
+    readonly node: string;
+    readonly promised: number;
+    readonly headroom: { readonly category: string; readonly framesPerSecond: Record<string, number> }[];
+  }
+  const [device] = await json<Capacity[]>('capacity');
+  expect(device).toMatchObject({ node: 'edge-1', state: 'Ready' });
+  const schedule = (await cluster.schedule('edge-1'))!;
+  expect(Number((schedule.spec as { promised?: string }).promised)).toBeCloseTo(device!.promised, 2);
+  const fps = device!.headroom[0]!.framesPerSecond['500']!;
+  expect(fps).toBeGreaterThan(1);
+  const asking = { deadline: '500ms', frames: { encoding: 'Tensor' } };
+  const jitterOf = (rate: number): string => `${Math.floor(1e5 / rate)}us`;
+  await cluster.tenant('one-more', {
+    ...asking,
+    framesPerSecond: Math.round(1.1 * fps + 1),
+    jitter: jitterOf(1.1 * fps + 1),
+  });
+  expect((await ask('wait', 'one-more')).code).toBe(3);
+  await cluster.tenant('one-more', { ...asking, framesPerSecond: fps, jitter: jitterOf(fps) });
+  expect((await ask('wait', 'one-more')).code).toBe(0);
+  await cluster.deleteTenant('one-more');
+  await cluster.report('edge-1');
+  expect((await ask('capacity')).stdout).toMatch(/edge-1\/0 +Ready +\d+%/);
+});
+
+test('what if a node were drained, or a tenant left', async () => {
+  const drained = await ask('what-if', '--drain', 'edge-1');
+  expect(drained.code).toBe(3);
+  expect(drained.stdout).toMatch(/default\/first +admitted: 15 on edge-1\/0 +\w+/);
+  const left = await json<{ tenant: string; after?: { admitted: boolean } }[]>('what-if', '--without', 'default/first');
+  expect(left.find(({ tenant }) => tenant === 'default/first')?.after).toBeUndefined();
+  expect(left.find(({ tenant }) => tenant === 'default/second')?.after?.admitted).toBe(true);
+  expect((await ask('what-if', '--drain', 'edge-9')).stderr).toContain('there is no node edge-9');
+  expect((await ask('what-if')).code).toBe(2);
+  // Nothing was written.
+  expect(await cluster.servedBy('edge-1')).toContain('first');
+});
+
+test('top is what the agents report', async () => {
+  const tenants = [
+    {
+      namespace: 'default',
+      name: 'first',
+      framesPerSecond: 449.5,
+      promisedFrames: 900,
+      spareFrames: 100,
+      onTime: 995,
+      misses: 1,
+    },
+  ];
+  await cluster.report('edge-1', { tenants });
+  expect(await json('top')).toEqual([
+    {
+      tenant: 'default/first',
+      nodes: ['edge-1'],
+      promised: '15x30fps/100ms',
+      framesPerSecond: 449.5,
+      promisedFrames: 900,
+      spareFrames: 100,
+      misses: 1,
+      onTime: 0.995,
+    },
+  ]);
+});
+
+test('check finds what is wrong, and only that', async () => {
+  const findings = await json<{ what: string; state: string; detail: string }[]>('check');
+  const stateOf = (what: string): string => findings.find((each) => each.what === what)!.state;
+  // There are no pods here; the operator runs by itself.
+  expect(stateOf('operators')).toBe('bad');
+  expect(stateOf('leader')).toBe('good');
+  expect(stateOf('reports')).toBe('good');
+  expect(stateOf('clocks')).toBe('good');
+  expect(stateOf('models')).toBe('good');
+  await cluster.report('edge-1', { reportedAt: new Date(Date.now() - 600_000).toISOString() });
+  const later = await json<{ what: string; detail: string }[]>('check');
+  expect(later.find(({ what }) => what === 'reports')!.detail).toMatch(/the agent of edge-1 reported 60\ds ago/);
+});
+
+test('reasons are explained', async () => {
+  const { code, stdout } = await deeprt('explain', 'DeadlineInfeasible');
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^DeadlineInfeasible: .*\nWhat helps: /)]);
+  expect((await deeprt('explain', 'Nonsense')).code).toBe(2);
+});
