@@ -75,6 +75,9 @@ pictures: $(BUILT) ## docs/dashboard-*.svg: the dashboards’ data during the en
 bench: $(BUILT) ## measure what docs/performance.md states
 	@node dist/bench/main.js $(ONLY)
 
+evaluation: $(BUILT) ## docs/evaluation/: the rules that DeepRT is compared with, on bench/workloads, in virtual time
+	@node dist/bench/evaluation/main.js $(ONLY)
+
 bench-peers: $(BUILT) ## side by side with Triton, BentoML and LitServe, which it sets up (Debian's python3.11)
 	@node dist/bench/peers/main.js
 

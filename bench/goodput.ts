@@ -1,53 +1,17 @@
 import { table } from '../cli/table.js';
 import type { Arrival } from '../sched/arrivals.js';
 import { seededRandom } from '../sched/arrivals.js';
-import type { Decision, FrameOffer } from '../sched/frame.js';
-import type { Decider } from '../sched/drive.js';
 import { DynamicBatcher } from '../sched/dynamic-batcher.js';
-import { insert } from '../sched/frame.js';
 import { simulate } from '../sched/simulate.js';
-import type { WcetTable } from '../sched/wcet.js';
 import type { AdmittedSet } from '../test/support/rounds.js';
 import { GPU_LIKE, admittedSet, framesOf, offerOf, workload } from '../test/support/rounds.js';
+import { EagerEdf } from './baselines/eager-edf.js';
 import type { Figure } from './figure.js';
 
 const SEEDS = 6;
 const SECONDS = 20;
 const NETWORKS = [1, 2, 4, 8];
 const OFFERED = [120, 240, 480, 600, 750, 1200];
-
-/** Earliest deadline first over all frames, batches of whatever waits that keep the first in time; promises nothing, is fair to nobody. */
-class EagerEdf implements Decider<Arrival> {
-  readonly #queues: ReadonlyMap<string, { wcet: WcetTable; waiting: { orderUs: number; frame: Arrival }[] }>;
-
-  constructor(tables: ReadonlyMap<string, WcetTable>) {
-    this.#queues = new Map([...tables].map(([name, wcet]) => [name, { wcet, waiting: [] }]));
-  }
-
-  arrive(frame: Arrival, { category, dueUs }: FrameOffer): void {
-    insert(this.#queues.get(category)!.waiting, { frame, orderUs: dueUs });
-  }
-
-  finish(): void {
-    // keeps no account of what runs
-  }
-
-  next(nowUs: number): Decision<Arrival> {
-    for (const { waiting, wcet } of this.#queues.values())
-      while (waiting.length > 0 && waiting[0]!.orderUs < nowUs + 0.85 * wcet.at(1)) waiting.shift();
-    const [first] = [...this.#queues]
-      .filter(([, { waiting }]) => waiting.length > 0)
-      .sort(([, a], [, b]) => a.waiting[0]!.orderUs - b.waiting[0]!.orderUs);
-    if (first === undefined) return { waitUntilUs: Infinity, givenUp: [] };
-    const [category, { waiting, wcet }] = first;
-    const most = Math.min(wcet.largestBatch, waiting.length);
-    const count = Math.max(1, wcet.largestWithin(waiting[0]!.orderUs - nowUs, most));
-    const frames = waiting.splice(0, count).map(({ frame }) => frame);
-    const wcetUs = wcet.at(count);
-    const run = { category, kind: 'eager' as const, frames, rung: 0, wcetUs, budgetUs: wcetUs };
-    return { run, waitUntilUs: Infinity, givenUp: [] };
-  }
-}
 
 type Rule = 'dynamic batcher' | 'eager EDF' | 'ours';
 const RULES: readonly Rule[] = ['dynamic batcher', 'eager EDF', 'ours'];

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import { tenantPath } from '../api/names.js';
 import type { KubeObject } from '../kube/objects.js';
 import { isLoopback, partsOf } from './addresses.js';
 import type { TenantObject } from './objects.js';
@@ -47,6 +48,11 @@ export function serviceName(tenant: string): string {
   if (name.length <= 63 && !name.includes('.')) return name;
   const digest = createHash('sha256').update(tenant).digest('hex').slice(0, 8);
   return `${name.replaceAll('.', '-').slice(0, 54)}-${digest}`;
+}
+
+/** Where a tenant's frames go to, from inside the cluster. */
+export function urlOf({ metadata: { name, namespace = '' } }: TenantObject, scheme: Scheme): string {
+  return `${scheme}://${serviceName(name)}.${namespace}.svc/v2/models/${tenantPath({ namespace, name })}/infer`;
 }
 
 /** The tenant's Service: one DNS name whatever nodes serve it. It goes with the tenant. */

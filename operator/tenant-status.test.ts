@@ -57,7 +57,8 @@ const statusOf = (
   previous?: TenantStatus,
   now = 'now',
   obstacle?: Obstacle,
-): TenantStatus => tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now, obstacle);
+): TenantStatus =>
+  tenantStatus(tenant, verdict, () => ({ ...serving, ...report }), previous, now, 'http://there', obstacle);
 const told = (status: TenantStatus, type: string): [Condition['status'], string] => {
   const { status: value, reason } = status.conditions!.find((each) => each.type === type)!;
   return [value, reason];

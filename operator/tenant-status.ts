@@ -46,6 +46,7 @@ const LASTING = new Set(['Preempted', 'NodeLost']);
  * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
  *
  * @param now RFC 3339
+ * @param url where its frames go to
  * @param obstacle what its Service lacks
  */
 export function tenantStatus(
@@ -54,6 +55,7 @@ export function tenantStatus(
   reportOf: (node: string) => NodeReport,
   previous: TenantStatus | undefined,
   now: string,
+  url: string,
   obstacle?: Obstacle,
 ): TenantStatus {
   const { generation } = verdict;
@@ -113,6 +115,8 @@ export function tenantStatus(
           ]),
     ],
     placements,
+    url,
+    streams: placements.reduce((sum, { promised, streams }) => sum + (promised ? streams : 0), 0),
     ...(placements.length === 0 ? {} : { nodes: [...new Set(placements.map(({ node }) => node))].join(',') }),
     framesPerSecond: framesPerSecond(tenant.spec),
     ...(verdict.promised === undefined

@@ -52,7 +52,7 @@ test('defaults are filled in, columns are printed, tenants can be selected by th
     .output.split('\n')[0]!
     .split(/\s{2,}/);
   expect(columns.map((column) => column.trim())).toEqual(
-    'NAME MODEL STREAMS FPS DEADLINE ADMITTED REASON PROMISED READY ONTIME NODES UTILIZATION MISSES AGE MESSAGE'.split(
+    'NAME MODEL STREAMS FPS DEADLINE ADMITTED REASON PROMISED READY ONTIME NODES UTILIZATION MISSES AGE URL MESSAGE'.split(
       ' ',
     ),
   );

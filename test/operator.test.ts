@@ -69,7 +69,7 @@ describe('admission', () => {
     ]);
     const row = cluster.api.kubectl('get', 'itn', 'gate', '-o', 'wide').output.split('\n')[1]!;
     expect(row).toMatch(
-      /gate\s+echo\s+2\s+20\s+400ms\s+True\s+Admitted\s+2x20fps\/400ms\s+True\s+edge-1\s+0\.\d+\s+0\s+\S+\s+streams: 2 on edge-1/,
+      /gate\s+echo\s+2\s+20\s+400ms\s+True\s+Admitted\s+2x20fps\/400ms\s+True\s+edge-1\s+0\.\d+\s+0\s+\S+\s+http:\S+\s+streams: 2 on edge-1/,
     );
   });
 

@@ -38,6 +38,24 @@ interface Why {
   readonly madeRoomBy: string[];
 }
 
+test('kubectl scales streams, selects by class, and shows where frames go', async () => {
+  await cluster.tenant('scaled', { framesPerSecond: 1, deadline: '900ms' });
+  await cluster.admitted('scaled');
+  expect(cluster.api.kubectl('scale', 'itn', 'scaled', '--replicas=2').code).toBe(0);
+  expect((await ask('wait', 'scaled')).code).toBe(0);
+  const { status } = (await cluster.getTenant('scaled'))!;
+  expect(status).toMatchObject({
+    streams: 2,
+    promised: '2x1fps/900ms',
+    url: 'http://deeprt-scaled.default.svc/v2/models/default.scaled/infer',
+  });
+  expect(cluster.api.kubectl('get', 'itn', '-o', 'wide').output).toContain(status!.url);
+  const { output } = cluster.api.kubectl('get', 'itn', '--field-selector', 'spec.class=BestEffort', '-o', 'name');
+  expect(output).not.toContain('scaled');
+  await cluster.deleteTenant('scaled');
+  await cluster.report('edge-1');
+});
+
 describe('why', () => {
   test('a tenant that is promised says what and where', async () => {
     const { code, stdout } = await ask('why', 'first');

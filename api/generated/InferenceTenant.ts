@@ -277,6 +277,14 @@ export interface InferenceTenant {
       endpoint?: string;
     }[];
     /**
+     * Where its frames go to, from inside the cluster.
+     */
+    url?: string;
+    /**
+     * How many of its streams are promised.
+     */
+    streams?: number;
+    /**
      * The nodes of the placements, for instance "edge-1,edge-2".
      */
     nodes?: string;

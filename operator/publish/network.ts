@@ -14,6 +14,7 @@ import {
   isOurs,
   serviceName,
   serviceOf,
+  urlOf,
   serviceOfSlice,
   slicesOf,
   tenantOf,
@@ -87,6 +88,11 @@ export class Network {
 
   forget(key: string): void {
     this.#ways.delete(key);
+  }
+
+  /** Where a tenant's frames go to, from inside the cluster. */
+  url(tenant: TenantObject): string {
+    return urlOf(tenant, this.#api.scheme);
   }
 
   /**

@@ -77,14 +77,15 @@ export class TenantStatuses {
     const previous = written !== undefined && written.uid === uid ? newest(tenant, written) : tenant.status;
     const now = timestamp();
     const report = (node: string) => reportOf(this.#view, node, key);
-    const served = tenantStatus(tenant, verdict, report, previous, now);
+    const url = this.#network.url(tenant);
+    const served = tenantStatus(tenant, verdict, report, previous, now, url);
     const obstacle = this.#network.want(key, tenant, served);
     // Nobody is told to come before there is a way; what comes of it calls again.
     if (obstacle === 'pending' && isReady(served)) return;
     const status =
       obstacle === undefined || obstacle === 'pending'
         ? served
-        : tenantStatus(tenant, verdict, report, previous, now, obstacle);
+        : tenantStatus(tenant, verdict, report, previous, now, url, obstacle);
     if (isDeepStrictEqual(previous, status)) return;
     if (!isUrgent(previous, status)) {
       const ageMs = performance.now() - (written?.atMs ?? -Infinity);
