@@ -22,6 +22,27 @@ describe('manifests', () => {
     });
   });
 
+  test('a list, as kubectl prints it, is read item by item, with what the cluster has added', () => {
+    const added = {
+      creationTimestamp: '2026-01-01T00:00:00Z',
+      generation: 1,
+      managedFields: [{}],
+      resourceVersion: '7',
+      uid: 'u',
+    };
+    const { metadata, ...good } = tenant({}) as { metadata: object };
+    const status = { observedGeneration: 1, conditions: [] };
+    const items = [{ ...good, metadata: { ...metadata, ...added }, status }, tenant({ streams: 0 }), 'nothing'];
+    for (const head of [
+      { apiVersion: 'v1', kind: 'List' },
+      { apiVersion: 'deeprt.dev/v1alpha1', kind: 'InferenceTenantList' },
+    ]) {
+      const { manifests, problems } = parseManifests('all.yaml', stringify({ ...head, items, metadata: {} }));
+      expect(manifests.map(({ resource }) => resource.metadata.name)).toEqual(['gate']);
+      expect(problems.map(({ path }) => path)).toEqual(['items[1].spec.streams', 'items[2]']);
+    }
+  });
+
   test('a file may hold several documents; good ones are read beside bad ones, each problem with its line', () => {
     const text = `# empty first\n---\n${stringify(tenant({}))}---\n${stringify(tenant({ streams: 0 }))}---\nkind: [\n`;
     const { manifests, problems } = parseManifests('mixed.yaml', text);

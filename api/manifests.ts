@@ -92,15 +92,30 @@ export function parseManifests(file: string, text: string): { manifests: Manifes
       continue;
     }
     if (value === null || value === undefined) continue;
-    if (typeof value !== 'object' || Array.isArray(value)) {
-      problem('', 'not a Kubernetes object; expected apiVersion, kind, metadata and spec');
-      continue;
+    for (const [at, one] of objectsIn(value)) {
+      if (typeof one !== 'object' || one === null || Array.isArray(one)) {
+        problem(at, 'not a Kubernetes object; expected apiVersion, kind, metadata and spec');
+        continue;
+      }
+      const { object, problems: found } = checkObject(one as Record<string, unknown>);
+      for (const { path, message } of found) problem([at, path].filter(Boolean).join('.'), message, object);
+      if (found.length === 0) manifests.push({ file, line, resource: one as unknown as Resource });
     }
-    const { object, problems: found } = checkObject(value as Record<string, unknown>);
-    for (const each of found) problem(each.path, each.message, object);
-    if (found.length === 0) manifests.push({ file, line, resource: value as unknown as Resource });
   }
   return { manifests, problems };
+}
+
+/** A document's objects, and where in it they are: of a List, as `kubectl get -o yaml` prints it, its items. */
+function objectsIn(value: unknown): (readonly [at: string, object: unknown])[] {
+  const { kind, apiVersion, items } = value as {
+    readonly kind?: unknown;
+    readonly apiVersion?: unknown;
+    readonly items?: unknown;
+  };
+  const isList =
+    Array.isArray(items) &&
+    ((kind === 'List' && apiVersion === 'v1') || (apiVersion === API_VERSION && String(kind).endsWith('List')));
+  return isList ? (items as unknown[]).map((item, i) => [`items[${i}]`, item]) : [['', value]];
 }
 
 function checkObject(value: Record<string, unknown>): { object: string; problems: Problem[] } {
