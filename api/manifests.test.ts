@@ -129,7 +129,7 @@ describe('the CustomResourceDefinitions', () => {
         spec: {
           names: { kind: string; categories: string[] };
           versions: {
-            subresources: object;
+            subresources: { status: object };
             additionalPrinterColumns: { name: string; jsonPath: string; priority?: number }[];
             schema: { openAPIV3Schema: Schema };
             selectableFields?: object[];
@@ -138,7 +138,7 @@ describe('the CustomResourceDefinitions', () => {
       };
       const version = spec.versions[0]!;
       expect(spec.names.categories).toEqual(['deeprt']);
-      expect(version.subresources).toEqual({ status: {} });
+      expect(version.subresources.status).toEqual({});
       const columns = version.additionalPrinterColumns;
       expect(columns.length).toBeGreaterThan(2);
       expect(new Set(columns.map(({ name }) => name)).size).toBe(columns.length);
@@ -161,9 +161,10 @@ describe('the CustomResourceDefinitions', () => {
         'Utilization',
         'Misses',
         'Age',
+        'URL',
         'Message',
       ]);
-      expect(version.selectableFields).toEqual([{ jsonPath: '.spec.modelRef.name' }]);
+      expect(version.selectableFields).toEqual([{ jsonPath: '.spec.modelRef.name' }, { jsonPath: '.spec.class' }]);
     }
   });
 });

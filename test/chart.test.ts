@@ -45,6 +45,20 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+interface Rendered {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels: object; readonly annotations?: object };
+  readonly spec: {
+    readonly selector: { readonly matchLabels: object };
+    readonly template: {
+      readonly spec: {
+        readonly nodeSelector?: object;
+        readonly containers: readonly { readonly image: string; readonly args: readonly string[] }[];
+      };
+    };
+  };
+}
+
 describe('the chart', () => {
   test('has the kinds and dashboards as they are; make generate writes them', async () => {
     const files = await generatedFiles();
@@ -52,6 +66,48 @@ describe('the chart', () => {
     for (const folder of ['files/crds', 'files/dashboards'])
       for (const file of readdirSync(join(CHART, folder)))
         expect(files.has(`charts/deeprt/${folder}/${file}`)).toBe(true);
+  });
+
+  test('has pools of agents beside each other, images by digest, and whatever else a cluster wants of its pods', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const objects = objectsOf(
+      rendered(
+        ...['agentPools[0].name=cpu', 'agentPools[0].provider=cpu', 'agentPools[0].nodeSelector.pool=cpu'].flatMap(
+          (set) => ['--set', set],
+        ),
+        ...[`image.digest=${digest}`, 'image.registry=registry.example.com', 'commonLabels.team=cameras'].flatMap(
+          (set) => ['--set', set],
+        ),
+        ...['operator.extraArgs[0]=--system-priorities', 'agent.serviceAccountAnnotations.role=x'].flatMap((set) => [
+          '--set',
+          set,
+        ]),
+      ),
+    ) as unknown as Rendered[];
+    const sets = objects.filter(({ kind }) => kind === 'DaemonSet');
+    expect(sets.map(({ metadata }) => metadata.name)).toEqual(['deeprt-agent', 'deeprt-agent-cpu']);
+    const [first, cpu] = sets.map(({ spec }) => spec.template.spec);
+    expect([first!.nodeSelector, cpu!.nodeSelector]).toEqual([{ 'deeprt.dev/agent': 'true' }, { pool: 'cpu' }]);
+    expect(first!.containers[0]!.args).toContain('--provider=auto');
+    expect(cpu!.containers[0]!.args).toContain('--provider=cpu');
+    // Whoever selects all agents gets the pool's, too.
+    expect(sets[1]!.spec.selector.matchLabels).toMatchObject({
+      'app.kubernetes.io/component': 'agent',
+      'deeprt.dev/pool': 'cpu',
+    });
+    const pods = objects.filter(({ kind }) => kind === 'DaemonSet' || kind === 'Deployment');
+    for (const { spec } of pods)
+      expect(spec.template.spec.containers[0]!.image).toBe(`registry.example.com/deeprt@${digest}`);
+    expect(pods.find(({ kind }) => kind === 'Deployment')!.spec.template.spec.containers[0]!.args).toContain(
+      '--system-priorities',
+    );
+    for (const { metadata } of objects) expect(metadata.labels).toMatchObject({ team: 'cameras' });
+    expect(
+      objects.find(({ kind, metadata }) => kind === 'ServiceAccount' && metadata.name === 'deeprt-agent')!.metadata
+        .annotations,
+    ).toEqual({
+      role: 'x',
+    });
   });
 
   test('passes helm lint --strict', () => {

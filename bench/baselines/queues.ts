@@ -4,9 +4,6 @@ import type { Decision, FrameOffer } from '../../sched/frame.js';
 import { insert } from '../../sched/frame.js';
 import type { WcetTable } from '../../sched/wcet.js';
 
-/** E(n) is a p99 with a margin: no run takes longer than this part of it here. */
-const USUALLY = 0.85;
-
 /** A frame that waits. */
 export interface Waiting {
   readonly frame: Arrival;
@@ -65,10 +62,14 @@ export abstract class Baseline implements Decider<Arrival> {
     // And of their ends.
   }
 
-  /** Gives up frames that cannot be in time even by themselves. */
-  protected dropHopeless(nowUs: number): void {
+  /**
+   * Gives up frames that would be late even by themselves.
+   *
+   * @param part of E(1) that is reckoned with
+   */
+  protected dropHopeless(nowUs: number, part = 1): void {
     for (const { waiting, wcet } of this.queues)
-      while (waiting.length > 0 && waiting[0]!.orderUs < nowUs + USUALLY * wcet.at(1))
+      while (waiting.length > 0 && waiting[0]!.orderUs < nowUs + part * wcet.at(1))
         this.#givenUp.push(waiting.shift()!);
   }
 
