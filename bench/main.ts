@@ -8,6 +8,7 @@ import { benchAgent } from './agent.js';
 import { benchCapacity } from './capacity.js';
 import { benchCluster } from './cluster.js';
 import type { Figure } from './figure.js';
+import { benchFleet } from './fleet.js';
 import { benchGoodput } from './goodput.js';
 import { benchIngest } from './ingest.js';
 import { benchJudge } from './judge.js';
@@ -30,6 +31,7 @@ const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   ingest: benchIngest,
   cluster: benchCluster,
   scale: benchScale,
+  fleet: benchFleet,
 };
 const only = process.argv.slice(2);
 const unknown = only.filter((name) => !(name in benches));

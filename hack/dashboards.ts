@@ -297,6 +297,15 @@ const NODE: DashboardSpec = {
         ],
       },
       {
+        title: 'Why promised frames were late',
+        description:
+          'What held them up: runs beyond their WCET, their way to the device or back, a lost device; Waiting is none of these. `kubectl deeprt trace TENANT` has each.',
+        unit: 'none',
+        queries: [
+          { expr: `sum by (cause) (increase(deeprt_late_frames_total${NODE_IS}[${RATE}]))`, legend: '{{cause}}' },
+        ],
+      },
+      {
         title: 'Overruns',
         description: 'Jobs that took longer than their WCET.',
         unit: 'ops',

@@ -231,14 +231,14 @@ describe('two devices', () => {
   test('of unequal speed: each is promised what it can do, tight deadlines go to the fast one, and all are met', async () => {
     await tenants(12);
     // One frame alone takes the slow device longer than this, and the fast one much shorter.
-    const tight = { modelRef: { name: 'large' }, inputShape: [3, 32, 32], framesPerSecond: 1, deadline: '150ms' };
+    const tight = { modelRef: { name: 'large' }, inputShape: [3, 32, 32], framesPerSecond: 1, deadline: '100ms' };
     await workspace.write('a-tight.yaml', tenantManifest('tight', { ...tight, jitter: '10ms' }));
     const large = identityNetwork('float32', ['n', 3, 'h', 'w']);
     await workspace.write(
       'large.yaml',
       await workspace.model('large', large, { shapes: [[3, 32, 32]], maxBatchSize: 1 }),
     );
-    initial.set(0, { input: 'in', nsPerElement: 44_000 });
+    initial.set(0, { input: 'in', nsPerElement: 30_000 });
     initial.set(1, { input: 'in', nsPerElement: 10_000 });
     const { devices, decision } = await start(2);
     expect(devicesOf('tight')).toEqual([1]);

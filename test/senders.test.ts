@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { request } from 'node:https';
+import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -389,6 +389,48 @@ test('a key is taken away at once, even where the rest of the change is refused,
   await patch({ senders: { keys: [keys.now, keys.next].map((key) => ({ sha256: digestOf(key) })) } });
   await until(async () => (await statusOf(keys.now)) === 200, 'the first key to be taken again');
 }, 60_000);
+
+test('a stranger who sends a hundred requests a second, with bodies and without, costs the honest camera nothing', async () => {
+  const camera = identities.get('own service account')!;
+  const outcomes: { status: number; late: boolean }[] = [];
+  const strangers: number[] = [];
+  const sending: Promise<unknown>[] = [];
+  const body = Buffer.alloc(100_000);
+  const post = (headers: Record<string, string>, payload: Buffer | string, agentOf: Agent): Promise<[number, string]> =>
+    new Promise((resolve) => {
+      const options = { method: 'POST', headers, ca: ca.cert, checkServerIdentity: () => undefined, agent: agentOf };
+      const req = request(`${url}/v2/models/default.own/infer`, options, (res) => {
+        let text = '';
+        res.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        res.on('end', () => resolve([res.statusCode!, text]));
+      });
+      // Cut off while it still sends.
+      req.on('error', () => resolve([0, '']));
+      req.end(payload);
+    });
+  const own = new Agent({ keepAlive: true });
+  const others = new Agent({ keepAlive: true, maxSockets: 32 });
+  const ticks = (periodMs: number, act: () => Promise<unknown>): NodeJS.Timeout =>
+    setInterval(() => sending.push(act()), periodMs);
+  const timers = [
+    ticks(40, async () => {
+      const [status, text] = await post({ ...camera.headers, 'content-type': 'application/json' }, FRAME, own);
+      outcomes.push({ status, late: !text.includes('"deadline_met":true') });
+    }),
+    ticks(20, async () => strangers.push((await post({ authorization: 'Bearer nonsense' }, body, others))[0])),
+    ticks(20, async () => strangers.push((await post({}, '', others))[0])),
+  ];
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  for (const timer of timers) clearInterval(timer);
+  await Promise.all(sending);
+  own.destroy();
+  others.destroy();
+  expect(outcomes.length).toBeGreaterThan(80);
+  expect(outcomes.filter(({ status, late }) => status !== 200 || late)).toEqual([]);
+  expect(strangers.length).toBeGreaterThan(300);
+  expect([...new Set(strangers)].sort()).toEqual(expect.arrayContaining([401, 403]));
+  expect(strangers).not.toContain(200);
+}, 30_000);
 
 test('while the API server is away, and the agent was restarted meanwhile, the table is the same', async () => {
   await cluster.api.down();

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { seededRandom } from '../sched/arrivals.js';
 import type { Running } from './support/cli.js';
 import { background, childrenOf, deeprt, inferJson, standalone, start } from './support/cli.js';
-import { identityNetwork, scalingNetwork } from './support/onnx.js';
+import { identityNetwork, operatorNetwork, scalingNetwork, valueInfo } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
 
@@ -42,17 +42,19 @@ describe('models that cannot be used concern their own tenants only', () => {
         },
         /has sha256 [0-9a-f]{64}, but spec\.sha256 says bbbb/,
       ],
-      [
-        'text',
-        await workspace.model('text', new TextEncoder().encode('not a network')),
-        /cannot load .*is it an ONNX file/,
-      ],
+      ['text', await workspace.model('text', new TextEncoder().encode('not a network')), /its file is no ONNX network/],
       [
         'bytes',
-        await workspace.model('bytes', identityNetwork('uint8', ['n', 3, 8, 8])),
-        /its input is not of type float32 \(spec\.input\.elementType\); the network takes in: uint8/,
+        await workspace.model('bytes', identityNetwork('uint8', ['n', 3, 8, 8]), {
+          input: { name: 'in', elementType: 'float32' },
+        }),
+        /its input "in" is of type uint8, not float32 \(spec\.input\.elementType\)/,
       ],
-      ['flat', await workspace.model('flat', identityNetwork('float32', ['n', 192])), /its input is not of rank 4/],
+      [
+        'flat',
+        await workspace.model('flat', identityNetwork('float32', ['n', 192])),
+        /its input "in" is \[n, 192\]: frames of 3x8x8 \(spec\.shapes\) do not fit/,
+      ],
       [
         'named',
         await workspace.model('named', echoNetwork(), { input: { name: 'x' } }),
@@ -61,7 +63,7 @@ describe('models that cannot be used concern their own tenants only', () => {
       [
         'large',
         await workspace.model('large', identityNetwork('float32', ['n', 3, 16, 16])),
-        /frames of 3x8x8 do not fit its input \[n, 3, 16, 16\]/,
+        /its input "in" is \[n, 3, 16, 16\]: frames of 3x8x8 in NCHW do not fit; correct spec\.shapes/,
       ],
     ];
     await workspace.write('models.yaml', echo, ...networks.map(([, model]) => model));
@@ -265,8 +267,16 @@ describe('a newer version of a model that is served', () => {
 
   test('that cannot be loaded is told of, and the one before goes on', async () => {
     const since = running!.log().length;
-    await workspace.write('model.yaml', await workspace.model('net', new TextEncoder().encode('no network')));
-    await running!.logged(({ msg, model }) => msg === 'model cannot be measured' && model === 'net', since, 60_000);
+    const shape = ['n', 3, 8, 8];
+    const [input, output] = ['in', 'out'].map((name) => valueInfo(name, 1, shape));
+    const nodes = [{ opType: 'NoSuchOperator', input: ['in'], output: ['out'] }];
+    await workspace.write('model.yaml', await workspace.model('net', operatorNetwork([input!], [output!], nodes)));
+    const told = await running!.logged(
+      ({ msg, model }) => msg === 'model cannot be measured' && model === 'net',
+      since,
+      60_000,
+    );
+    expect(told['error']).toMatch(/NoSuchOperator/);
     await setTimeout(500);
     const stop = camera('own', 50);
     await setTimeout(1000);

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import type { ServedNode } from './catalogue.js';
 import { BadRequest } from './protocol/bad-request.js';
 import type { Route } from './routes.js';
@@ -14,18 +14,24 @@ const MOST_CONNECTIONS = 64;
 const TIMEOUT_MS = 10_000;
 
 /**
- * Health and metrics.
+ * Health, metrics, and the promised frames that were late last, of one tenant with `?tenant=NAMESPACE/NAME`.
  *
- * @param metricsHere whether metrics are to be had by these routes
+ * @param metricsHere whether metrics and late frames are to be had by these routes
  */
 export function adminRoutes(
   server: { readonly ready: boolean },
-  { metrics: { registry } }: ServedNode,
+  node: ServedNode,
   metricsHere: () => boolean = () => true,
 ): Route[] {
+  const { registry } = node.metrics;
   const metrics = async (res: Response): Promise<void> => {
     if (!metricsHere()) throw new BadRequest('metrics are on the port that --admin names', 404, 'NoSuchPath');
     res.type(registry.contentType).send(await registry.metrics());
+  };
+  const late = (req: Request, res: Response): void => {
+    if (!metricsHere()) throw new BadRequest('late frames are on the port that --admin names', 404, 'NoSuchPath');
+    const { tenant } = req.query;
+    res.json({ frames: node.late(typeof tenant === 'string' ? tenant : undefined) });
   };
   return [
     { paths: ['/v2/health/live', '/healthz'], on: { GET: (_req, res) => void res.json({ live: true }) } },
@@ -34,6 +40,7 @@ export function adminRoutes(
       on: { GET: (_req, res) => void res.status(server.ready ? 200 : 503).json({ ready: server.ready }) },
     },
     { paths: ['/metrics'], on: { GET: (_req, res) => metrics(res) } },
+    { paths: ['/late'], on: { GET: (req, res) => late(req, res) } },
   ];
 }
 

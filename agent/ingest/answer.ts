@@ -95,6 +95,9 @@ function computedAt(shape: readonly number[], asked: readonly number[]): Record<
   };
 }
 
+/** After these nothing more of a request is read: of a body without end, and of those who may not send. */
+const CUT_OFF: ReadonlySet<number> = new Set([401, 403, 413]);
+
 /** Answers a request that is not served. */
 export function refuseFrame(res: Response, error: unknown): void {
   const told = toldOf(error);
@@ -102,9 +105,9 @@ export function refuseFrame(res: Response, error: unknown): void {
   for (const [name, value] of Object.entries(told.headers)) res.setHeader(name, value);
   // A body that was announced and not waited for may come or not.
   if (isWaiting(res.req)) res.setHeader('Connection', 'close');
-  if (told.status === 413) {
+  if (CUT_OFF.has(told.status)) {
     res.setHeader('Connection', 'close');
-    // Whoever sends without end is cut off, but gets time to read why.
+    // Whoever sends without end, or may not send, is cut off, but gets time to read why.
     res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
   }
   res.status(told.status).json(bodyOf(told));

@@ -1,4 +1,5 @@
 import { VERSION } from '../../api/version.js';
+import type { LateFrame } from '../serving/late-frames.js';
 import type { AgentMetrics } from '../serving/metrics.js';
 import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
 import type { FrameStages, Serving } from './frame.js';
@@ -14,6 +15,8 @@ export interface ServedNode extends FrameStages {
   serving(path: string): readonly Serving[];
   /** All that are served, as in paths. */
   names(): readonly string[];
+  /** The promised frames that were late last, the newest first; of one tenant, where one is named. */
+  late(tenant?: string): readonly LateFrame[];
 }
 
 /** The version that every model has here. */

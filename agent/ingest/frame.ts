@@ -1,7 +1,8 @@
 import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
 import { nowUs } from '../../kube/clock.js';
-import { FrameDropped, latencyUs, outOfMemory } from '../serving/flights.js';
+import { FrameDropped, FrameFailure, latencyUs, outOfMemory } from '../serving/flights.js';
+import type { Passed } from '../serving/late-frames.js';
 import type { DeviceService } from '../serving/service.js';
 import type { Slot } from '../serving/slots.js';
 import type { ServedTenant } from '../serving/tenant.js';
@@ -14,6 +15,7 @@ import { headOf, largestBody } from './form.js';
 import type { Incoming } from './incoming.js';
 import type { FrameRequest, WantedOutputs } from './protocol/request.js';
 import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
+import { police } from './policing.js';
 import { SpareGate } from './spare-gate.js';
 import { within } from './timeout.js';
 
@@ -53,6 +55,10 @@ export interface Serving {
 interface Passage {
   serving: Serving;
   promised: boolean | undefined;
+  /** How far it came. */
+  arrivedUs?: number;
+  submittedUs?: number;
+  decoded?: boolean;
 }
 
 /** What a frame's body was found to be. */
@@ -101,9 +107,9 @@ export class FrameDoor {
     } catch (error) {
       const outcome = outcomeOf(error);
       const { service, tenant } = passage.serving;
-      service.count(tenant, outcome, passage.promised);
-      if (outcome === 'gone') throw new ClientGone();
       const failure = asTold(error);
+      service.count(tenant, { outcome, promised: passage.promised, ...passedOf(passage, failure) });
+      if (outcome === 'gone') throw new ClientGone();
       if (failure instanceof FrameDropped) failure.promised = passage.promised === true;
       throw failure;
     }
@@ -118,9 +124,9 @@ export class FrameDoor {
     try {
       const found = this.#look(servings[0]!, body, form);
       // What is no frame of the tenant's takes no place of those promised; images are only known once they are decoded.
-      const request = isDecoded(found.head)
-        ? undefined
-        : incoming.request(body.chunks, servings[0]!.tenant.terms.inputs);
+      passage.arrivedUs = arrivedUs;
+      passage.decoded = isDecoded(found.head);
+      const request = passage.decoded ? undefined : incoming.request(body.chunks, servings[0]!.tenant.terms.inputs);
       admit(passage, servings, found, incoming.measured ? body.bytes : Infinity, nowUs());
       const { service, tenant } = passage.serving;
       const taken = service.takeSlot(tenant, passage.promised === true);
@@ -140,6 +146,7 @@ export class FrameDoor {
     }
     const { service, tenant } = passage.serving;
     const promised = passage.promised === true;
+    passage.submittedUs = nowUs();
     const submitted = service.submit(tenant, slot, arrivedUs, streamOf(incoming, wanted));
     const answer = await within(submitted, arrivedUs, wanted.timeoutUs);
     // Long lists of numbers take only what nobody was promised.
@@ -147,7 +154,10 @@ export class FrameDoor {
       this.#spare.enter(tenant.key, answerUs(service.stages, more));
     const bytes = await incoming.answer(answer, tenant, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(service.stages, bytes));
-    service.count(tenant, latencyUs(answer) <= tenant.terms.deadlineUs ? 'onTime' : 'late', promised, answer);
+    const outcome = latencyUs(answer) <= tenant.terms.deadlineUs ? 'onTime' : 'late';
+    const { submittedUs, startUs, endUs, batch } = answer;
+    const passed = { arrivedUs, submittedUs, startUs, endUs, batch, decoded: passage.decoded === true };
+    service.count(tenant, { outcome, promised, answer, ...(outcome === 'late' ? { passed } : {}) });
   }
 
   /**
@@ -271,20 +281,11 @@ function admit(
     );
 }
 
-/** Which of a tenant's devices takes a frame that arrives now, those that work first; when the next promised one would be, where it is not. */
-function police(
-  servings: readonly Serving[],
-  arrivedUs: number,
-): { readonly serving: Serving; readonly promised: boolean; readonly retryAfterUs: number } {
-  let retryAfterUs = Infinity;
-  const byReadiness = [true, false].flatMap((ready) => servings.filter(({ service }) => service.ready === ready));
-  for (const serving of byReadiness) {
-    const policed = serving.tenant.arrive(arrivedUs);
-    if (policed.accepted) return { serving, promised: true, retryAfterUs: 0 };
-    retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
-  }
-  return { serving: byReadiness[0]!, promised: false, retryAfterUs };
-}
+/** How far a frame came that was refused, where it has arrived. */
+const passedOf = ({ arrivedUs, submittedUs, decoded = false }: Passage, failure: unknown): { passed?: Passed } =>
+  arrivedUs === undefined || !(failure instanceof FrameFailure)
+    ? {}
+    : { passed: { arrivedUs, submittedUs, decoded, code: failure.code } };
 
 /** Which stream a frame belongs to: as its `sequence_id` says, else as its sender's protocol does. */
 const streamOf = ({ stream }: Incoming, { sequence }: WantedOutputs): string =>

@@ -150,7 +150,8 @@ export class IngestServer implements GrpcBackend {
       { paths: model('/config'), on: { GET: this.#named((name, version) => catalogue.configuration(name, version)) } },
       { paths: model('/stats'), on: { GET: this.#named((name, version) => catalogue.statistics(name, version)) } },
       { paths: model(), on: { GET: this.#named((name, version) => catalogue.metadata(name, version)) } },
-      ...adminRoutes(this, this.#node, () => this.#admin === undefined),
+      // Where senders have to show who they are, strangers do not hear of tenants by the same port either.
+      ...adminRoutes(this, this.#node, () => this.#admin === undefined && !this.guard.enforces),
     ];
     return routed(routes, (req) => this.#hosts.check(req));
   }
@@ -216,8 +217,12 @@ export class IngestServer implements GrpcBackend {
       refusal = error;
     }
     if (servings !== undefined && this.#state !== 'stopping') return this.#door.take(servings, frame);
-    await this.#door.turnAway(refusal instanceof Denied ? visitor.claim.address : '', frame);
-    if (refusal instanceof Denied) throw refusal;
+    if (refusal instanceof Denied) {
+      // Not a byte of a stranger's body is read.
+      await this.#door.turnAway(visitor.claim.address, { announcedBytes: 0, discard: () => undefined });
+      throw refusal;
+    }
+    await this.#door.turnAway('', frame);
     if (this.#state !== 'open') throw new FrameFailure('AgentNotReady', `the agent is ${this.#state}`);
     throw refusal;
   }

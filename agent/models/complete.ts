@@ -51,9 +51,17 @@ const described = ({ name, type, axes }: Declared): string => `"${name}" (${type
 /** The model with what its manifest leaves to the network in this file. @throws Error naming the model and what is wrong */
 export function completeFrom(model: Model, path: string): CompleteModel {
   try {
-    return complete(model, readHead(path));
+    return complete(model, headOf(path));
   } catch (error) {
     throw new Error(`model "${model.metadata.name}": ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function headOf(path: string): Message {
+  try {
+    return readHead(path);
+  } catch (error) {
+    throw new Error(`its file is no ONNX network: ${(error as Error).message}`, { cause: error });
   }
 }
 

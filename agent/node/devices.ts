@@ -13,6 +13,7 @@ import { Residents } from '../models/residents.js';
 import type { ProfileKeeperOptions } from '../profile/keeper.js';
 import { ProfileKeeper } from '../profile/keeper.js';
 import { NodeStages } from '../profile/node-stages.js';
+import type { LateFrame } from '../serving/late-frames.js';
 import { AgentMetrics } from '../serving/metrics.js';
 import { DeviceService } from '../serving/service.js';
 import type { ServedTenant, TenantBooks } from '../serving/tenant.js';
@@ -124,6 +125,12 @@ export class Devices {
   /** The paths of all tenants being served. */
   names(): string[] {
     return [...new Set(this.served().map(({ terms }) => tenantPath(terms)))].sort();
+  }
+
+  /** The promised frames that were late last, the newest first; of one tenant, where one is named. */
+  late(tenant?: string): LateFrame[] {
+    const all = this.units.flatMap(({ service }) => service.late.list(tenant));
+    return all.sort((a, b) => (a.at < b.at ? 1 : -1));
   }
 
   /** The tenants being served, once for each device that they are on. */

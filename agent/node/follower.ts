@@ -258,7 +258,10 @@ export class Follower {
     const degraded = tenants.some((tenant) => tenant.degradation(performance.now()) !== undefined);
     const { node, endpoint, reportPeriodMs } = this.#options;
     const figuresMs = Math.min(FIGURES_MS, reportPeriodMs);
-    this.#queue.addAfter('report', degraded ? DEGRADED_FOR_MS : figuresMs);
+    const ageMs = performance.now() - (this.#reported?.atMs ?? -Infinity);
+    // Whoever asks meanwhile does not put the next one off.
+    const nextMs = ageMs < figuresMs ? figuresMs - ageMs : figuresMs;
+    this.#queue.addAfter('report', degraded ? Math.min(nextMs, DEGRADED_FOR_MS) : nextMs);
     if (this.#schedules.get(node) === undefined || this.#applied === undefined) return;
     const nowMs = performance.now();
     const devices = this.#devices.units.map(({ service }) => ({
@@ -270,7 +273,6 @@ export class Follower {
     const facts = { applied: this.#applied, endpoint, devices };
     const instant = { ms: nowMs, us: nowUs(), now: timestamp() };
     const status = scheduleStatus(facts, this.#count, this.#reported?.status, instant);
-    const ageMs = nowMs - (this.#reported?.atMs ?? -Infinity);
     const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));
     if (!isUrgent(this.#reported?.status, status) && !(news && ageMs >= figuresMs) && ageMs < reportPeriodMs) return;
     try {

@@ -1,6 +1,7 @@
 import type { ProgramCategory, Ran } from '../device/messages.js';
 import type { Answer } from './flights.js';
 import { latencyUs } from './flights.js';
+import { CAUSES } from './late-frames.js';
 import type { AgentMetrics } from './metrics.js';
 import type { Outcome, ServedTenant, TenantTerms } from './tenant.js';
 import { OUTCOMES } from './tenant.js';
@@ -41,6 +42,7 @@ export class DeviceBooks {
     }
     for (const category of this.#visited) gap.remove({ device, category });
     this.#visited = categories.filter(({ visit }) => visit !== undefined).map(({ name }) => name);
+    for (const cause of CAUSES) this.#metrics.lateFrames.inc({ device, cause }, 0);
     for (const fault of ['crash', 'hang']) this.#metrics.deviceLosses.inc({ device, fault }, 0);
     for (const { name: category } of categories) this.#metrics.overruns.inc({ device, category }, 0);
     for (const { name, visit } of categories)

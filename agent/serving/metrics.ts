@@ -16,6 +16,11 @@ export class AgentMetrics {
     'Frames beyond what was promised, by outcome; deeprt_frames_total counts them too.',
     ['namespace', 'tenant', 'outcome'],
   );
+  readonly lateFrames = this.#counter(
+    'deeprt_late_frames_total',
+    'Promised frames that were late or given up, by what held them up.',
+    ['device', 'cause'],
+  );
   readonly senderRefusals = this.#counter(
     'deeprt_sender_refusals_total',
     'Requests of senders who may not, by why; enforced says whether they were refused, or only counted.',

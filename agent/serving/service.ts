@@ -17,9 +17,11 @@ import { Flights, FrameFailure, SharedOutputs, givenUp } from './flights.js';
 import { AgentMetrics } from './metrics.js';
 import { programOf } from './program.js';
 import type { ProfileStatus } from './recheck.js';
+import type { Ended } from './late-frames.js';
+import { LateFrames } from './late-frames.js';
 import type { Slot } from './slots.js';
 import { Slots } from './slots.js';
-import type { Outcome, ServedTenant, TenantTerms } from './tenant.js';
+import type { ServedTenant, TenantTerms } from './tenant.js';
 import { Tenants } from './tenants.js';
 
 export interface DeviceServiceOptions {
@@ -38,6 +40,7 @@ export class DeviceService {
   readonly index: number;
   readonly metrics: AgentMetrics;
   readonly books: DeviceBooks;
+  readonly late: LateFrames;
   readonly #tenants = new Tenants();
   readonly #flights = new Flights({
     send: (id, { slot, offer }) =>
@@ -76,6 +79,7 @@ export class DeviceService {
     this.index = index;
     this.metrics = metrics;
     this.books = new DeviceBooks(index, metrics);
+    this.late = new LateFrames((cause) => metrics.lateFrames.inc({ device: `${index}`, cause }));
     this.#adaptation = adaptation;
   }
 
@@ -88,6 +92,7 @@ export class DeviceService {
       },
       ran: (done) => {
         service.books.ran(done);
+        service.late.ran(done);
         service.onRan?.(done);
       },
       lost: (error) => service.#lost(error),
@@ -209,9 +214,10 @@ export class DeviceService {
     this.#slots.give(tenant, slot);
   }
 
-  /** Notes what became of a frame. */
-  count(tenant: ServedTenant, outcome: Outcome, promised: boolean | undefined, answer?: Answer): void {
+  /** Notes what became of a frame, and how far it came. */
+  count(tenant: ServedTenant, { outcome, promised, answer, passed }: Ended): void {
     this.books.count(tenant, this.#tenants.has(tenant), outcome, promised, answer);
+    if (promised === true && passed !== undefined) this.late.note(tenant, outcome, passed);
   }
 
   /** Submits a frame; its slot is taken care of from here on. */

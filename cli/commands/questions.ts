@@ -9,6 +9,7 @@ import { check, findingsText } from '../cluster/check.js';
 import type { Reading } from '../cluster/reading.js';
 import { MayNotRead, readCluster, snapshotOf } from '../cluster/reading.js';
 import { topOf, topText } from '../cluster/top.js';
+import { traceOf, traceText } from '../cluster/trace.js';
 import { outcomesText, whatIf } from '../cluster/what-if.js';
 import { whyOf, whyText } from '../cluster/why.js';
 import { BadInput, readCatalogue } from '../directory.js';
@@ -83,6 +84,21 @@ export function questionCommands(program: Command): void {
         const why = whyOf(tenant, await readCluster(cluster).then(snapshotOf, whereAllowed));
         answer(options, why, whyText);
         process.exitCode = exitFor(why.admitted, why.promised);
+      }),
+    );
+
+  question(
+    program,
+    'trace',
+    'Says of the last promised frames that were late what held them up: their stages’ times, their batch, what ran meanwhile.',
+  )
+    .argument('<tenant>', 'its name, or NAMESPACE/NAME')
+    .option('-n, --namespace <name>', 'the tenant’s namespace; the current context’s when not given')
+    .option('--system-namespace <name>', 'where agents run', 'deeprt-system')
+    .action((text: string, options: Asked & { namespace?: string; systemNamespace: string }) =>
+      asking(options, async (cluster) => {
+        const tenant = await tenantAt(cluster, keyOf(text, options.namespace, cluster));
+        answer(options, await traceOf(cluster, tenant, options.systemNamespace), traceText);
       }),
     );
 

@@ -2,7 +2,7 @@ import { shapeText, categoryName } from '../../api/names.js';
 import type { DevicePlan, Fit, Placed } from './plan.js';
 import type { Refusal } from './refusal.js';
 import { placedOn } from './plan.js';
-import { planFor } from './device-plan.js';
+import { pending, planFor } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import type { Way } from './stages.js';
 import { QUICKER_PARTS, receiveRefusal, stagesFor, waysFor } from './stages.js';
@@ -122,7 +122,7 @@ function obstacleOn(plan: DevicePlan, request: TenantRequest): Refusal | undefin
   const table = device.tables.get(name);
   const failure = device.failures.get(request.model);
   if (failure !== undefined) return { reason: 'ModelUnavailable', model: request.model, message: failure };
-  if (table === undefined) return { reason: 'ProfilePending', category: name };
+  if (table === undefined) return pending(plan.device, name, request.model);
   if (request.class === 'RealTime') {
     const availableUs = request.deadlineUs - (device.stages?.channelUs ?? 0);
     if (availableUs <= table.at(1))

@@ -28,7 +28,7 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
   const groups = new Map<string, Placed[]>();
   for (const each of placed) {
     const name = nameOf(each);
-    if (!device.tables.has(name)) return { refusal: { reason: 'ProfilePending', category: name } };
+    if (!device.tables.has(name)) return { refusal: pending(device, name, each.request.model) };
     if (each.request.class === 'RealTime') groups.set(name, [...(groups.get(name) ?? []), each]);
   }
   const short = memoryShortage(device, placed, before);
@@ -53,6 +53,12 @@ export function planFor(device: Device, placed: readonly Placed[], before?: Devi
   const utilization = categories.reduce((sum, { rate }) => sum + rate, 0);
   const plan: DevicePlan = { device, categories, bestEffort, spare: [], utilization, receiveUs };
   return { plan: keepSpare(plan, before?.spare ?? []) };
+}
+
+/** A category that was not measured, beside those of its model that were: one of them may be what was meant. */
+export function pending(device: Device, category: string, model: string): Refusal {
+  const measured = [...device.tables.keys()].filter((name) => name.startsWith(`${model}@`)).join(', ');
+  return { reason: 'ProfilePending', category, ...(measured === '' ? {} : { measured }) };
 }
 
 /** A tenant whose deadline leaves less than one frame takes. */

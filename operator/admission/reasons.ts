@@ -99,7 +99,8 @@ export const REFUSALS: Refusals = {
   ProfilePending: {
     scope: 'device',
     waits: false,
-    sentence: ({ category }) => `${category} has not been measured here yet`,
+    sentence: ({ category, measured }) =>
+      `${category} has not been measured here yet${measured === undefined ? '' : `; the model was as ${measured}`}`,
     meaning: 'no node has measured the model in this shape yet',
     remedy: "wait some seconds; if it stays, see the node's GPUProfile below and the agent's log",
   },

@@ -18,7 +18,8 @@ export type StageRefusal =
 export type Refusal =
   | NodeRefusal
   | StageRefusal
-  | { readonly reason: 'ProfilePending'; readonly category: string }
+  /** `measured`: the model's shapes that were, where there are any. */
+  | { readonly reason: 'ProfilePending'; readonly category: string; readonly measured?: string }
   | { readonly reason: 'ModelUnavailable'; readonly model: string; readonly message: string }
   | { readonly reason: 'InsufficientMemory'; readonly neededBytes: number; readonly freeBytes: number }
   | {

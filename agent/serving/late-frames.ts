@@ -1,0 +1,182 @@
+import { nowUs, timestamp } from '../../kube/clock.js';
+import type { Ran } from '../device/messages.js';
+import type { Answer } from './flights.js';
+import type { Outcome, ServedTenant } from './tenant.js';
+
+/** Why a promised frame was late, in one word. */
+export const CAUSES = ['Overrun', 'Decoding', 'Receiving', 'Answering', 'DeviceLost', 'Waiting'] as const;
+export type Cause = (typeof CAUSES)[number];
+
+/** What a frame waited for on the device. */
+export interface WaitedFor {
+  readonly category: string;
+  readonly kind: Ran['runKind'];
+  readonly frames: number;
+  readonly us: number;
+  readonly wcetUs: number;
+}
+
+/** How far a promised frame came, and when; undefined: not so far. In microseconds of the monotonic clock. */
+export interface Passed {
+  readonly arrivedUs: number;
+  readonly submittedUs?: number | undefined;
+  readonly startUs?: number | undefined;
+  readonly endUs?: number | undefined;
+  readonly batch?: number | undefined;
+  /** Whether an image, or JSON, had to be decoded. */
+  readonly decoded: boolean;
+  /** The code that it was refused with; undefined: it was answered. */
+  readonly code?: string | undefined;
+}
+
+/** A promised frame that was late, or given up. */
+export interface LateFrame {
+  readonly tenant: string;
+  readonly category: string;
+  /** When it ended, RFC 3339. */
+  readonly at: string;
+  readonly code?: string;
+  readonly cause: Cause;
+  readonly latencyUs: number;
+  readonly deadlineUs: number;
+  /** What it spent on being received and decoded, waiting for the device, running, and being answered; as far as it came. */
+  readonly spentUs: {
+    readonly input: number;
+    readonly queue?: number;
+    readonly run?: number;
+    readonly answer?: number;
+  };
+  readonly batch?: number;
+  /** What ran while it waited, and its own run, the longest first. */
+  readonly runs: readonly WaitedFor[];
+}
+
+/** What became of a frame. */
+export interface Ended {
+  readonly outcome: Outcome;
+  readonly promised: boolean | undefined;
+  readonly answer?: Answer;
+  readonly passed?: Passed;
+}
+
+const MISSED: ReadonlySet<Outcome> = new Set(['late', 'dropped', 'failed']);
+const MOST_RECORDS = 512;
+const MOST_RUNS = 512;
+const TOLD_RUNS = 8;
+/** A frame's own run is told of at about the time that it is answered: so long it is waited for. */
+const SETTLED_US = 200_000;
+
+interface Noted extends Passed {
+  readonly tenant: ServedTenant;
+  readonly terms: ServedTenant['terms'];
+  readonly atUs: number;
+  readonly at: string;
+}
+
+/** The last promised frames of a device that missed their deadlines, and what held them up. */
+export class LateFrames {
+  readonly #told: LateFrame[] = [];
+  readonly #open: Noted[] = [];
+  readonly #runs: Ran[] = [];
+  readonly #count: (cause: Cause) => void;
+
+  /** @param count told the cause of each */
+  constructor(count: (cause: Cause) => void) {
+    this.#count = count;
+  }
+
+  note(tenant: ServedTenant, outcome: Outcome, passed: Passed): void {
+    if (!MISSED.has(outcome)) return;
+    this.#settle(nowUs());
+    if (this.#open.length < MOST_RECORDS)
+      this.#open.push({ ...passed, tenant, terms: tenant.terms, atUs: nowUs(), at: timestamp() });
+  }
+
+  ran(run: Ran): void {
+    this.#runs.push(run);
+    if (this.#runs.length > 2 * MOST_RUNS) this.#runs.splice(0, MOST_RUNS);
+    if (this.#open.length > 0) this.#settle(nowUs());
+  }
+
+  /** The newest first; of one tenant, named `<namespace>/<name>`, where one is. */
+  list(tenant?: string): LateFrame[] {
+    this.#settle(Infinity);
+    return this.#told.filter((each) => tenant === undefined || each.tenant === tenant).reverse();
+  }
+
+  #settle(atUs: number): void {
+    while (this.#open.length > 0 && this.#open[0]!.atUs + SETTLED_US <= atUs) {
+      const told = explained(this.#open.shift()!, this.#runs);
+      this.#count(told.cause);
+      this.#told.push(told);
+      if (this.#told.length > MOST_RECORDS) this.#told.shift();
+    }
+  }
+}
+
+function explained(record: Noted, all: readonly Ran[]): LateFrame {
+  const { tenant, terms, arrivedUs, submittedUs, startUs, endUs, batch, code, atUs, at } = record;
+  const until = endUs ?? atUs;
+  const runs = submittedUs === undefined ? [] : all.filter((run) => run.endUs > submittedUs && run.startUs < until);
+  const waitedFor = runs.map(({ category, runKind, frames, startUs: from, endUs: to, wcetUs }) => ({
+    category,
+    kind: runKind,
+    frames,
+    us: to - from,
+    wcetUs,
+  }));
+  return {
+    tenant: tenant.key,
+    category: terms.category,
+    at,
+    ...(code === undefined ? {} : { code }),
+    cause: causeOf(record, waitedFor),
+    latencyUs: atUs - arrivedUs,
+    deadlineUs: terms.deadlineUs,
+    spentUs: {
+      input: (submittedUs ?? atUs) - arrivedUs,
+      ...(submittedUs === undefined ? {} : { queue: (startUs ?? atUs) - submittedUs }),
+      ...(startUs === undefined ? {} : { run: (endUs ?? atUs) - startUs }),
+      ...(endUs === undefined ? {} : { answer: atUs - endUs }),
+    },
+    ...(batch === undefined ? {} : { batch }),
+    runs: waitedFor.sort((a, b) => b.us - a.us).slice(0, TOLD_RUNS),
+  };
+}
+
+/** Codes of frames that were with a device when it was lost, or came before there was another. */
+const LOST = new Set(['DeviceLost', 'DeviceUnavailable', 'DeviceSilent']);
+
+/**
+ * What held a frame up most beyond what its promise allows for it: runs beyond their WCET, its way to the device, or its way back.
+ * Waiting: none of these.
+ */
+export function causeOf(
+  {
+    arrivedUs,
+    submittedUs,
+    endUs,
+    decoded,
+    code,
+    terms,
+    atUs,
+  }: Pick<Noted, keyof Passed | 'atUs'> & {
+    readonly terms: Pick<Noted['terms'], 'decodeDueUs' | 'answerDueUs' | 'deadlineUs'>;
+  },
+  runs: readonly Pick<WaitedFor, 'us' | 'wcetUs'>[],
+): Cause {
+  if (code !== undefined && LOST.has(code)) return 'DeviceLost';
+  const before = decoded ? 'Decoding' : 'Receiving';
+  if (submittedUs === undefined) return before;
+  const inputUs = submittedUs - arrivedUs - Math.max(terms.decodeDueUs, terms.answerDueUs);
+  const overrunUs = runs.reduce((sum, { us, wcetUs }) => sum + Math.max(0, us - wcetUs), 0);
+  const answerUs = endUs === undefined ? 0 : atUs - endUs - terms.answerDueUs;
+  const [cause, mostUs] = (
+    [
+      ['Overrun', overrunUs],
+      [before, inputUs],
+      ['Answering', answerUs],
+    ] as const
+  ).reduce((a, b) => (b[1] > a[1] ? b : a));
+  return mostUs > 0 ? cause : 'Waiting';
+}
