@@ -194,14 +194,14 @@ describe('two devices', () => {
   const frame = { shape: [1, ...SHAPE], data: Array<number>(3 * 16 * 16).fill(0.5) };
   const answers = new Map<string, number[]>();
 
-  function camera(tenant: string): void {
+  function camera(tenant: string, periodMs = PERIOD_MS): void {
     answers.set(tenant, []);
     const send = async (): Promise<void> => {
       const response = await inferJson(standalone!.url, tenant, frame);
       answers.get(tenant)!.push(response.status);
       await response.arrayBuffer();
     };
-    cameras.add(send, PERIOD_MS);
+    cameras.add(send, periodMs);
   }
   async function tenants(count: number, more: object = {}): Promise<void> {
     await workspace.write(
@@ -229,16 +229,16 @@ describe('two devices', () => {
     standalone!.decision.verdicts.filter((each) => each.admitted).map(({ name }) => name);
 
   test('of unequal speed: each is promised what it can do, tight deadlines go to the fast one, and all are met', async () => {
-    await tenants(12);
+    await tenants(12, { framesPerSecond: 10 });
     // One frame alone takes the slow device longer than this, and the fast one much shorter.
-    const tight = { modelRef: { name: 'large' }, inputShape: [3, 32, 32], framesPerSecond: 1, deadline: '100ms' };
+    const tight = { modelRef: { name: 'large' }, inputShape: [3, 32, 32], framesPerSecond: 1, deadline: '210ms' };
     await workspace.write('a-tight.yaml', tenantManifest('tight', { ...tight, jitter: '10ms' }));
     const large = identityNetwork('float32', ['n', 3, 'h', 'w']);
     await workspace.write(
       'large.yaml',
       await workspace.model('large', large, { shapes: [[3, 32, 32]], maxBatchSize: 1 }),
     );
-    initial.set(0, { input: 'in', nsPerElement: 30_000 });
+    initial.set(0, { input: 'in', nsPerElement: 60_000 });
     initial.set(1, { input: 'in', nsPerElement: 10_000 });
     const { devices, decision } = await start(2);
     expect(devicesOf('tight')).toEqual([1]);
@@ -249,14 +249,14 @@ describe('two devices', () => {
     expect(admitted().length).toBeLessThan(13);
 
     const served = admitted().filter((name) => name !== 'tight');
-    for (const tenant of served) camera(tenant);
+    for (const tenant of served) camera(tenant, 100);
     await new Promise((resolve) => setTimeout(resolve, 8000));
     await cameras.stop();
     await until(() => devices.inFlight === 0, 5000);
     const books = served.map((name) => devices.books().get(`default/${name}`)!);
     const sum = (pick: (book: (typeof books)[number]) => number): number =>
       books.reduce((all, each) => all + pick(each), 0);
-    expect(sum(({ answered }) => answered)).toBeGreaterThan(served.length * 100);
+    expect(sum(({ answered }) => answered)).toBeGreaterThan(served.length * 60);
     expect(sum(({ misses }) => misses)).toBeLessThanOrEqual(0.001 * sum(({ answered }) => answered));
     const [first, second] = devices.units.map(({ service }) => service.books);
     expect(Math.min(first!.jobs, second!.jobs)).toBeGreaterThan(50);

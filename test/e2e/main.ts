@@ -11,7 +11,7 @@ import type { Sight } from './camera.js';
 import { Camera } from './camera.js';
 import { NODE, helm, kill, kubectl, kubectlJson, logOf, revive, startCluster, until } from './node.js';
 import { checkMonitoring, drawDashboards, firing, mark, startPrometheus } from './monitoring.js';
-import { askQuestions } from './questions.js';
+import { askQuestions, traceCauses } from './questions.js';
 import { asInReadme, notRun } from './readme.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -321,6 +321,8 @@ async function story(): Promise<void> {
     await stopDevices(1300); // longer than their deadlines, shorter than a device may stand still
     await pause(500);
   });
+  say(`why frames were late: ${traceCauses('gate').join(', ')}`);
+  assert.ok(traceCauses('gate').length > 0);
   await provoked(['DeepRTDeviceDown'], 'the device’s process is killed again and again', () => {
     for (const { pid } of devices()) process.kill(pid, 'SIGKILL');
   });

@@ -51,6 +51,7 @@ export function askQuestions(say: (text: string) => void): void {
   for (const { name } of schedule.status?.tenants ?? []) assert.ok(top.includes(`default/${name}`));
   assert.match(told(3, 'what-if', '--drain', NODE), /default\/gate/);
   told(0, 'wait', 'gate');
+  told(0, 'trace', 'gate');
   const findings = json<{ what: string; state: string; detail: string }[]>('check');
   say(findings.map(({ what, state, detail }) => `${what}: ${state}, ${detail}`).join('\n'));
   assert.deepEqual(
@@ -58,3 +59,8 @@ export function askQuestions(say: (text: string) => void): void {
     [],
   );
 }
+
+/** What held up the late frames of a tenant, by `kubectl deeprt trace`. */
+export const traceCauses = (tenant: string): string[] => [
+  ...new Set(json<{ cause: string }[]>('trace', tenant).map(({ cause }) => cause)),
+];
