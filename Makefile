@@ -28,7 +28,7 @@ $(BUILT): $(INSTALLED) tsconfig.json $(SOURCES)
 	@touch $@
 
 demo: $(BUILT) ## the main job on this machine: real models, real frames, admission, deadlines, a report
-	@node dist/hack/demo.js
+	@node dist/hack/demo/main.js
 
 # Tests against real parts keep deadlines: one at a time, or they would take each other's cores. Those of the control plane
 # alone wait more than they work.

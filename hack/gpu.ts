@@ -126,7 +126,7 @@ async function main(work: string): Promise<boolean> {
       );
     }
     if (!withDemo) continue;
-    const { status } = spawnSync(process.execPath, [join(here, 'demo.js'), provider], { stdio: 'inherit' });
+    const { status } = spawnSync(process.execPath, [join(here, 'demo/main.js'), provider], { stdio: 'inherit' });
     good &&= status === 0;
   }
   return good;

@@ -397,6 +397,7 @@ describe('why a promised frame was late', () => {
       expect(runs[0]!.us).toBeGreaterThan(10 * runs[0]!.wcetUs);
     }
     await until(serves('gate'));
+    await new Promise((resolve) => setTimeout(resolve, 200)); // the next frame is within the rate, and so promised
     await inject({ crash: 'SIGKILL' });
     await infer('gate');
     await inject({});

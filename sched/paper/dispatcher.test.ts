@@ -4,7 +4,7 @@ import { runs } from '../../test/support/runs.js';
 import { camerasOf, categories, dispatchCategories, fallOfFrames } from '../../test/support/sets.js';
 import type { Arrival } from '../arrivals.js';
 import { arrivalsOf, seededRandom } from '../arrivals.js';
-import type { DispatchCategory, DispatchConfig } from './dispatcher.js';
+import type { DispatchCategory, DispatchConfig } from './config.js';
 import { Dispatcher } from './dispatcher.js';
 import { testImitator } from './imitator.js';
 import type { Job } from './ready.js';

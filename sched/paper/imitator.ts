@@ -1,5 +1,5 @@
 import type { Arrival } from '../arrivals.js';
-import type { DispatchCategory } from './dispatcher.js';
+import type { DispatchCategory } from './config.js';
 import type { PlannedJob } from './ready.js';
 import { simulate } from './simulate.js';
 

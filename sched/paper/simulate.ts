@@ -1,5 +1,6 @@
 import type { Arrival } from '../arrivals.js';
-import type { Decision, DispatchConfig } from './dispatcher.js';
+import type { DispatchConfig } from './config.js';
+import type { Decision } from './dispatcher.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Fault } from '../faults.js';
 import { hangLimitUs, hangOf, slowdown } from '../faults.js';

@@ -1,7 +1,7 @@
 import type { Arrival } from '../../sched/arrivals.js';
 import { arrivalsOf, seededRandom } from '../../sched/arrivals.js';
 import type { Streams } from '../../sched/category.js';
-import type { DispatchConfig } from '../../sched/paper/dispatcher.js';
+import type { DispatchConfig } from '../../sched/paper/config.js';
 import type { Fault } from '../../sched/faults.js';
 import type { FrameTerms } from '../../sched/frame.js';
 import type { SimulatedRun } from '../../sched/paper/simulate.js';

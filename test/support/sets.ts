@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Category, Streams } from '../../sched/category.js';
 import type { Camera } from '../../sched/arrivals.js';
-import type { DispatchCategory } from '../../sched/paper/dispatcher.js';
+import type { DispatchCategory } from '../../sched/paper/config.js';
 import type { CategoryDemand } from '../../sched/paper/demand.js';
 import type { WcetPoint } from '../../sched/wcet.js';
 import { WcetTable } from '../../sched/wcet.js';
