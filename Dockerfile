@@ -19,9 +19,11 @@ COPY sched sched
 COPY agent agent
 COPY operator operator
 COPY cli cli
+COPY ui ui
 COPY crds crds
 # What only develops, tests or other platforms need stays behind.
 RUN node_modules/.bin/tsc -p tsconfig.json --noEmit false \
+    && node_modules/.bin/tsc -p ui/page \
     && npm prune --omit=dev --no-fund --no-audit \
     && find dist -name '*.test.*' -delete && chmod +x dist/cli/main.js \
     && find node_modules \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete \
@@ -40,6 +42,7 @@ ENV NODE_ENV=production
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --from=build /opt/deeprt/package.json /opt/deeprt/package.json
 COPY --from=build /opt/deeprt/crds /opt/deeprt/crds
+COPY --from=build /opt/deeprt/ui/static /opt/deeprt/ui/static
 COPY --from=build /opt/deeprt/node_modules /opt/deeprt/node_modules
 COPY --from=build /opt/deeprt/dist /opt/deeprt/dist
 # For people: kubectl exec POD -- deeprt doctor

@@ -8,7 +8,7 @@ export PATH := $(NODE_BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export ONNXRUNTIME_NODE_INSTALL := skip
 
 INSTALLED := node_modules/.package-lock.json
-SOURCES := $(shell find api kube sched agent operator cli bench test hack -name '*.ts')
+SOURCES := $(shell find api kube sched agent operator cli bench test hack ui -name '*.ts')
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
@@ -24,7 +24,7 @@ $(INSTALLED): package.json package-lock.json
 
 $(BUILT): $(INSTALLED) tsconfig.json $(SOURCES)
 	@echo "compiling"
-	@rm -rf dist && tsc -p tsconfig.json
+	@rm -rf dist && tsc -p tsconfig.json && tsc -p ui/page
 	@touch $@
 
 demo: $(BUILT) ## the main job on this machine: real models, real frames, admission, deadlines, a report

@@ -39,7 +39,7 @@ export const withListenOptions = (command: Command): Command =>
     .addOption(
       new Option(
         '--admin <address>',
-        'address and port of their own for health, metrics and late frames; with the frames when absent, where anybody may send',
+        'address and port of their own for health, metrics, late frames and the live page; with the frames when absent, where anybody may send',
       ).argParser(listenArgument),
     )
     .option('--tls-dir <dir>', 'serve HTTPS with tls.crt and tls.key of this folder, followed when they are renewed')

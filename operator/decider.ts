@@ -13,6 +13,7 @@ import type { DevicePlan } from './admission/plan.js';
 import type { Settled } from './admission/plans.js';
 import type { Told } from './admission/snapshot.js';
 import type { Verdict } from './admission/verdict.js';
+import { History } from './history.js';
 import type { OperatorMetrics } from './metrics.js';
 import type { ScheduleObject, TenantObject } from './objects.js';
 import { isAnswered, isTold } from './objects.js';
@@ -40,6 +41,7 @@ export class NotLeading extends Error {}
  */
 export class Decider {
   readonly records: Records;
+  readonly history = new History();
   /** The newest answer to each tenant. */
   readonly verdicts = new Map<string, Answer>();
   readonly #view: ClusterView;
@@ -210,6 +212,7 @@ export class Decider {
       const known = this.verdicts.get(key);
       if (known?.reason !== verdict.reason || known.admitted !== verdict.admitted) {
         this.#metrics.decisions.inc({ reason: verdict.reason });
+        this.history.note(verdict);
         const { admitted, reason, message } = verdict;
         this.#log.info(
           { tenant: key, admitted, reason, message },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import express from 'express';
 import { tenantKey } from '../api/names.js';
@@ -14,11 +15,12 @@ import type { Lease, Term } from '../kube/leader.js';
 import { LEASES, elect } from '../kube/leader.js';
 import type { Logger } from '../kube/log.js';
 import { Objects, Services } from '../kube/objects.js';
-import type { Verdict } from './admission/verdict.js';
 import { Decider } from './decider.js';
+import { liveCluster, reasonsOf } from './live.js';
 import { OperatorMetrics } from './metrics.js';
 import type { ModelObject, ScheduleObject, TenantObject } from './objects.js';
 import { FramesPolicy, namespacesOf } from './frames-policy.js';
+import { LivePage } from '../ui/live-page.js';
 import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';
 import type { ViewOptions } from './view.js';
@@ -68,7 +70,6 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     failed: (kind, error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
     odd: (kind, name, error) => log.error({ kind, name, error }, 'this object is left out: nothing can be made of it'),
   });
-  const verdicts = (): Verdict[] => [...(leading?.decider.verdicts.values() ?? [])];
   const metrics = new OperatorMetrics({
     depths: () => new Map([['decisions', leading?.decider.backlog ?? 0], ...(leading?.publisher.depths ?? [])]),
     silence: () => view.silence(),
@@ -76,12 +77,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       const promising = leading === undefined ? [] : view.schedules.list().filter((each) => tenantsOf(each).length > 0);
       return new Map(promising.map(({ metadata: { name } }) => [name, view.agentSilent(name) === false ? 0 : 1]));
     },
-    reasons: () => {
-      const counts = new Map<string, number>();
-      for (const { reason } of verdicts()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-      return counts;
-    },
-    admitted: verdicts,
+    reasons: () => (leading === undefined ? new Map() : reasonsOf(leading.decider)),
+    admitted: () => leading?.decider.verdicts.values() ?? [],
   });
   const tenants = new Objects<TenantObject>(cluster, TENANTS);
   const schedules = new Objects<ScheduleObject>(cluster, SCHEDULES);
@@ -121,7 +118,13 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   };
 
   let synced = false;
-  const server = await serve(options.listen, metrics, () => synced);
+  const page = new LivePage('cluster', [
+    { event: 'cluster', everyMs: 1000, tell: () => ({ data: liveCluster(view, leading?.decider) }) },
+  ]);
+  const server = await serve(options.listen, metrics, page, () => synced);
+  const { address, port } = server.address() as AddressInfo;
+  const host = address.includes(':') ? `[${address}]` : address;
+  log.info({ url: `http://${host}:${port}` }, 'listening for health, metrics and the live page');
   view.start();
   try {
     await Promise.race([view.synced(), aborted(stop)]);
@@ -145,6 +148,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     );
   } finally {
     await view.stop();
+    server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     await cluster.close();
   }
@@ -155,10 +159,11 @@ function tenantsOf({ spec }: ScheduleObject): string[] {
   return (spec.devices ?? []).flatMap(scheduledOn).map(tenantKey);
 }
 
-/** Health and metrics. */
+/** Health, metrics and the live page. */
 async function serve(
   { host, port }: OperatorOptions['listen'],
   metrics: OperatorMetrics,
+  page: LivePage,
   ready: () => boolean,
 ): Promise<Server> {
   const app = express();
@@ -172,6 +177,7 @@ async function serve(
   app.get('/metrics', async (_req, res) => {
     res.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
+  for (const [path, respond] of page.paths) app.get(path, respond);
   const server = createServer({ requestTimeout: 10_000 }, app);
   server.maxConnections = 64;
   await new Promise<void>((resolve, reject) => {

@@ -93,6 +93,11 @@ export class Records {
     }
   }
 
+  /** What was promised, as it was written last. */
+  get plans(): readonly DevicePlan[] {
+    return [...this.#plans.values()];
+  }
+
   /** What was promised, over devices as they are known now. A device that is not measured any more stays without tables. */
   promised(devices: readonly Device[], requests: readonly TenantRequest[]): DevicePlan[] {
     const byKey = new Map(devices.map((device) => [deviceKey(device), device]));

@@ -219,8 +219,19 @@ export class ClusterView {
   }
 
   nodeLost(node: string): boolean {
+    return this.stateOf(node) === 'Lost';
+  }
+
+  /** A node that is gone is lost, too. */
+  stateOf(node: string): NodeInfo['state'] {
     const found = this.nodes.get(node);
-    return found === undefined || this.#nodeStates.of(found) === 'Lost';
+    return found === undefined ? 'Lost' : this.#nodeStates.of(found);
+  }
+
+  /** Seconds since the node's agent was heard of; undefined when it never was. */
+  reportAgeS(node: string): number | undefined {
+    const report = this.#reports.get(node);
+    return report === undefined ? undefined : Math.round((performance.now() - report.seenMs) / 1000);
   }
 
   #request(tenant: TenantObject, rank: Priority): TenantRequest {

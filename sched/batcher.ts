@@ -262,7 +262,8 @@ export class Batcher<F> {
   }
 
   #begin({ config }: Queue<F>, { frames, ...figures }: Part<F>, kind: Run<F>['kind']): Run<F> {
-    return { category: config.name, kind, frames: frames.map(({ frame }) => frame), ...figures };
+    const promised = frames.reduce((count, frame) => (frame.promised ? count + 1 : count), 0);
+    return { category: config.name, kind, frames: frames.map(({ frame }) => frame), promised, ...figures };
   }
 
   /** How long a category's runs take of late, in multiples of their WCET, where that is more. */

@@ -54,7 +54,15 @@ export class DynamicBatcher<F> implements Decider<F> {
     const frames = oldest.queue.waiting.splice(0, preferredBatch).map(({ frame }) => frame);
     const wcetUs = oldest.queue.wcet.at(frames.length);
     this.#running = true;
-    const run = { category: oldest.category, kind: 'eager' as const, frames, rung: 0, wcetUs, budgetUs: wcetUs };
+    const run = {
+      category: oldest.category,
+      kind: 'eager' as const,
+      frames,
+      promised: 0,
+      rung: 0,
+      wcetUs,
+      budgetUs: wcetUs,
+    };
     return { run, waitUntilUs: Infinity, givenUp: [] };
   }
 }

@@ -39,6 +39,8 @@ export interface Run<F> {
   /** By the turn, or out of turn because nobody's promise is at stake. */
   readonly kind: 'visit' | 'eager';
   readonly frames: readonly F[];
+  /** How many of them their tenants were promised. */
+  readonly promised: number;
   /** The shape it runs at: 0 the full one, each further one the next smaller. */
   readonly rung: number;
   /** E of this batch at its shape. */

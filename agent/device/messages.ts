@@ -122,6 +122,8 @@ export interface Ran {
   readonly category: string;
   readonly runKind: Run<unknown>['kind'];
   readonly frames: number;
+  /** Of them, those that their tenants were promised. */
+  readonly promised: number;
   readonly startUs: number;
   readonly endUs: number;
   readonly wcetUs: number;

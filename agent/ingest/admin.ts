@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Request, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
+import { LivePage } from '../../ui/live-page.js';
 import type { ServedNode } from './catalogue.js';
 import { BadRequest } from './protocol/bad-request.js';
 import type { Route } from './routes.js';
@@ -14,22 +15,27 @@ const MOST_CONNECTIONS = 64;
 const TIMEOUT_MS = 10_000;
 
 /**
- * Health, metrics, and the promised frames that were late last, of one tenant with `?tenant=NAMESPACE/NAME`.
+ * Health, metrics, the live page, and the promised frames that were late last, of one tenant with `?tenant=NAMESPACE/NAME`.
  *
- * @param metricsHere whether metrics and late frames are to be had by these routes
+ * @param toldHere whether anything but health is told by these routes
  */
 export function adminRoutes(
   server: { readonly ready: boolean },
   node: ServedNode,
-  metricsHere: () => boolean = () => true,
+  toldHere: () => boolean = () => true,
 ): Route[] {
   const { registry } = node.metrics;
-  const metrics = async (res: Response): Promise<void> => {
-    if (!metricsHere()) throw new BadRequest('metrics are on the port that --admin names', 404, 'NoSuchPath');
+  const page = new LivePage('node', node.live);
+  const here =
+    (tell: RequestHandler): RequestHandler =>
+    (req, res, next) => {
+      if (toldHere()) return tell(req, res, next);
+      throw new BadRequest(`${req.path} is on the port that --admin names`, 404, 'NoSuchPath');
+    };
+  const metrics = async (_req: Request, res: Response): Promise<void> => {
     res.type(registry.contentType).send(await registry.metrics());
   };
   const late = (req: Request, res: Response): void => {
-    if (!metricsHere()) throw new BadRequest('late frames are on the port that --admin names', 404, 'NoSuchPath');
     const { tenant } = req.query;
     res.json({ frames: node.late(typeof tenant === 'string' ? tenant : undefined) });
   };
@@ -39,8 +45,9 @@ export function adminRoutes(
       paths: ['/v2/health/ready', '/readyz'],
       on: { GET: (_req, res) => void res.status(server.ready ? 200 : 503).json({ ready: server.ready }) },
     },
-    { paths: ['/metrics'], on: { GET: (_req, res) => metrics(res) } },
-    { paths: ['/late'], on: { GET: (req, res) => late(req, res) } },
+    { paths: ['/metrics'], on: { GET: here(metrics) } },
+    { paths: ['/late'], on: { GET: here(late) } },
+    ...[...page.paths].map(([path, respond]) => ({ paths: [path], on: { GET: here(respond) } })),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { VERSION } from '../../api/version.js';
+import type { Told } from '../../ui/live-page.js';
 import type { LateFrame } from '../serving/late-frames.js';
 import type { AgentMetrics } from '../serving/metrics.js';
 import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
@@ -17,6 +18,8 @@ export interface ServedNode extends FrameStages {
   names(): readonly string[];
   /** The promised frames that were late last, the newest first; of one tenant, where one is named. */
   late(tenant?: string): readonly LateFrame[];
+  /** What the live page tells of it. */
+  readonly live: readonly Told[];
 }
 
 /** The version that every model has here. */

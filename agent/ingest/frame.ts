@@ -18,6 +18,7 @@ import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from
 import { police } from './policing.js';
 import { SpareGate } from './spare-gate.js';
 import { within } from './timeout.js';
+import { toldOf } from './told.js';
 
 /** Decoding that takes so many times as long as expected, and this long at least, is ended. */
 const DECODE_LIMIT_FACTOR = 20;
@@ -108,7 +109,9 @@ export class FrameDoor {
       const outcome = outcomeOf(error);
       const { service, tenant } = passage.serving;
       const failure = asTold(error);
-      service.count(tenant, { outcome, promised: passage.promised, ...passedOf(passage, failure) });
+      const code = outcome === 'gone' ? undefined : toldOf(failure)?.code;
+      const told = code === undefined ? {} : { code };
+      service.count(tenant, { outcome, promised: passage.promised, ...told, ...passedOf(passage, failure) });
       if (outcome === 'gone') throw new ClientGone();
       if (failure instanceof FrameDropped) failure.promised = passage.promised === true;
       throw failure;
@@ -155,8 +158,8 @@ export class FrameDoor {
     const bytes = await incoming.answer(answer, tenant, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(service.stages, bytes));
     const outcome = latencyUs(answer) <= tenant.terms.deadlineUs ? 'onTime' : 'late';
-    const { submittedUs, startUs, endUs, batch } = answer;
-    const passed = { arrivedUs, submittedUs, startUs, endUs, batch, decoded: passage.decoded === true };
+    const { submittedUs, startUs, endUs, batch, outlived } = answer;
+    const passed = { arrivedUs, submittedUs, startUs, endUs, batch, outlived, decoded: passage.decoded === true };
     service.count(tenant, { outcome, promised, answer, ...(outcome === 'late' ? { passed } : {}) });
   }
 

@@ -5,6 +5,7 @@ import { nowUs } from '../../kube/clock.js';
 import { divisionFor } from '../device/cores.js';
 import { memoryMeter } from '../device/memory.js';
 import { tenantPath } from '../../api/names.js';
+import type { Told } from '../../ui/live-page.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { DecodeStage } from '../ingest/decode/stage.js';
 import type { Serving } from '../ingest/frame.js';
@@ -18,6 +19,7 @@ import { AgentMetrics } from '../serving/metrics.js';
 import { DeviceService } from '../serving/service.js';
 import type { ServedTenant, TenantBooks } from '../serving/tenant.js';
 import { booksOf } from '../serving/tenant.js';
+import { liveNode, liveRuns } from './live.js';
 
 /** One device of a node, with the models on it and its profile. */
 export interface Unit {
@@ -131,6 +133,16 @@ export class Devices {
   late(tenant?: string): LateFrame[] {
     const all = this.units.flatMap(({ service }) => service.late.list(tenant));
     return all.sort((a, b) => (a.at < b.at ? 1 : -1));
+  }
+
+  /** What the live page tells of the node. */
+  readonly live: readonly Told[] = [
+    { event: 'node', everyMs: 1000, tell: () => ({ data: liveNode(this) }) },
+    { event: 'runs', everyMs: 250, tell: (told) => liveRuns(this.services, told as readonly number[] | undefined) },
+  ];
+
+  get services(): readonly DeviceService[] {
+    return this.units.map(({ service }) => service);
   }
 
   /** The tenants being served, once for each device that they are on. */

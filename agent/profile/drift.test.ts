@@ -15,6 +15,7 @@ const ran = (frames: number, us: number, more: Partial<Ran> = {}): Ran => ({
   kind: 'ran',
   category: 'echo@3x8x8',
   runKind: 'visit',
+  promised: 1,
   frames,
   startUs: 0,
   endUs: us,

@@ -69,7 +69,15 @@ class Echo implements FrameTaker {
     this.giveSlot(tenant, slot);
     const outputs = [{ name: 'out', type: 'float32', dims: [1, this.outputs.length], data: this.outputs }];
     const times = { arrivedUs, submittedUs: arrivedUs, startUs: arrivedUs, endUs: nowUs() };
-    return { outputs, index: 0, batch: 1, shape: tenant.terms.shape, release: () => undefined, ...times };
+    return {
+      outputs,
+      index: 0,
+      batch: 1,
+      outlived: false,
+      shape: tenant.terms.shape,
+      release: () => undefined,
+      ...times,
+    };
   }
 
   count(): void {

@@ -1,9 +1,9 @@
 import type { ProgramCategory, Ran } from '../device/messages.js';
-import type { Answer } from './flights.js';
 import { latencyUs } from './flights.js';
+import type { Ended } from './late-frames.js';
 import { CAUSES } from './late-frames.js';
 import type { AgentMetrics } from './metrics.js';
-import type { Outcome, ServedTenant, TenantTerms } from './tenant.js';
+import type { ServedTenant, TenantTerms } from './tenant.js';
 import { OUTCOMES } from './tenant.js';
 
 /** One device's books: what share of its time went where, what became of frames, and the series that say so. */
@@ -61,13 +61,7 @@ export class DeviceBooks {
    *
    * @param isServed whether its tenant still is: the series of who has left are gone, and stay so
    */
-  count(
-    tenant: ServedTenant,
-    isServed: boolean,
-    outcome: Outcome,
-    promised: boolean | undefined,
-    answer?: Answer,
-  ): void {
+  count(tenant: ServedTenant, isServed: boolean, { outcome, code, promised, answer }: Ended): void {
     const { namespace, name } = tenant.terms;
     const missed = promised === true && (outcome === 'late' || outcome === 'dropped');
     tenant.outcomes[outcome]++;
@@ -76,6 +70,7 @@ export class DeviceBooks {
       this.promisedFrames++;
     }
     if (promised === false) tenant.spareFrames++;
+    if (code !== undefined) tenant.refusals.set(code, (tenant.refusals.get(code) ?? 0) + 1);
     if (missed) {
       tenant.misses++;
       this.misses++;
@@ -85,6 +80,7 @@ export class DeviceBooks {
     if (!isServed) return;
     const { frames, spareFrames, misses, latency: latencies } = this.#metrics;
     frames.inc({ namespace, tenant: name, outcome });
+    if (code !== undefined) this.#metrics.refused(namespace, name, code);
     if (promised === false) spareFrames.inc({ namespace, tenant: name, outcome });
     if (missed) misses.inc({ namespace, tenant: name });
     if (latency !== undefined) latencies.observe({ namespace, tenant: name }, latency / 1e6);

@@ -15,6 +15,8 @@ export interface Answer {
   readonly startUs: number;
   readonly endUs: number;
   readonly batch: number;
+  /** Whether a device was lost with it before, and another one has answered it. */
+  readonly outlived: boolean;
   /** Channels, height and width that it was computed at; smaller than asked for when degraded. */
   readonly shape: readonly number[];
   /**
@@ -75,6 +77,9 @@ const DROPPED: Record<Exclude<GivenUpBecause, 'withdrawn'>, readonly [code: stri
   full: ['SpareQueueFull', 'too many frames of this tenant wait for spare time already'],
 };
 
+/** Of frames that could be in time on no other device. */
+const NOT_REPLACED = ['DeviceLost', 'the device was lost, and not replaced in time for this frame'] as const;
+
 /** What a frame that the batcher gave up is answered. */
 export const givenUp = (why: GivenUpBecause): FrameFailure =>
   why === 'withdrawn'
@@ -92,6 +97,9 @@ export interface Flight {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: FrameFailure) => void;
 }
+
+/** A flight, and whether it waits for a device to be there, and has outlived one. */
+type OnItsWay = Flight & { waits: boolean; outlived: boolean };
 
 /** What a flight needs of the device and its tenant. */
 export interface Airport {
@@ -112,7 +120,7 @@ const WITHOUT_DEADLINE_US = 15_000_000;
  */
 export class Flights {
   readonly #airport: Airport;
-  readonly #all = new Map<number, Flight & { waits: boolean }>();
+  readonly #all = new Map<number, OnItsWay>();
   readonly #sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
   #lastId = 0;
 
@@ -127,12 +135,12 @@ export class Flights {
   /** @param deviceIsThere whether the frame can be handed over now; it waits otherwise */
   add(flight: Flight, deviceIsThere: boolean): void {
     const id = ++this.#lastId;
-    this.#all.set(id, { ...flight, waits: !deviceIsThere });
+    this.#all.set(id, { ...flight, waits: !deviceIsThere, outlived: !deviceIsThere });
     if (deviceIsThere) this.#airport.send(id, flight);
   }
 
   /** The flight that has ended; undefined when it had before. */
-  land(id: number): Flight | undefined {
+  land(id: number): OnItsWay | undefined {
     const flight = this.#all.get(id);
     if (flight === undefined || !this.#all.delete(id)) return undefined;
     this.#airport.landed(flight);
@@ -140,12 +148,17 @@ export class Flights {
   }
 
   fail(id: number, error: FrameFailure): void {
-    this.land(id)?.reject(error);
+    const flight = this.land(id);
+    const isLate = error.code === DROPPED.late[0] && flight?.outlived === true;
+    flight?.reject(isLate ? new FrameDropped(...NOT_REPLACED) : error);
   }
 
   /** The device is gone with all frames that it had; they wait for the next one. */
   deviceLost(): void {
-    for (const flight of this.#all.values()) flight.waits = true;
+    for (const flight of this.#all.values()) {
+      flight.waits = true;
+      flight.outlived = true;
+    }
   }
 
   failModel(model: string, error: FrameFailure): void {
@@ -175,8 +188,7 @@ export class Flights {
     const atUs = nowUs();
     for (const [id, { offer, arrivedUs, waits }] of this.#all) {
       const { dueUs } = offer;
-      if (waits && atUs > dueUs)
-        this.fail(id, new FrameDropped('DeadlinePassed', 'the device was not replaced in time for this frame'));
+      if (waits && atUs > dueUs) this.fail(id, new FrameDropped(...NOT_REPLACED));
       else if (atUs > (dueUs === Infinity ? arrivedUs + WITHOUT_DEADLINE_US : dueUs + OVERDUE_US))
         this.fail(id, new FrameDropped('DeviceSilent', 'the device has not answered this frame'));
     }

@@ -45,6 +45,7 @@ test.each<[string, Partial<Parameters<typeof causeOf>[0]>, Parameters<typeof cau
     asMeasured,
     'DeviceLost',
   ],
+  ['a device was lost with it, and another one was late', { outlived: true }, asMeasured, 'DeviceLost'],
   ['the device stood still', { startUs: undefined, endUs: undefined, code: 'DeviceSilent' }, [], 'DeviceLost'],
   ['others were before it', {}, asMeasured, 'Waiting'],
   [

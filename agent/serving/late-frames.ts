@@ -1,6 +1,7 @@
 import { nowUs, timestamp } from '../../kube/clock.js';
 import type { Ran } from '../device/messages.js';
 import type { Answer } from './flights.js';
+import type { RecentRuns } from './recent-runs.js';
 import type { Outcome, ServedTenant } from './tenant.js';
 
 /** Why a promised frame was late, in one word. */
@@ -23,6 +24,8 @@ export interface Passed {
   readonly startUs?: number | undefined;
   readonly endUs?: number | undefined;
   readonly batch?: number | undefined;
+  /** Whether a device was lost with it before another one answered it. */
+  readonly outlived?: boolean;
   /** Whether an image, or JSON, had to be decoded. */
   readonly decoded: boolean;
   /** The code that it was refused with; undefined: it was answered. */
@@ -35,6 +38,8 @@ export interface LateFrame {
   readonly category: string;
   /** When it ended, RFC 3339. */
   readonly at: string;
+  /** The same by the node's monotonic clock, in microseconds. */
+  readonly atUs: number;
   readonly code?: string;
   readonly cause: Cause;
   readonly latencyUs: number;
@@ -54,6 +59,8 @@ export interface LateFrame {
 /** What became of a frame. */
 export interface Ended {
   readonly outcome: Outcome;
+  /** The code that its sender was refused with. */
+  readonly code?: string;
   readonly promised: boolean | undefined;
   readonly answer?: Answer;
   readonly passed?: Passed;
@@ -61,7 +68,6 @@ export interface Ended {
 
 const MISSED: ReadonlySet<Outcome> = new Set(['late', 'dropped', 'failed']);
 const MOST_RECORDS = 512;
-const MOST_RUNS = 512;
 const TOLD_RUNS = 8;
 /** A frame's own run is told of at about the time that it is answered: so long it is waited for. */
 const SETTLED_US = 200_000;
@@ -77,11 +83,12 @@ interface Noted extends Passed {
 export class LateFrames {
   readonly #told: LateFrame[] = [];
   readonly #open: Noted[] = [];
-  readonly #runs: Ran[] = [];
+  readonly #runs: RecentRuns;
   readonly #count: (cause: Cause) => void;
 
   /** @param count told the cause of each */
-  constructor(count: (cause: Cause) => void) {
+  constructor(runs: RecentRuns, count: (cause: Cause) => void) {
+    this.#runs = runs;
     this.#count = count;
   }
 
@@ -92,9 +99,8 @@ export class LateFrames {
       this.#open.push({ ...passed, tenant, terms: tenant.terms, atUs: nowUs(), at: timestamp() });
   }
 
-  ran(run: Ran): void {
-    this.#runs.push(run);
-    if (this.#runs.length > 2 * MOST_RUNS) this.#runs.splice(0, MOST_RUNS);
+  /** A batch has run, and perhaps the last one that a frame is told by. */
+  ran(): void {
     if (this.#open.length > 0) this.#settle(nowUs());
   }
 
@@ -114,10 +120,10 @@ export class LateFrames {
   }
 }
 
-function explained(record: Noted, all: readonly Ran[]): LateFrame {
+function explained(record: Noted, all: RecentRuns): LateFrame {
   const { tenant, terms, arrivedUs, submittedUs, startUs, endUs, batch, code, atUs, at } = record;
   const until = endUs ?? atUs;
-  const runs = submittedUs === undefined ? [] : all.filter((run) => run.endUs > submittedUs && run.startUs < until);
+  const runs = submittedUs === undefined ? [] : all.between(submittedUs, until);
   const waitedFor = runs.map(({ category, runKind, frames, startUs: from, endUs: to, wcetUs }) => ({
     category,
     kind: runKind,
@@ -129,6 +135,7 @@ function explained(record: Noted, all: readonly Ran[]): LateFrame {
     tenant: tenant.key,
     category: terms.category,
     at,
+    atUs,
     ...(code === undefined ? {} : { code }),
     cause: causeOf(record, waitedFor),
     latencyUs: atUs - arrivedUs,
@@ -158,6 +165,7 @@ export function causeOf(
     endUs,
     decoded,
     code,
+    outlived,
     terms,
     atUs,
   }: Pick<Noted, keyof Passed | 'atUs'> & {
@@ -165,7 +173,7 @@ export function causeOf(
   },
   runs: readonly Pick<WaitedFor, 'us' | 'wcetUs'>[],
 ): Cause {
-  if (code !== undefined && LOST.has(code)) return 'DeviceLost';
+  if (outlived === true || (code !== undefined && LOST.has(code))) return 'DeviceLost';
   const before = decoded ? 'Decoding' : 'Receiving';
   if (submittedUs === undefined) return before;
   const inputUs = submittedUs - arrivedUs - Math.max(terms.decodeDueUs, terms.answerDueUs);

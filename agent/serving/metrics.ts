@@ -16,6 +16,11 @@ export class AgentMetrics {
     'Frames beyond what was promised, by outcome; deeprt_frames_total counts them too.',
     ['namespace', 'tenant', 'outcome'],
   );
+  readonly refusals = this.#counter(
+    'deeprt_refused_frames_total',
+    'Frames that were not answered, by the code that their senders were told (docs/clients.md).',
+    ['namespace', 'tenant', 'code'],
+  );
   readonly lateFrames = this.#counter(
     'deeprt_late_frames_total',
     'Promised frames that were late or given up, by what held them up.',
@@ -131,14 +136,23 @@ export class AgentMetrics {
     'kind',
   ]);
 
+  /** The codes that anybody was refused with. */
+  readonly #codes = new Set<string>();
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  refused(namespace: string, tenant: string, code: string): void {
+    this.#codes.add(code);
+    this.refusals.inc({ namespace, tenant, code });
   }
 
   /** Nothing is told any more of a tenant that has left. */
   forget(namespace: string, tenant: string): void {
     for (const counter of [this.frames, this.spareFrames])
       for (const outcome of OUTCOMES) counter.remove({ namespace, tenant, outcome });
+    for (const code of this.#codes) this.refusals.remove({ namespace, tenant, code });
     for (const metric of [this.misses, this.degraded, this.latency]) metric.remove({ namespace, tenant });
   }
 

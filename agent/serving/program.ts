@@ -28,14 +28,20 @@ export interface PoolSize {
   readonly slots: number;
 }
 
+/** How much of the device, of the event loop and of the decode workers promised frames take. */
+export interface Shares {
+  readonly device: number;
+  readonly receive: number;
+  readonly decode: number;
+}
+
 /** A schedule as a device's batcher and its tenants' door take it. */
 export interface DeviceProgram {
   readonly categories: readonly ProgramCategory[];
   /** By `<namespace>.<name>`. */
   readonly served: ReadonlyMap<string, TenantTerms>;
   readonly pools: readonly PoolSize[];
-  /** Of the event loop and of the decode workers, to promised frames. */
-  readonly shares: { readonly receive: number; readonly decode: number };
+  readonly shares: Shares;
 }
 
 /**
@@ -52,7 +58,7 @@ export function programOf(
 ): DeviceProgram {
   const served = new Map<string, TenantTerms>();
   const pools: PoolSize[] = [];
-  const { visits } = recheck(schedule, profile);
+  const { visits, utilization } = recheck(schedule, profile);
   const categories = categoriesOf(schedule).map((category): ProgramCategory => {
     const { name, model, tenants } = category;
     const { ladder, termsOf } = ladderOn(category, schedule.receiveUs ?? 0, profile, models, outputs);
@@ -64,7 +70,8 @@ export function programOf(
   const passing = [...served.values()]
     .filter(({ promised }) => promised)
     .map(({ streams, periodUs, covered }) => ({ count: streams, periodUs, ...covered }));
-  const shares = { receive: receiveShare(passing), decode: decodeShare(passing, profile.stages?.workers ?? 1) };
+  const decode = decodeShare(passing, profile.stages?.workers ?? 1);
+  const shares = { device: utilization, receive: receiveShare(passing), decode };
   return { categories, served, pools, shares };
 }
 

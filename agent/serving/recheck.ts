@@ -6,7 +6,7 @@ import { DueCurve } from '../../sched/curve.js';
 import { memoryFor, profiledMemory, total } from '../../sched/memory.js';
 import { promisedPoints } from '../../sched/promise.js';
 import type { Demand, Visit } from '../../sched/rounds.js';
-import { chooseRounds, grown, leastQuota } from '../../sched/rounds.js';
+import { chooseRounds, grown, leastQuota, utilizationOf } from '../../sched/rounds.js';
 import { heldUp } from '../../sched/stages.js';
 import { gapsUs } from '../../sched/table.js';
 import { WcetTable } from '../../sched/wcet.js';
@@ -17,6 +17,8 @@ export type ProfileStatus = NonNullable<ResourceOf<'GPUProfile'>['status']>;
 export interface Checked {
   /** By category. */
   readonly visits: ReadonlyMap<string, Visit>;
+  /** The long-run share of the device that all promised frames take. */
+  readonly utilization: number;
   /** Why not every promise would be kept; undefined when all is well. */
   readonly refusal?: string;
 }
@@ -59,7 +61,11 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
       ({ model, shape }) => model === category.model && sameShape(shape, category.shape),
     );
     if (measured === undefined)
-      return { visits: new Map(), refusal: `category ${category.name} has not been measured on this device` };
+      return {
+        visits: new Map(),
+        utilization: 0,
+        refusal: `category ${category.name} has not been measured on this device`,
+      };
     demands.push({
       name: category.name,
       wcet: new WcetTable(promisedPoints(measured.batches, profile.promise), profile.dispatchOverheadUs ?? 0),
@@ -72,6 +78,7 @@ export function recheck(schedule: ScheduleDevice, profile: ProfileStatus): Check
   const why = overMemory ?? refusal;
   return {
     visits: new Map(served.map(({ name }, i) => [name, visits[i]!])),
+    utilization: demands.reduce((sum, demand, i) => sum + utilizationOf(demand, visits[i]!.quota), 0),
     ...(why === undefined ? {} : { refusal: why }),
   };
 }

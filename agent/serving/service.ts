@@ -19,6 +19,8 @@ import { programOf } from './program.js';
 import type { ProfileStatus } from './recheck.js';
 import type { Ended } from './late-frames.js';
 import { LateFrames } from './late-frames.js';
+import type { Shares } from './program.js';
+import { RecentRuns } from './recent-runs.js';
 import type { Slot } from './slots.js';
 import { Slots } from './slots.js';
 import type { ServedTenant, TenantTerms } from './tenant.js';
@@ -40,6 +42,7 @@ export class DeviceService {
   readonly index: number;
   readonly metrics: AgentMetrics;
   readonly books: DeviceBooks;
+  readonly runs = new RecentRuns();
   readonly late: LateFrames;
   readonly #tenants = new Tenants();
   readonly #flights = new Flights({
@@ -61,7 +64,7 @@ export class DeviceService {
   readonly #outputs = new Map<string, TenantTerms['outputs']>();
   #device!: SupervisedDevice;
   #stages: Stages | undefined;
-  #shares = { receive: 0, decode: 0 };
+  #shares: Shares = { device: 0, receive: 0, decode: 0 };
   /** Told when the device is lost or back, when a model is kept off it, or when frames begin or end to be degraded. */
   onChange: (change: Change) => void = () => undefined;
 
@@ -79,7 +82,7 @@ export class DeviceService {
     this.index = index;
     this.metrics = metrics;
     this.books = new DeviceBooks(index, metrics);
-    this.late = new LateFrames((cause) => metrics.lateFrames.inc({ device: `${index}`, cause }));
+    this.late = new LateFrames(this.runs, (cause) => metrics.lateFrames.inc({ device: `${index}`, cause }));
     this.#adaptation = adaptation;
   }
 
@@ -92,7 +95,8 @@ export class DeviceService {
       },
       ran: (done) => {
         service.books.ran(done);
-        service.late.ran(done);
+        service.runs.note(done);
+        service.late.ran();
         service.onRan?.(done);
       },
       lost: (error) => service.#lost(error),
@@ -129,8 +133,8 @@ export class DeviceService {
     return this.#device.gone ? `the device is gone: ${this.#device.failure ?? ''}` : undefined;
   }
 
-  /** The shares of the event loop and of the decode workers that the applied schedule promises to frames. */
-  get shares(): { readonly receive: number; readonly decode: number } {
+  /** What the applied schedule promises to frames. */
+  get shares(): Shares {
     return this.#shares;
   }
 
@@ -215,8 +219,9 @@ export class DeviceService {
   }
 
   /** Notes what became of a frame, and how far it came. */
-  count(tenant: ServedTenant, { outcome, promised, answer, passed }: Ended): void {
-    this.books.count(tenant, this.#tenants.has(tenant), outcome, promised, answer);
+  count(tenant: ServedTenant, ended: Ended): void {
+    const { outcome, promised, passed } = ended;
+    this.books.count(tenant, this.#tenants.has(tenant), ended);
     if (promised === true && passed !== undefined) this.late.note(tenant, outcome, passed);
   }
 
@@ -269,8 +274,9 @@ export class DeviceService {
       } else {
         const shape = shapeOfDims(dims, flight.tenant.terms.layout);
         this.#noteShape(flight.tenant, shape);
-        const { arrivedUs, submittedUs } = flight;
-        flight.resolve({ outputs, index, startUs, endUs, arrivedUs, submittedUs, batch: ids.length, shape, release });
+        const { arrivedUs, submittedUs, outlived } = flight;
+        const times = { arrivedUs, submittedUs, startUs, endUs };
+        flight.resolve({ outputs, index, ...times, batch: ids.length, outlived, shape, release });
       }
     });
   }

@@ -130,6 +130,8 @@ export class ServedTenant {
     failed: 0,
     gone: 0,
   };
+  /** Frames that were not answered, by the code that their senders were told. */
+  readonly refusals = new Map<string, number>();
   /** Latency of answered frames, in microseconds. */
   readonly latencyUs: RecordableHistogram = newLatencies();
   /** Sum over answered frames of the size of their batch. */

@@ -47,7 +47,15 @@ export abstract class Baseline implements Decider<Arrival> {
     const frames = queue.waiting.splice(0, count).map(({ frame }) => frame);
     const wcetUs = queue.wcet.at(count);
     this.started(queue, count, nowUs);
-    const run = { category: queue.category, kind: 'eager' as const, frames, rung: 0, wcetUs, budgetUs: wcetUs };
+    const run = {
+      category: queue.category,
+      kind: 'eager' as const,
+      frames,
+      promised: 0,
+      rung: 0,
+      wcetUs,
+      budgetUs: wcetUs,
+    };
     return { run, waitUntilUs: Infinity, givenUp };
   }
 

@@ -44,7 +44,9 @@ export function operatorCommand(program: Command): void {
       '--frames-policy <name>',
       'NetworkPolicy of --namespace that lets the namespaces with tenants send frames; none when not given',
     )
-    .addOption(listenOption('--listen <address>', 'address and port of health and metrics', '127.0.0.1:8081'))
+    .addOption(
+      listenOption('--listen <address>', 'address and port of health, metrics and the live page', '127.0.0.1:8081'),
+    )
     .addOption(logOption())
     .action(
       async (options: {

@@ -159,11 +159,21 @@ class DeviceWorld implements World<FrameMessage, Promise<void>, Batcher<FrameMes
       const { offer } = frame;
       batcher.arrive(frame, { ...offer, category: apart(offer.category), promised: false, atUs: endUs });
     }
-    const { kind, frames, wcetUs, rung } = run;
+    const { kind, frames, promised, wcetUs, rung } = run;
     const category = shared(run.category);
     const { penaltyUs, rung: nextRung } = batcher.adapted(category);
-    const books = { category, runKind: kind, frames: frames.length, startUs, endUs, wcetUs, rung, penaltyUs, nextRung };
-    this.#post({ kind: 'ran', ...books });
+    const adapted = { rung, penaltyUs, nextRung };
+    this.#post({
+      kind: 'ran',
+      category,
+      runKind: kind,
+      frames: frames.length,
+      promised,
+      startUs,
+      endUs,
+      wcetUs,
+      ...adapted,
+    });
   }
 
   gaveUp(frames: readonly GivenUp<FrameMessage>[]): void {

@@ -3,9 +3,9 @@ import { expect, test } from '@jest/globals';
 import { Hosts } from './hosts.js';
 
 const hosts = new Hosts(['cams.example.com', '*.edge.example.com']);
-const outcome = (headers: object): string => {
+const outcome = (headers: object, method = 'POST'): string => {
   try {
-    hosts.check({ headers } as IncomingMessage);
+    hosts.check({ method, headers } as IncomingMessage);
     return 'passes';
   } catch (error) {
     return (error as { code: string }).code;
@@ -34,4 +34,11 @@ test('a web page sends nothing, wherever it comes from', () => {
   expect(outcome({ host: 'localhost', origin: 'http://localhost' })).toBe('WebOrigin');
   expect(outcome({ host: 'localhost', origin: 'null' })).toBe('WebOrigin');
   expect(outcome({})).toBe('passes');
+});
+
+test('a page that is served here may get what it is made of, and no other page', () => {
+  const host = 'localhost:8080';
+  expect(outcome({ host, origin: 'http://localhost:8080' }, 'GET')).toBe('passes');
+  expect(outcome({ host, origin: 'http://localhost:8081' }, 'GET')).toBe('WebOrigin');
+  expect(outcome({ host: 'evil.example', origin: 'http://evil.example' }, 'GET')).toBe('UnknownHost');
 });

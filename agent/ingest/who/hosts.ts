@@ -8,7 +8,8 @@ const OWN = /(^|\.)(localhost|local|internal|home\.arpa|test|svc)$/;
 
 /**
  * Keeps web pages out: a browser sends frames for whatever page it shows, to any address that it can reach. Requests with an
- * `Origin` are a page's; a `Host` that others may own has been made to lead here (DNS rebinding).
+ * `Origin` are a page's; those of the pages that are served here may get what they are made of. A `Host` that others may own
+ * has been made to lead here (DNS rebinding).
  */
 export class Hosts {
   readonly #names: ReadonlySet<string>;
@@ -19,8 +20,9 @@ export class Hosts {
   }
 
   /** @throws BadRequest (400, 403, 421) */
-  check({ headers, httpVersion }: IncomingMessage): void {
-    if (headers.origin !== undefined)
+  check({ method, headers, httpVersion }: IncomingMessage): void {
+    const ownPage = method === 'GET' && isOrigin(headers.origin, headers.host);
+    if (headers.origin !== undefined && !ownPage)
       throw new BadRequest('requests of web pages (Origin) are not taken', 403, 'WebOrigin');
     if (headers.host === undefined && httpVersion === '1.1') throw new BadRequest('Host: required (RFC 9110, 7.2)');
     const host = headers.host === undefined ? undefined : nameIn(headers.host);
@@ -34,6 +36,10 @@ export class Hosts {
     return this.#names.has(`*.${host.slice(host.indexOf('.') + 1)}`);
   }
 }
+
+/** Whether a page comes from where it asks: it is then one that is served here (RFC 6454). */
+const isOrigin = (origin: string | undefined, host: string | undefined): boolean =>
+  origin === `http://${host}` || origin === `https://${host}`;
 
 /** Without the port. */
 const nameIn = (host: string): string =>
