@@ -12,7 +12,7 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack ui -na
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test unit lint format build generate api-server bench bench-peers gpu e2e pictures version release clean
+.PHONY: help demo test unit lint format build generate api-server bench bench-peers gpu e2e pictures screenshots version release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ gpu: $(BUILT) ## what a GPU does: doctor, profiles of the paper's networks into 
 
 e2e: $(BUILT) ## a whole cluster of one node: the image, the chart, frames, Prometheus, failures, upgrade (root, Debian)
 	@hack/e2e.sh
+
+screenshots: $(BUILT) ## docs/live-*.png: the live pages, in a real browser (Chromium)
+	@hack/kube.sh >/dev/null
+	@node dist/hack/screenshots.js
 
 pictures: $(BUILT) ## docs/dashboard-*.svg: the dashboards’ data during the end-to-end test
 	@E2E_PICTURES=docs hack/e2e.sh

@@ -17,6 +17,7 @@ import { benchScale } from './scale.js';
 import { benchSession } from './session.js';
 import { benchSoft } from './soft.js';
 import { benchStages } from './stages.js';
+import { benchUi } from './ui.js';
 
 const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   sched: benchSched,
@@ -32,6 +33,7 @@ const benches: Readonly<Record<string, () => Figure[] | Promise<Figure[]>>> = {
   cluster: benchCluster,
   scale: benchScale,
   fleet: benchFleet,
+  ui: benchUi,
 };
 const only = process.argv.slice(2);
 const unknown = only.filter((name) => !(name in benches));

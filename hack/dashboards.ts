@@ -376,6 +376,15 @@ const TENANT: DashboardSpec = {
         queries: [{ expr: `sum(rate(deeprt_deadline_misses_total${TENANT_IS}[${RATE}]))`, legend: 'missed' }],
       },
       {
+        title: 'Why frames were not answered',
+        description:
+          'By the code that their senders were told (docs/clients.md). RateExceeded and TooManyWaiting: send less, or ask for more; DeadlinePassed: no spare time was left; others: docs/troubleshooting.md.',
+        unit: 'reqps',
+        queries: [
+          { expr: `sum by (code) (rate(deeprt_refused_frames_total${TENANT_IS}[${RATE}]))`, legend: '{{code}}' },
+        ],
+      },
+      {
         title: 'Degraded frames',
         description: 'Computed at a smaller shape because the device was behind.',
         unit: 'reqps',

@@ -3,7 +3,7 @@ import type { LiveLate, LiveRun } from '../../api/live.js';
 const SHOWN_US = 10_000_000;
 /** What has run is told of somewhat later. */
 const BEHIND_US = 400_000;
-const LANE_PX = 26;
+const LANE_PX = 34;
 const AXIS_PX = 18;
 /** By their heights kinds of runs are told apart without colours. */
 const HEIGHT = { visit: 18, eager: 12, spare: 6 } as const;
