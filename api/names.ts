@@ -21,3 +21,6 @@ export const sameShape = (a: readonly number[], b: readonly number[]): boolean =
 export const categoryName = (model: string, shape: readonly number[]): string => `${model}@${shapeText(shape)}`;
 
 export type Layout = 'NCHW' | 'NHWC';
+
+/** Annotation of a GPUProfile: somebody asks its agent to measure the device again. The agent takes it off when it has. */
+export const MEASURE_AGAIN = 'deeprt.dev/measure-again';

@@ -73,6 +73,7 @@ export function benchFleet(): Figure[] {
       tolerations: [],
       priority: 0,
       preempts: false,
+      suspended: false,
       generation: 1,
     };
   });

@@ -163,6 +163,7 @@ function tenants(count: number): TenantRequest[] {
       tolerations: [],
       priority: 0,
       preempts: true,
+      suspended: false,
       generation: 1,
     };
   });

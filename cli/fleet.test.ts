@@ -51,6 +51,7 @@ const tenant = (i: number, model: string, streams: number, fps: number, deadline
   tolerations: [],
   priority: 0,
   preempts: false,
+  suspended: false,
   generation: 1,
 });
 

@@ -32,6 +32,10 @@ const COMMANDS: readonly (readonly [names: readonly string[], load: () => Promis
     ['why', 'wait', 'trace', 'capacity', 'what-if', 'top', 'check'],
     async () => (await import('./commands/questions.js')).questionCommands,
   ],
+  [
+    ['pause', 'resume', 'reprofile', 'support-bundle'],
+    async () => (await import('./commands/actions.js')).actionCommands,
+  ],
   [['explain'], async () => (await import('./commands/explain.js')).explainCommand],
 ];
 const asked = COMMANDS.filter(([names]) => names.includes(process.argv[2] ?? ''));

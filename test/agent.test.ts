@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { keep, kept } from '../agent/disk/kept-file.js';
 import { until } from './support/api-server.js';
-import { childrenOf, inferJson } from './support/cli.js';
+import { childrenOf, deeprt, inferJson } from './support/cli.js';
 import type { RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';
 import type { Faults } from './support/faulty-device.js';
@@ -119,6 +119,22 @@ describe('an agent', () => {
     }, 'the model to say where it cannot be loaded');
     await cluster.api.must('DELETE', `${GROUP}/inferencemodels/absent`);
   });
+
+  test('measures again when somebody asks for that, and says so', async () => {
+    const measuredAt = async (): Promise<string | undefined> =>
+      (await cluster.api.must<{ status: { measuredAt?: string } }>('GET', `${GROUP}/gpuprofiles/edge-1-0`)).status
+        .measuredAt;
+    await profiled('edge-1');
+    const before = await measuredAt();
+    const { code, stdout } = await deeprt('reprofile', 'edge-1', '--kubeconfig', cluster.api.kubeconfig);
+    expect([code, stdout]).toEqual([0, 'measured again: edge-1-0\n']);
+    await until(async () => (await measuredAt()) !== before, 'the new profile');
+    const { metadata } = await cluster.api.must<{ metadata: { annotations?: object } }>(
+      'GET',
+      `${GROUP}/gpuprofiles/edge-1-0`,
+    );
+    expect(metadata.annotations ?? {}).not.toHaveProperty(['deeprt.dev/measure-again']);
+  }, 120_000);
 
   test('serves what it was programmed with, until it is withdrawn, and reports', async () => {
     await profiled('edge-2');

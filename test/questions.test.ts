@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CommandResult } from './support/cli.js';
 import { deeprt } from './support/cli.js';
@@ -125,6 +127,44 @@ describe('why', () => {
   test('one that is not there is named', async () => {
     const { code, stderr } = await ask('why', 'nobody');
     expect([code, stderr]).toEqual([2, expect.stringContaining('there is no InferenceTenant default/nobody')]);
+  });
+});
+
+describe('what people have a cluster do', () => {
+  test('a paused tenant gives its place up, and has it again when it is resumed', async () => {
+    await cluster.tenant('brief', { framesPerSecond: 1, deadline: '900ms' });
+    await cluster.admitted('brief');
+    expect((await ask('pause', 'brief')).code).toBe(0);
+    expect((await ask('wait', 'brief')).code).toBe(3);
+    const { status } = (await cluster.getTenant('brief'))!;
+    expect(status!.conditions!.find(({ type }) => type === 'Admitted')).toMatchObject({ reason: 'Suspended' });
+    expect([status!.placements ?? [], status!.promised]).toEqual([[], undefined]);
+    expect(JSON.stringify((await cluster.schedule('edge-1'))!.spec)).not.toContain('brief');
+    expect((await ask('resume', 'brief')).code).toBe(0);
+    expect((await ask('wait', 'brief')).code).toBe(0);
+    await cluster.deleteTenant('brief');
+    await cluster.report('edge-1');
+  });
+
+  test('what who helps needs is collected, without secrets, and what is missing is said', async () => {
+    await cluster.model('secret', 'e'.repeat(64), { source: 'https://user:hush@models.example/a.onnx?sig=hush' });
+    const dir = await cluster.file('bundle', '').then((file) => `${file}-dir`);
+    const { code, stdout } = await ask('support-bundle', '--dir', dir);
+    expect(code).toBe(0);
+    const read = (name: string): Promise<string> => readFile(join(dir, name), 'utf8');
+    expect(await read('inferencetenants.yaml')).toContain('name: first');
+    const models = await read('inferencemodels.yaml');
+    expect(models).toContain('https://left-out@models.example/a.onnx?left-out');
+    expect(models + (await read('events.yaml'))).not.toMatch(/hush|managedFields/);
+    expect(await read('capacity.txt')).toContain('edge-1');
+    expect(await read('check.txt')).toMatch(/leader|Lease/);
+    expect(stdout).not.toContain('.yaml:');
+    await cluster.api.must('DELETE', '/apis/deeprt.dev/v1alpha1/inferencemodels/secret');
+  });
+
+  test('who asks for a node that was never measured is told', async () => {
+    const { code, stderr } = await ask('reprofile', 'nowhere');
+    expect([code, stderr]).toEqual([2, expect.stringContaining('there is no GPUProfile')]);
   });
 });
 

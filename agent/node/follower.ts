@@ -19,7 +19,7 @@ import { DEGRADED_FOR_MS } from '../serving/tenant.js';
 import type { Devices, Unit } from './devices.js';
 import { FIELD_MANAGER, ProfilePublisher } from './profile-publisher.js';
 import type { Applied, Count, ScheduleStatus } from './report.js';
-import { countOf, isUrgent, scheduleStatus } from './report.js';
+import { countOf, figuresOf, isUrgent, scheduleStatus } from './report.js';
 import { readState, writeState } from './state.js';
 
 type Schedule = ResourceOf<'NodeSchedule'> & KubeObject;
@@ -44,7 +44,7 @@ const FIGURES_MS = 10_000;
 const PUT_BACK_MS = 2000;
 
 /** Models and profiles are each device's own matter. */
-type Task = 'schedule' | 'report' | `models/${number}` | `profile/${number}`;
+type Task = 'schedule' | 'report' | `${'models' | 'profile' | 'measure'}/${number}`;
 
 /**
  * The agent's side of the control plane: follows the catalogue and its own NodeSchedule, publishes its GPUProfile, applies what it
@@ -83,7 +83,8 @@ export class Follower {
       devices.units.map((unit) => {
         const device = unit.service.index;
         const spoiled = (): void => void this.#queue.addAfter(`profile/${device}`, PUT_BACK_MS);
-        return [unit, new ProfilePublisher({ cluster, node, device, spoiled, failed: failed(PROFILES.kind) })];
+        const asked = (): void => void this.#queue.add(`measure/${device}`);
+        return [unit, new ProfilePublisher({ cluster, node, device, spoiled, asked, failed: failed(PROFILES.kind) })];
       }),
     );
     this.#schedules = new Informer(this.#scheduleApi.listWatch({ fieldSelector: `metadata.name=${node}` }), {
@@ -138,7 +139,7 @@ export class Follower {
     void this.#models.synced().then(() => this.#bringModelsSoon(0));
     await work(
       this.#queue,
-      4 + 2 * this.#devices.units.length,
+      4 + 3 * this.#devices.units.length,
       (task) => this.#perform(task),
       (task, error) => this.#options.log.warn({ task, error: reasonOf(error) }, 'failed; trying again'),
     );
@@ -163,9 +164,12 @@ export class Follower {
   async #perform(task: Task): Promise<void> {
     if (task === 'schedule') return this.#follow();
     if (task === 'report') return this.#report();
-    const [what, index] = task.split('/') as ['models' | 'profile', string];
+    const [what, index] = task.split('/') as ['models' | 'profile' | 'measure', string];
     const unit = this.#devices.units[Number(index)]!;
-    return what === 'models' ? this.#bringModels(unit) : this.#profiles.get(unit)!.publish();
+    if (what === 'models') return this.#bringModels(unit);
+    if (what === 'profile') return this.#profiles.get(unit)!.publish();
+    await unit.keeper.measureAgain();
+    return this.#profiles.get(unit)!.answered();
   }
 
   async #bringModels(unit: Unit): Promise<void> {
@@ -273,7 +277,7 @@ export class Follower {
     const facts = { applied: this.#applied, endpoint, devices };
     const instant = { ms: nowMs, us: nowUs(), now: timestamp() };
     const status = scheduleStatus(facts, this.#count, this.#reported?.status, instant);
-    const news = !isDeepStrictEqual(figures(this.#reported?.status), figures(status));
+    const news = !isDeepStrictEqual(figuresOf(this.#reported?.status), figuresOf(status));
     if (!isUrgent(this.#reported?.status, status) && !(news && ageMs >= figuresMs) && ageMs < reportPeriodMs) return;
     try {
       await this.#scheduleApi.applyStatus({ metadata: { name: node }, status } as unknown as Schedule, FIELD_MANAGER);
@@ -288,9 +292,4 @@ export class Follower {
 /** What a schedule asks of a device; nothing where it does not tell. */
 function scheduleFor({ service: { index } }: Unit, { devices = [] }: Schedule['spec']): ScheduleDevice {
   return devices.find(({ device }) => device === index) ?? { device: index, categories: [] };
-}
-
-/** A report without the time it was made at. */
-function figures(status: ScheduleStatus | undefined): object | undefined {
-  return status === undefined ? undefined : { ...status, reportedAt: '' };
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { withTransition } from '../../api/conditions.js';
+import { MEASURE_AGAIN } from '../../api/names.js';
 import { timestamp } from '../../kube/clock.js';
 import type { Cluster } from '../../kube/cluster.js';
 import { Informer } from '../../kube/informer.js';
@@ -22,6 +23,8 @@ export interface ProfilePublisherOptions {
   readonly device: number;
   /** Told that somebody else has deleted or changed the profile. */
   readonly spoiled: () => void;
+  /** Told that somebody asks for the device to be measured again. */
+  readonly asked: () => void;
   readonly failed: (error: string, retryMs: number) => void;
 }
 
@@ -42,7 +45,10 @@ export class ProfilePublisher {
     this.#api = new Objects(options.cluster, PROFILES);
     this.#nodes = new Nodes(options.cluster);
     this.#informer = new Informer(this.#api.listWatch({ fieldSelector: `metadata.name=${this.#name}` }), {
-      changed: (_key, { status }, gone) => this.#seen(gone ? undefined : status),
+      changed: (_key, { metadata, status }, gone) => {
+        this.#seen(gone ? undefined : status);
+        if (!gone && metadata.annotations?.[MEASURE_AGAIN] !== undefined) options.asked();
+      },
       failed: options.failed,
     });
   }
@@ -78,6 +84,11 @@ export class ProfilePublisher {
     const status = profile?.status ?? { conditions: [withTransition(PROFILING, [], timestamp())] };
     await this.#api.applyStatus({ metadata: { name }, status } as unknown as Profile, FIELD_MANAGER);
     this.#published = profile ?? null;
+  }
+
+  /** The device was measured again, as somebody had asked. */
+  async answered(): Promise<void> {
+    await this.#api.merge({ name: this.#name }, { metadata: { annotations: { [MEASURE_AGAIN]: null } } });
   }
 
   get #name(): string {

@@ -170,3 +170,8 @@ function together(figures: readonly TenantFigures[]): TenantFigures[] {
 }
 
 const tenth = (value: number): number => Math.round(10 * value) / 10;
+
+/** A report without the time it was made at. */
+export function figuresOf(status: ScheduleStatus | undefined): object | undefined {
+  return status === undefined ? undefined : { ...status, reportedAt: '' };
+}

@@ -117,6 +117,11 @@ export class ProfileKeeper implements WatchedKeeper {
     return this.#watch.start(changed);
   }
 
+  /** Measures everything again, once `watch` looks; resolves when it was. */
+  measureAgain(): Promise<void> {
+    return this.#watch.again();
+  }
+
   exclusively<T>(act: () => Promise<T>): Promise<T> {
     return this.#measuring.take(act);
   }

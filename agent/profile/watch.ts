@@ -52,6 +52,8 @@ export class ProfileWatch {
   /** Whether others take much of the cores, looked at again and again while the profile was measured beside such. */
   #others: Contention | undefined;
   #measuredInCalm = false;
+  /** Somebody waits for everything to be measured again. */
+  #asked: PromiseWithResolvers<void> | undefined;
   #shown: readonly string[] = [];
   #patienceMs = FIRST_PATIENCE_MS;
   #patientUntilMs = 0;
@@ -68,6 +70,12 @@ export class ProfileWatch {
   /** Runs are compared with this profile from now on. */
   expect({ status }: Profile): void {
     this.#drift.expect(status?.categories ?? [], ({ model, shape }) => categoryName(model, shape));
+  }
+
+  /** Measures everything again as soon as that may be; resolves when it was. */
+  again(): Promise<void> {
+    this.#asked ??= Promise.withResolvers();
+    return this.#asked.promise;
   }
 
   /**
@@ -106,6 +114,13 @@ export class ProfileWatch {
     await this.#checkStages(profile, changed);
     this.#checkPromise(changed);
     const drifts = await this.#drift.drifts(performance.now());
+    if (this.#asked !== undefined) {
+      this.#options.log.info({}, 'asked to measure everything again');
+      await this.#measureAll(drifts, changed);
+      this.#asked.resolve();
+      this.#asked = undefined;
+      return;
+    }
     if (await this.#checkContention(drifts, changed)) return;
     this.#show(drifts);
     const strays = this.#persistence.look(drifts, performance.now());
@@ -152,7 +167,7 @@ export class ProfileWatch {
 
   /** A profile that was measured beside others is measured again once they are gone. Returns whether it was. */
   async #checkContention(drifts: ReadonlyMap<string, CategoryDrift>, changed: () => void): Promise<boolean> {
-    const { decode, stages, log } = this.#options;
+    const { decode, log } = this.#options;
     const profiled = this.#keeper.profile?.status?.conditions?.find(({ type }) => type === 'Profiled');
     if (profiled?.reason !== 'Contended') return false;
     this.#others ??= new Contention(() => [process.pid, this.#service.device.pid, ...decode.pids]);
@@ -160,19 +175,25 @@ export class ProfileWatch {
     const { much } = this.#others;
     this.#others.restart();
     // Whoever is promised something by the figures as they are is not disturbed: a few runs in slack must do.
-    const promised = this.#service.served().some(({ terms }) => terms.promised);
+    const promised = this.#isPromised();
     if (much || (promised && this.#measuredInCalm)) return false;
     if ([...drifts.values()].some((drift) => verdictOn(drift) === 'slower')) return false;
     log.info({ promised }, 'other processes have left the cores alone; measuring again');
-    if (promised) {
-      this.#measuredInCalm = true;
-      await this.#measureAgain(this.#keeper.profile!, () => true, drifts, changed);
-      return true;
-    }
-    stages.forget();
+    if (promised) this.#measuredInCalm = true;
+    await this.#measureAll(drifts, changed);
+    return true;
+  }
+
+  #isPromised(): boolean {
+    return this.#service.served().some(({ terms }) => terms.promised);
+  }
+
+  /** Measures everything again; a few runs in slack where anybody is promised something by the figures as they are. */
+  async #measureAll(drifts: ReadonlyMap<string, CategoryDrift>, changed: () => void): Promise<void> {
+    if (this.#isPromised()) return void (await this.#measureAgain(this.#keeper.profile!, () => true, drifts, changed));
+    this.#options.stages.forget();
     await this.#keeper.measureAnew();
     changed();
-    return true;
   }
 
   /** A soft promise ends when more frames are late than it allows; the operator admits anew. */

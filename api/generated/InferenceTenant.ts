@@ -140,6 +140,10 @@ export interface InferenceTenant {
      */
     lateFrames?: 'Serve' | 'Drop';
     /**
+     * Whether the tenant gives its place up for now: nothing is promised, no frame is served, the manifest stays. kubectl deeprt pause and resume set it.
+     */
+    suspend?: boolean;
+    /**
      * PriorityClass that says who comes first, and who gives way, where not all fit; the cluster's default when absent.
      */
     priorityClassName?: string;

@@ -141,6 +141,7 @@ function asking(model: string, shape: readonly number[], fps: number, deadlineUs
     tolerations: [],
     priority: 0,
     preempts: false,
+    suspended: false,
     generation: 0,
   };
 }

@@ -2,16 +2,11 @@ import type { LateFrame } from '../../agent/serving/late-frames.js';
 import type { Cluster } from '../../kube/cluster.js';
 import type { TenantObject } from '../../operator/objects.js';
 import { table } from '../table.js';
+import type { PodWithPorts } from './pods.js';
+import { podProxy } from './pods.js';
 
-interface AgentPod {
-  readonly metadata: { readonly name: string };
-  readonly spec: {
-    readonly nodeName?: string;
-    readonly containers: readonly {
-      readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
-      readonly readinessProbe?: { readonly httpGet?: { readonly scheme?: string } };
-    }[];
-  };
+interface AgentPod extends PodWithPorts {
+  readonly spec: PodWithPorts['spec'] & { readonly nodeName?: string };
 }
 
 export interface Traced extends LateFrame {
@@ -39,14 +34,11 @@ export async function traceOf(cluster: Cluster, tenant: TenantObject, namespace:
       `no agent's pod in ${namespace} serves ${own}/${name}; where agents run otherwise, ask their --admin port: /late?tenant=${own}/${name}`,
     );
   const all = await Promise.all(
-    pods.map(async ({ metadata, spec }) => {
-      const container = spec.containers.find(({ ports }) => ports?.some((port) => port.name === 'admin'));
-      const port = container?.ports?.find((each) => each.name === 'admin')?.containerPort ?? 8081;
-      const scheme = container?.readinessProbe?.httpGet?.scheme === 'HTTPS' ? 'https:' : '';
+    pods.map(async (pod) => {
       const asked = new URLSearchParams({ tenant: `${own}/${name}` }).toString();
-      const path = `/api/v1/namespaces/${namespace}/pods/${scheme}${metadata.name}:${port}/proxy/late?${asked}`;
+      const path = `${podProxy(namespace, pod, 'admin')}/late?${asked}`;
       const { frames } = JSON.parse(await cluster.read(path)) as { frames: LateFrame[] };
-      return frames.map((frame) => ({ ...frame, node: spec.nodeName ?? '' }));
+      return frames.map((frame) => ({ ...frame, node: pod.spec.nodeName ?? '' }));
     }),
   );
   return all.flat().sort((a, b) => (a.at < b.at ? 1 : -1));

@@ -1,9 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { Cluster } from '../../kube/cluster.js';
-import { TENANTS } from '../../kube/kinds.js';
-import { Objects } from '../../kube/objects.js';
-import type { TenantObject } from '../../operator/objects.js';
 import { capacityOf, capacityText } from '../cluster/capacity.js';
 import { check, findingsText } from '../cluster/check.js';
 import type { Reading } from '../cluster/reading.js';
@@ -14,61 +10,19 @@ import { outcomesText, whatIf } from '../cluster/what-if.js';
 import { whyOf, whyText } from '../cluster/why.js';
 import { BadInput, readCatalogue } from '../directory.js';
 import { durationOption } from '../options.js';
-import { connect, kubeconfigOption } from './cluster.js';
-import { EXIT, outputOption, print } from './shared.js';
+import type { Asked } from './asking.js';
+import { answer, asking, keyOf, question, tenantAt } from './asking.js';
+import { EXIT } from './shared.js';
 
 /** What people ask of a cluster: commands that read with their user's own rights, and write nothing. */
-
-interface Asked {
-  readonly kubeconfig?: string;
-  readonly output: 'table' | 'json';
-}
-
-const POLL_MS = 250;
-
-function question(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .addOption(kubeconfigOption())
-    .addOption(outputOption('-o, --output <form>'));
-}
-
-/** Prints an answer as it is asked for. */
-function answer<T>({ output }: Asked, value: T, text: (value: T) => string): void {
-  print(output === 'json' ? JSON.stringify(value, null, 2) : text(value));
-}
-
-async function asking<T>({ kubeconfig }: Asked, ask: (cluster: Cluster) => Promise<T>): Promise<T> {
-  const cluster = connect(kubeconfig, 'deeprt-cli');
-  try {
-    return await ask(cluster);
-  } finally {
-    await cluster.close();
-  }
-}
-
-/** `NAMESPACE/NAME`, or a name in the namespace that was given or is current. */
-function keyOf(text: string, namespace: string | undefined, cluster: Cluster): { namespace: string; name: string } {
-  const [own, name] = text.includes('/') ? (text.split('/', 2) as [string, string]) : [undefined, text];
-  return { namespace: own ?? namespace ?? cluster.namespace ?? 'default', name };
-}
-
-async function tenantAt(
-  cluster: Cluster,
-  { namespace, name }: { namespace: string; name: string },
-): Promise<TenantObject> {
-  const found = await new Objects<TenantObject>(cluster, TENANTS).get(name, namespace);
-  if (found === undefined)
-    throw new BadInput(`there is no InferenceTenant ${namespace}/${name}; kubectl get itn -A lists them`);
-  return found;
-}
 
 /** 0: promised what it asks for; 3: not; 4: not, and what was promised before goes on. */
 function exitFor(admitted: boolean | undefined, promised: string | undefined): number {
   if (admitted === true) return EXIT.good;
   return promised === undefined ? EXIT.notAllAdmitted : EXIT.previousPromise;
 }
+
+const POLL_MS = 250;
 
 export function questionCommands(program: Command): void {
   question(

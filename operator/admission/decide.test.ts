@@ -60,6 +60,21 @@ describe('admission', () => {
     expect(refused.message).toMatch(message);
   });
 
+  test('a suspended tenant gives its place up, is served nowhere, and gets it back when it is not suspended any more', () => {
+    const running = tenant('a', { streams: 60, framesPerSecond: 10 });
+    const before = decide(snapshot([running]));
+    expect(verdict(before, 'a').admitted).toBe(true);
+    const suspended = snapshot([tenant('a', { streams: 60, framesPerSecond: 10, suspend: true }), tenant('b')], {
+      promised: before.plans,
+    });
+    const after = decide(suspended);
+    expect(verdict(after, 'a')).toMatchObject({ admitted: false, reason: 'Suspended', placements: [], utilization: 0 });
+    expect(verdict(after, 'a').stands).toBeUndefined();
+    expect(after.plans.flatMap(placedOn).map(({ request }) => request.key)).toEqual(['default/b']);
+    const again = decide(snapshot([running, tenant('b')], { promised: after.plans }));
+    expect(verdict(again, 'a').admitted).toBe(true);
+  });
+
   test('refuses a deadline that others would make it miss, says by how much, and offers one that holds', () => {
     const heavy = tenant('heavy', { streams: 60, framesPerSecond: 10, deadline: '500ms' });
     const refused = verdict(decide(snapshot([heavy, tenant('urgent', { deadline: '10ms' })])), 'urgent');

@@ -85,6 +85,10 @@ function admit(
   request: TenantRequest,
 ): Answer | undefined {
   const { key } = request;
+  if (request.suspended) {
+    plans.withdraw(key);
+    return SUSPENDED;
+  }
   const held = plans.held(key);
   const unchanged = held.every(({ placed }) => sameRequest(placed.request, request));
   const complete = held.reduce((sum, { placed }) => sum + placed.streams, 0) === request.streams;
@@ -118,6 +122,12 @@ function admit(
   return held.length > 0 ? withPreviousPromise(refusal) : refusal;
 }
 
+const SUSPENDED: Answer = {
+  reason: 'Suspended',
+  message:
+    'it is suspended (spec.suspend): nothing is promised, and no frame is served; kubectl deeprt resume ends that',
+};
+
 /** Whoever has its place keeps it, but that what a lost node served goes elsewhere where it fits. */
 function keep(plans: Plans, request: TenantRequest, held: readonly Held[]): Answer | undefined {
   const lost = held.filter(({ plan }) => plans.node(plan.device)?.state === 'Lost');
@@ -131,9 +141,9 @@ function keep(plans: Plans, request: TenantRequest, held: readonly Held[]): Answ
 }
 
 function serveInSpareTime(snapshot: Snapshot, plans: Plans, request: TenantRequest): void {
-  const { key, model, beyondPromise } = request;
+  const { key, model, beyondPromise, suspended } = request;
   const facts = { model: snapshot.models.get(model), served: plans.spareOf(key).length > 0 };
-  const wanted = beyondPromise === 'Serve' && plans.held(key).length === 0;
+  const wanted = !suspended && beyondPromise === 'Serve' && plans.held(key).length === 0;
   if (wanted && objectionOf(TO_BE_SERVED, request, facts) === undefined) placeInSpareTime(plans, request);
   else leaveSpareTime(plans, key);
 }

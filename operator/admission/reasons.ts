@@ -187,6 +187,12 @@ const OWN = {
       'no node may serve the tenant, each for a reason of its own: `status.refusals` has them; or none has an agent with a profile',
     remedy: 'see the reasons of nodes below; `kubectl get gpr`',
   },
+  Suspended: {
+    scope: 'spec',
+    waits: false,
+    meaning: '`spec.suspend`: the tenant has given its place up for now',
+    remedy: '`kubectl deeprt resume`',
+  },
   ModelNotFound: {
     scope: 'spec',
     waits: false,

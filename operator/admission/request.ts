@@ -45,6 +45,8 @@ export interface TenantRequest {
   readonly unknownClass?: string | undefined;
   /** The same, where tenants may not have that class. */
   readonly forbiddenClass?: string | undefined;
+  /** Whether it wants nothing for now, not even what it was promised. */
+  readonly suspended: boolean;
   /** Who may send its frames: no part of what is asked of a device. Undefined: its namespace's service accounts. */
   readonly senders?: Senders | undefined;
   /** The generation of the InferenceTenant that asks for this. */
@@ -100,6 +102,7 @@ export function requestOf(
     preempts,
     unknownClass,
     forbiddenClass,
+    suspended: spec.suspend ?? false,
     senders: sendersOf(tenant),
     generation: metadata.generation ?? 0,
   };

@@ -143,6 +143,7 @@ function recordedRequest(
     tolerations: [],
     priority: 0,
     preempts: false,
+    suspended: false,
     senders: entry.senders,
     generation: entry.generation ?? 0,
   };
