@@ -232,7 +232,7 @@ describe('a device that goes wrong', () => {
     process.kill(service.device.pid, 'SIGSTOP');
     const [patient, hasty] = await Promise.all([infer('gate'), infer('hasty')]);
     expect(patient.status).toBe(200);
-    expect(hasty).toMatchObject({ status: 503, code: 'DeadlinePassed' });
+    expect(hasty).toMatchObject({ status: 503, code: 'DeviceLost' });
     expect(changes[0]).toMatchObject({ kind: 'deviceLost', error: expect.stringMatching(/stood still/) });
     expect(await ready()).toBe(true);
   });
