@@ -50,6 +50,17 @@ async function condition(name: string, type: string, status: string, withinMs?: 
 const frame = new Uint8Array(readFileSync(join(repository, 'examples/frames/signs-1.jpg')));
 const inferUrl = (base: string, name: string): string => `${base}/v2/models/default.${name}/infer`;
 
+/** Sends a frame that the agent refuses, and says why. */
+async function sendNoPicture(): Promise<void> {
+  const headers = { 'content-type': 'image/jpeg' };
+  const { statusCode, body } = await request(inferUrl(`http://${LOOPBACK}`, 'gate'), {
+    method: 'POST',
+    headers,
+    body: 'no picture',
+  });
+  assert.match(`${statusCode} ${await body.text()}`, /^4\d\d .*"code"/);
+}
+
 interface Service {
   readonly spec: { readonly clusterIP: string; readonly ports: readonly { readonly port: number }[] };
 }
@@ -291,15 +302,15 @@ async function story(): Promise<void> {
 
   step('Prometheus: every dashboard query, every alert');
   await startPrometheus();
-  // Somebody comes and goes, so that there are decisions to show.
+  // Somebody comes and goes, and sends what is no picture, so that there are decisions and refusals to show.
   const { spec } = kubectlJson<{ spec: object }>('get', 'itn', 'dock');
   const visitor = { apiVersion: 'deeprt.dev/v1alpha1', kind: 'InferenceTenant', metadata: { name: 'visitor' }, spec };
   writeFileSync(join(work, 'visitor.json'), JSON.stringify(visitor));
   let turn = 0;
-  const stir = setInterval(
-    () => kubectl(turn++ % 2 === 0 ? 'apply' : 'delete', '-f', join(work, 'visitor.json')),
-    4000,
-  );
+  const stir = setInterval(() => {
+    kubectl(turn++ % 2 === 0 ? 'apply' : 'delete', '-f', join(work, 'visitor.json'));
+    void sendNoPicture();
+  }, 4000);
   await checkMonitoring(say).finally(() => clearInterval(stir));
   kubectl('delete', '-f', join(work, 'visitor.json'), '--ignore-not-found');
 
