@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../api/version.js';
 import { EXIT } from './commands/shared.js';
+import { COMPLETE } from './completion.js';
 import { BadInput } from './directory.js';
 
 const program = new Command(
@@ -38,7 +39,8 @@ const COMMANDS: readonly (readonly [names: readonly string[], load: () => Promis
   ],
   [['explain'], async () => (await import('./commands/explain.js')).explainCommand],
 ];
-const asked = COMMANDS.filter(([names]) => names.includes(process.argv[2] ?? ''));
+const [first = '', second = ''] = process.argv.slice(2);
+const asked = COMMANDS.filter(([names]) => names.includes(first === COMPLETE ? second : first));
 // Whoever asks for help, or for what is not there, sees all of them.
 for (const [, load] of asked.length > 0 ? asked : COMMANDS) (await load())(program);
 
@@ -49,7 +51,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await program.parseAsync();
+  if (first === COMPLETE)
+    await (await import('./commands/complete.js')).printCompletion(program, process.argv.slice(3));
+  else await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.good : EXIT.badInput;
   else {

@@ -66,8 +66,12 @@ export class Objects<T extends KubeObject> {
   }
 
   /** All of them, of every namespace. */
-  async list(selector: Selector = {}): Promise<List<T>> {
-    return (await this.#api.listClusterCustomObject({ ...this.ref, ...selector })) as List<T>;
+  /** Those of all namespaces, or of one. */
+  async list(selector: Selector = {}, namespace?: string): Promise<List<T>> {
+    const asked = { ...this.ref, ...selector };
+    return (await (namespace === undefined
+      ? this.#api.listClusterCustomObject(asked)
+      : this.#api.listNamespacedCustomObject({ ...asked, namespace }))) as List<T>;
   }
 
   /** Undefined when there is none. */

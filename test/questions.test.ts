@@ -58,6 +58,18 @@ test('kubectl scales streams, selects by class, and shows where frames go', asyn
   await cluster.report('edge-1');
 });
 
+test('a shell completes tenants of the namespace, of all, and nodes', async () => {
+  const completed = async (...words: string[]): Promise<string[]> => {
+    const before = ['--kubeconfig', cluster.api.kubeconfig];
+    const { stdout } = await deeprt('__complete', words[0]!, ...before, ...words.slice(1));
+    return stdout.trim().split('\n');
+  };
+  expect(await completed('why', 'f')).toEqual(['first', ':4']);
+  expect(await completed('why', 'default/se')).toEqual(['default/second', ':4']);
+  expect(await completed('why', '-n', 'elsewhere', '')).toEqual([':4']);
+  expect(await completed('what-if', '--drain', '')).toEqual(['edge-1', ':4']);
+});
+
 describe('why', () => {
   test('a tenant that is promised says what and where', async () => {
     const { code, stdout } = await ask('why', 'first');
