@@ -16,7 +16,12 @@ program.command('what-if').option('--without <tenants...>').option('--drain <nod
 program.command('explain').argument('[reason]');
 program.command('inner', { hidden: true });
 
-const NAMES: Record<Known, string[]> = { tenant: ['gate', 'garage', 'dock'], node: ['edge-1'], reason: ['NotReady'] };
+const NAMES: Record<Known, string[]> = {
+  tenant: ['gate', 'garage', 'dock'],
+  tenants: ['yard/gate', 'yard/dock'],
+  node: ['edge-1'],
+  reason: ['NotReady'],
+};
 const texts = async (...words: string[]): Promise<string[]> =>
   (await complete(program, words, (of) => Promise.resolve(NAMES[of]))).candidates.map(({ text }) => text);
 
@@ -43,7 +48,7 @@ describe('what may come next', () => {
     [['why', 'gate', '--o'], ['--output']],
     [['why', '--in'], []],
     [['what-if', '--drain', ''], ['edge-1']],
-    [['what-if', '--without', 'do'], ['dock']],
+    [['what-if', '--without', 'yard/d'], ['yard/dock']],
     [['explain', ''], ['NotReady']],
     [['nothing', ''], []],
   ])('%j', async (words, expected) => {

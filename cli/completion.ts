@@ -3,8 +3,8 @@ import type { Argument, Command, Option } from 'commander';
 /** The command that shells ask. */
 export const COMPLETE = '__complete';
 
-/** Whose names the cluster, or this program, knows. */
-export type Known = 'tenant' | 'node' | 'reason';
+/** What there are names of: tenants of a namespace by their names, of all as NAMESPACE/NAME; nodes; reasons. */
+export type Known = 'tenant' | 'tenants' | 'node' | 'reason';
 
 /** What may stand at the end of a line, and whether a path may. */
 export interface Completion {
@@ -14,7 +14,7 @@ export interface Completion {
 
 const NOTHING: Completion = { candidates: [], files: false };
 /** How arguments and options call their values that are names of something. */
-const KNOWN: Readonly<Record<string, Known>> = { tenant: 'tenant', tenants: 'tenant', node: 'node', reason: 'reason' };
+const KNOWN: ReadonlySet<string> = new Set<Known>(['tenant', 'tenants', 'node', 'reason']);
 const PATHS = new Set(['file', 'path', 'dir', 'folder']);
 
 /**
@@ -29,37 +29,35 @@ export async function complete(
   names: (of: Known) => Promise<readonly string[]>,
 ): Promise<Completion> {
   const typed = words.at(-1) ?? '';
-  const before = words.slice(1, -1);
-  const starting = ({ candidates, files }: Completion): Completion => ({
-    candidates: candidates.filter(({ text }) => text.startsWith(typed)),
-    files,
-  });
-  const told = (texts: readonly string[]): Completion =>
-    starting({ candidates: texts.map((text) => ({ text })), files: false });
-  const valueOf = async (what: string): Promise<Completion> => {
-    if (PATHS.has(what)) return { candidates: [], files: true };
-    const known = KNOWN[what];
-    return known === undefined ? NOTHING : told(await names(known));
-  };
-  if (words.length <= 1)
-    return starting({
-      candidates: visible(program).map((each) => ({ text: each.name(), description: each.description() })),
-      files: false,
-    });
-  const command = visible(program).find((each) => each.name() === words[0]);
-  if (command === undefined) return NOTHING;
-  const asked = optionOf(command, before.at(-1));
-  if (asked !== undefined) return asked.argChoices === undefined ? valueOf(valueName(asked)) : told(asked.argChoices);
-  if (typed.startsWith('-'))
-    return starting({
-      candidates: command.options
-        .filter(({ hidden, long }) => !hidden && long !== undefined)
-        .map(({ long, description }) => ({ text: long!, description })),
-      files: false,
-    });
-  const argument = argumentAt(command, before);
-  return argument === undefined ? NOTHING : valueOf(argument.name());
+  const { candidates, files } = await possible(program, words[0] ?? '', words.slice(1), names);
+  return { candidates: candidates.filter(({ text }) => text.startsWith(typed)), files };
 }
+
+/** The same, whatever has been typed of it. */
+async function possible(
+  program: Command,
+  name: string,
+  words: readonly string[],
+  names: (of: Known) => Promise<readonly string[]>,
+): Promise<Completion> {
+  if (words.length === 0)
+    return choices(visible(program).map((each) => ({ text: each.name(), description: each.description() })));
+  const command = visible(program).find((each) => each.name() === name);
+  if (command === undefined) return NOTHING;
+  const before = words.slice(0, -1);
+  const option = optionOf(command, before.at(-1));
+  if (option?.argChoices !== undefined) return choices(option.argChoices.map((text) => ({ text })));
+  if (option === undefined && words.at(-1)!.startsWith('-')) {
+    const options = command.options.filter(({ hidden, long }) => !hidden && long !== undefined);
+    return choices(options.map(({ long, description }) => ({ text: long!, description })));
+  }
+  const value = option === undefined ? argumentAt(command, before)?.name() : valueName(option);
+  if (value === undefined) return NOTHING;
+  if (PATHS.has(value)) return { candidates: [], files: true };
+  return KNOWN.has(value) ? choices((await names(value as Known)).map((text) => ({ text }))) : NOTHING;
+}
+
+const choices = (candidates: Completion['candidates']): Completion => ({ candidates, files: false });
 
 const visible = (program: Command): readonly Command[] => program.createHelp().visibleCommands(program);
 

@@ -65,8 +65,7 @@ export class Objects<T extends KubeObject> {
     return `${this.ref.group}/${this.ref.version}`;
   }
 
-  /** All of them, of every namespace. */
-  /** Those of all namespaces, or of one. */
+  /** Those of every namespace, or of one. */
   async list(selector: Selector = {}, namespace?: string): Promise<List<T>> {
     const asked = { ...this.ref, ...selector };
     return (await (namespace === undefined

@@ -68,6 +68,7 @@ test('a shell completes tenants of the namespace, of all, and nodes', async () =
   expect(await completed('why', 'default/se')).toEqual(['default/second', ':4']);
   expect(await completed('why', '-n', 'elsewhere', '')).toEqual([':4']);
   expect(await completed('what-if', '--drain', '')).toEqual(['edge-1', ':4']);
+  expect(await completed('what-if', '--without', 'default/f')).toEqual(['default/first', ':4']);
 });
 
 describe('why', () => {

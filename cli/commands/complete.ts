@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { Cluster } from '../../kube/cluster.js';
+import { keyOf as objectKey } from '../../kube/informer.js';
 import { PROFILES, TENANTS } from '../../kube/kinds.js';
 import { Objects } from '../../kube/objects.js';
 import type { ProfileObject } from '../../operator/objects.js';
@@ -42,15 +43,18 @@ async function namesOf(of: Known, words: readonly string[]): Promise<readonly st
   }
 }
 
-async function listed(cluster: Cluster, of: 'tenant' | 'node', words: readonly string[]): Promise<readonly string[]> {
+async function listed(
+  cluster: Cluster,
+  of: Exclude<Known, 'reason'>,
+  words: readonly string[],
+): Promise<readonly string[]> {
   if (of === 'node') {
     const { items } = await new Objects<ProfileObject>(cluster, PROFILES).list();
     return [...new Set(items.map(({ spec }) => spec.nodeName))];
   }
   const tenants = new Objects(cluster, TENANTS);
-  const { namespace, name } = keyOf(words.at(-1)!, after(words, '-n', '--namespace'), cluster);
-  if (words.includes('--without') || words.at(-1) !== name)
-    return (await tenants.list()).items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  if (of === 'tenants' || words.at(-1)!.includes('/')) return (await tenants.list()).items.map(objectKey);
+  const { namespace } = keyOf('', after(words, '-n', '--namespace'), cluster);
   return (await tenants.list({}, namespace)).items.map(({ metadata }) => metadata.name);
 }
 
