@@ -9,6 +9,8 @@ export interface CrdSchema {
   readonly additionalProperties?: CrdSchema;
   readonly items?: CrdSchema;
   readonly required?: readonly string[];
+  /** Of a list: the fields that tell its entries apart. */
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[];
   readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
 }
 
@@ -40,6 +42,7 @@ function readCrd(plural: string): Crd {
   };
 }
 
-export const crds: readonly Crd[] = ['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'].map(
-  readCrd,
-);
+export const crds: readonly Crd[] = [
+  ...['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'],
+  ...['tenantquotas', 'deviceflavors', 'tenantshares'],
+].map(readCrd);

@@ -73,11 +73,12 @@ const UNDECLARED: readonly Covered[] = [
 export const coverages = (declared: Covered | undefined): readonly Covered[] =>
   declared === undefined ? UNDECLARED : [declared];
 
-/** Smaller frames than those declared, largest first; tensors last. */
-export function smallerFrames({ encoding, width = 0, height = 0 }: Covered): Covered[] {
-  if (encoding !== 'JPEG' && encoding !== 'PNG') return encoding === 'JSON' ? [{ encoding: 'Tensor' }] : [];
+/** Smaller frames than those declared, largest first; tensors last. How long bodies may be stays as it was declared. */
+export function smallerFrames({ encoding, width = 0, height = 0, maxBytes }: Covered): Covered[] {
+  const tensors: Covered = { encoding: 'Tensor', maxBytes };
+  if (encoding !== 'JPEG' && encoding !== 'PNG') return encoding === 'JSON' ? [tensors] : [];
   const smaller = SIZES.filter(([w, h]) => w * h < width * height);
-  return [...smaller.map(([w, h]) => ({ encoding, width: w, height: h })), { encoding: 'Tensor' }];
+  return [...smaller.map(([w, h]) => ({ encoding, width: w, height: h, maxBytes })), tensors];
 }
 
 /** A coverage in a few words. */

@@ -87,6 +87,17 @@ export interface LiveClusterDevice {
   readonly reportAgeS?: number;
 }
 
+/** What a team (TenantQuota) has of a kind of device, in device-milliseconds a second. */
+export interface LiveShare {
+  readonly quota: string;
+  readonly flavor: string;
+  readonly nominal: number;
+  readonly used: number;
+  readonly borrowed: number;
+  /** Of the whole team: tenants that are not promised what they ask for. */
+  readonly pendingTenants: number;
+}
+
 /** A change of what a tenant was answered. */
 export interface LiveDecision {
   /** RFC 3339. */
@@ -103,6 +114,7 @@ export interface LiveCluster {
   /** Whether this operator decides; the others know no answers. */
   readonly leading: boolean;
   readonly devices: readonly LiveClusterDevice[];
+  readonly shares: readonly LiveShare[];
   /** Tenants by the reason of their answer. */
   readonly reasons: Readonly<Record<string, number>>;
   /** The newest first. */

@@ -1,11 +1,18 @@
+import type { Node } from 'yaml';
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { API_VERSION, crds } from './crds.js';
+import type { DeviceFlavor } from './generated/DeviceFlavor.js';
 import type { GPUProfile } from './generated/GPUProfile.js';
 import type { InferenceModel } from './generated/InferenceModel.js';
 import type { InferenceTenant } from './generated/InferenceTenant.js';
 import type { NodeSchedule } from './generated/NodeSchedule.js';
+import type { TenantQuota } from './generated/TenantQuota.js';
+import type { TenantShare } from './generated/TenantShare.js';
+import { NAMESPACE_NAME } from './names.js';
+import type { KubernetesKinds } from './kubernetes-kinds.js';
+import { KUBERNETES_KINDS } from './kubernetes-kinds.js';
 import type { Problem } from './validate.js';
-import { validate } from './validate.js';
+import { validate, validator } from './validate.js';
 
 export interface ObjectMeta {
   readonly name: string;
@@ -21,13 +28,18 @@ interface Kinds {
   InferenceModel: InferenceModel;
   GPUProfile: GPUProfile;
   NodeSchedule: NodeSchedule;
+  TenantQuota: TenantQuota;
+  DeviceFlavor: DeviceFlavor;
+  TenantShare: TenantShare;
 }
 
-/** A validated object of one of the four kinds, defaults filled in. Cluster-scoped kinds have namespace ''. */
+type AllKinds = Kinds & KubernetesKinds;
+
+/** A validated object of one of the kinds, defaults filled in. Cluster-scoped kinds have namespace ''. */
 export type Resource = {
-  [K in keyof Kinds]: Omit<Kinds[K], 'kind' | 'metadata'> & { readonly kind: K; readonly metadata: ObjectMeta };
-}[keyof Kinds];
-export type ResourceOf<K extends keyof Kinds> = Extract<Resource, { kind: K }>;
+  [K in keyof AllKinds]: Omit<AllKinds[K], 'kind' | 'metadata'> & { readonly kind: K; readonly metadata: ObjectMeta };
+}[keyof AllKinds];
+export type ResourceOf<K extends keyof AllKinds> = Extract<Resource, { kind: K }>;
 
 /** An object and where it was written. */
 export interface Manifest {
@@ -43,10 +55,16 @@ export interface ManifestProblem extends Problem {
   readonly object: string;
 }
 
+/** Aliases that stand for more values than this could be an attack. */
+const MOST_ALIASES = 20_000;
 /** Longer manifests are refused unread. */
 const LARGEST_FILE = 8 * 1024 * 1024;
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+const NAMELESS: Problem = {
+  path: 'metadata.name',
+  message: 'required, a text of lower-case letters, digits, "-" and "."',
+};
 
 /** Names an object uniquely. */
 export function keyOf({ kind, metadata }: Pick<Resource, 'kind' | 'metadata'>): string {
@@ -69,15 +87,15 @@ export function parseManifests(file: string, text: string): { manifests: Manifes
   const lines = new LineCounter();
   for (const document of parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: true })) {
     if (!('contents' in document)) continue; // an empty stream
-    const line = lines.linePos(document.contents?.range?.[0] ?? document.range[0]).line || 1;
-    const problem = (path: string, message: string, object = ''): void => {
-      problems.push({ file, line, object, path, message });
+    const first = lines.linePos(document.contents?.range?.[0] ?? document.range[0]).line || 1;
+    const isNoYaml = (message: string): void => {
+      problems.push({ file, line: first, object: '', path: '', message: `not YAML: ${message}` });
     };
     if (document.errors.length > 0) {
       for (const { message, linePos } of document.errors)
         problems.push({
           file,
-          line: linePos?.[0].line ?? line,
+          line: linePos?.[0].line ?? first,
           object: '',
           path: '',
           message: `not YAML: ${message.split('\n')[0]!}`,
@@ -86,13 +104,18 @@ export function parseManifests(file: string, text: string): { manifests: Manifes
     }
     let value: unknown;
     try {
-      value = document.toJS({ maxAliasCount: 100 });
+      value = document.toJS({ maxAliasCount: MOST_ALIASES });
     } catch (error) {
-      problem('', `not YAML: ${(error as Error).message}`);
+      isNoYaml((error as Error).message);
       continue;
     }
     if (value === null || value === undefined) continue;
-    for (const [at, one] of objectsIn(value)) {
+    for (const [at, one, place] of objectsIn(value)) {
+      const start = place === undefined ? undefined : (document.getIn(place, true) as Node | undefined)?.range?.[0];
+      const line = start === undefined ? first : lines.linePos(start).line;
+      const problem = (path: string, message: string, object = ''): void => {
+        problems.push({ file, line, object, path, message });
+      };
       if (typeof one !== 'object' || one === null || Array.isArray(one)) {
         problem(at, 'not a Kubernetes object; expected apiVersion, kind, metadata and spec');
         continue;
@@ -105,8 +128,8 @@ export function parseManifests(file: string, text: string): { manifests: Manifes
   return { manifests, problems };
 }
 
-/** A document's objects, and where in it they are: of a List, as `kubectl get -o yaml` prints it, its items. */
-function objectsIn(value: unknown): (readonly [at: string, object: unknown])[] {
+/** A document's objects, and where in it they are, in words and as a path: of a List, as `kubectl get -o yaml` prints it, its items. */
+function objectsIn(value: unknown): (readonly [at: string, object: unknown, place?: readonly (string | number)[]])[] {
   const { kind, apiVersion, items } = value as {
     readonly kind?: unknown;
     readonly apiVersion?: unknown;
@@ -115,8 +138,17 @@ function objectsIn(value: unknown): (readonly [at: string, object: unknown])[] {
   const isList =
     Array.isArray(items) &&
     ((kind === 'List' && apiVersion === 'v1') || (apiVersion === API_VERSION && String(kind).endsWith('List')));
-  return isList ? (items as unknown[]).map((item, i) => [`items[${i}]`, item]) : [['', value]];
+  return isList ? (items as unknown[]).map((item, i) => [`items[${i}]`, item, ['items', i]]) : [['', value]];
 }
+
+const kubernetesChecks = new Map(
+  Object.entries(KUBERNETES_KINDS).map(([kind, { apiVersion, schema }]) => [
+    `${apiVersion}/${kind}`,
+    validator(schema),
+  ]),
+);
+const kubernetesKind = (kind: string, apiVersion: unknown): ((value: unknown) => Problem[]) | undefined =>
+  kubernetesChecks.get(`${String(apiVersion)}/${kind}`);
 
 function checkObject(value: Record<string, unknown>): { object: string; problems: Problem[] } {
   const kind = typeof value['kind'] === 'string' ? value['kind'] : '';
@@ -125,6 +157,12 @@ function checkObject(value: Record<string, unknown>): { object: string; problems
   ) as Record<string, unknown>;
   const name = typeof metadata['name'] === 'string' ? metadata['name'] : '';
   const object = [kind, name].filter((part) => part !== '').join('/');
+  const kubernetes = kubernetesKind(kind, value['apiVersion']);
+  if (kubernetes !== undefined) {
+    const problems = [...(NAME.test(name) ? [] : [NAMELESS]), ...kubernetes(value)];
+    value['metadata'] = { ...metadata, labels: metadata['labels'] ?? {}, namespace: '' };
+    return { object, problems };
+  }
   const crd = crds.find((each) => each.kind === kind);
   if (value['apiVersion'] !== API_VERSION)
     return {
@@ -140,17 +178,16 @@ function checkObject(value: Record<string, unknown>): { object: string; problems
     };
 
   const problems: Problem[] = [];
-  if (!NAME.test(name))
-    problems.push({ path: 'metadata.name', message: 'required: lower-case letters, digits, "-" and "."' });
+  if (!NAME.test(name)) problems.push(NAMELESS);
   const namespace = metadata['namespace'] ?? (crd.namespaced ? 'default' : '');
-  if (crd.namespaced && (typeof namespace !== 'string' || !LABEL.test(namespace)))
+  if (crd.namespaced && (typeof namespace !== 'string' || !NAMESPACE_NAME.test(namespace)))
     problems.push({ path: 'metadata.namespace', message: 'must be lower-case letters, digits and "-"' });
   if (!crd.namespaced && namespace !== '')
     problems.push({ path: 'metadata.namespace', message: `${kind} is cluster-scoped and takes no namespace` });
   problems.push(...validate(kind, value));
   value['metadata'] = { ...metadata, namespace };
   return {
-    object: crd.namespaced && typeof namespace === 'string' ? `${kind}/${namespace}/${name}` : object,
+    object: crd.namespaced && typeof namespace === 'string' && name !== '' ? `${kind}/${namespace}/${name}` : object,
     problems,
   };
 }

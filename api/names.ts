@@ -8,6 +8,14 @@ interface Named {
 /** `<namespace>/<name>`: a tenant in messages, logs and maps. */
 export const tenantKey = ({ namespace, name }: Named): string => `${namespace}/${name}`;
 
+/** The same taken apart. */
+export function tenantOfKey(key: string): Named {
+  const [namespace, name] = key.split('/', 2) as [string, string];
+  return { namespace, name };
+}
+
+export const namespaceOf = (key: string): string => tenantOfKey(key).namespace;
+
 /** `<namespace>.<name>`: a tenant in the path of a URL. */
 export const tenantPath = ({ namespace, name }: Named): string => `${namespace}.${name}`;
 
@@ -24,3 +32,6 @@ export type Layout = 'NCHW' | 'NHWC';
 
 /** Annotation of a GPUProfile: somebody asks its agent to measure the device again. The agent takes it off when it has. */
 export const MEASURE_AGAIN = 'deeprt.dev/measure-again';
+
+/** What a namespace may be called (RFC 1123, a label). */
+export const NAMESPACE_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;

@@ -11,6 +11,8 @@ export interface Problem {
   readonly message: string;
 }
 
+type Check = (object: unknown) => Problem[];
+
 const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, strict: false, validateFormats: false });
 const validators = new Map<string, { crd: Crd; validate: ValidateFunction }>(
   crds.map((crd) => [crd.kind, { crd, validate: ajv.compile(closed(crd.schema)) }]),
@@ -27,7 +29,14 @@ export function validate(kind: string, object: unknown): Problem[] {
       { path: 'kind', message: `"${kind}" is not a kind of DeepRT; it knows ${[...validators.keys()].join(', ')}` },
     ];
   if (!known.validate(object)) return (known.validate.errors ?? []).map(explain);
-  return celProblems(known.crd.schema, object, '');
+  const { schema } = known.crd;
+  return [...repeats(schema, object, ''), ...celProblems(schema, object, '')];
+}
+
+/** The same by a JSON schema alone. */
+export function validator(schema: object): Check {
+  const check = ajv.compile(schema);
+  return (object) => (check(object) ? [] : (check.errors ?? []).map(explain));
 }
 
 /** Unknown fields are refused wherever the schema names the fields; `metadata` belongs to Kubernetes. */
@@ -74,6 +83,25 @@ function explain({ instancePath, keyword, params, message, data }: ErrorObject):
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Entries of a list that is a map by some of their fields. */
+function repeats(schema: CrdSchema, value: unknown, path: string): Problem[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { properties = {}, items, 'x-kubernetes-list-map-keys': keys } = schema;
+  if (!Array.isArray(value))
+    return Object.entries(properties).flatMap(([name, child]) =>
+      repeats(child, (value as Record<string, unknown>)[name], path === '' ? name : `${path}.${name}`),
+    );
+  const seen = new Set<string>();
+  return (value as unknown[]).flatMap((item, i) => {
+    const at = `${path}[${i}]`;
+    const key = JSON.stringify(keys?.map((name) => (item as Record<string, unknown>)[name]));
+    const again = keys !== undefined && seen.has(key);
+    seen.add(key);
+    const message = `there is one with this ${keys?.join(' and ') ?? ''} already; remove one of them`;
+    return [...(again ? [{ path: at, message }] : []), ...(items === undefined ? [] : repeats(items, item, at))];
+  });
 }
 
 function celProblems(schema: CrdSchema, value: unknown, path: string): Problem[] {

@@ -228,6 +228,27 @@ export interface GPUProfile {
        */
       answerBytes?: number;
       /**
+       * What one frame is answered with.
+       *
+       * @maxItems 64
+       */
+      outputs?: {
+        /**
+         * Of the network's output.
+         */
+        name: string;
+        /**
+         * ONNX Runtime's name of the element type, such as float32.
+         */
+        type: string;
+        /**
+         * Axes, the first of which counts frames.
+         *
+         * @maxItems 16
+         */
+        dims: number[];
+      }[];
+      /**
        * Per frame, to make it from a frame of the model's largest shape.
        */
       resizeUs?: number;

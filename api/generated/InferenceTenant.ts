@@ -38,6 +38,10 @@ export interface InferenceTenant {
      */
     streams?: number;
     /**
+     * How many of the streams may be promised where not all can be, now or when what a team has borrowed is given back; all or none when absent. Frames beyond are spare ones.
+     */
+    minStreams?: number;
+    /**
      * Time between two frames of a stream, for instance 33ms or 1.5s.
      */
     period?: string;
@@ -324,6 +328,10 @@ export interface InferenceTenant {
      */
     utilization?: string;
     /**
+     * What the promise costs of the team's TenantQuota, in device-milliseconds a second; absent without a quota.
+     */
+    charged?: number;
+    /**
      * Promised frames answered after their deadline, or given up because of it, since the agents started; absent without a promise.
      */
     misses?: number;
@@ -355,6 +363,10 @@ export interface InferenceTenant {
        * Largest number of streams.
        */
       streams?: number;
+      /**
+       * What spec.minStreams would have to be as well for that number of streams; absent where it may stay.
+       */
+      minStreams?: number;
       /**
        * Largest images, for instance 1280x720, or Tensor where none fit but tensors do.
        */
