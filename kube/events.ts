@@ -62,7 +62,8 @@ export class EventRecorder {
     const where = namespace ?? 'default';
     const event: EventObject = {
       metadata: {
-        name: `${name.slice(0, 200)}.${Date.parse(time).toString(16)}${(++this.#last).toString(16)}`,
+        // A name must not have two dots in a row.
+        name: `${name.slice(0, 200).replace(/[.-]+$/, '')}.${Date.parse(time).toString(16)}${(++this.#last).toString(16)}`,
         namespace: where,
       },
       eventTime: time,

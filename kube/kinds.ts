@@ -6,6 +6,9 @@ export const TENANTS = ours('InferenceTenant', 'inferencetenants');
 export const MODELS = ours('InferenceModel', 'inferencemodels');
 export const PROFILES = ours('GPUProfile', 'gpuprofiles');
 export const SCHEDULES = ours('NodeSchedule', 'nodeschedules');
+export const QUOTAS = ours('TenantQuota', 'tenantquotas');
+export const FLAVORS = ours('DeviceFlavor', 'deviceflavors');
+export const SHARES = ours('TenantShare', 'tenantshares');
 export const ENDPOINT_SLICES: KindRef = {
   group: 'discovery.k8s.io',
   version: 'v1',
@@ -23,4 +26,16 @@ export const PRIORITY_CLASSES: KindRef = {
   version: 'v1',
   plural: 'priorityclasses',
   kind: 'PriorityClass',
+};
+export const TOKEN_REVIEWS: KindRef = {
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  plural: 'tokenreviews',
+  kind: 'TokenReview',
+};
+export const ACCESS_REVIEWS: KindRef = {
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  plural: 'subjectaccessreviews',
+  kind: 'SubjectAccessReview',
 };

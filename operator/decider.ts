@@ -1,39 +1,42 @@
-import { tenantKey } from '../api/names.js';
-import { reasonOf, statusOf } from '../kube/cluster.js';
+import { tenantKey, tenantOfKey } from '../api/names.js';
+import { reasonOf } from '../kube/cluster.js';
 import { keyOf } from '../kube/informer.js';
 import type { Term } from '../kube/leader.js';
 import type { Logger } from '../kube/log.js';
 import type { Objects } from '../kube/objects.js';
-import { WorkQueue, work } from '../kube/work-queue.js';
+import { WorkQueue } from '../kube/work-queue.js';
 import type { Decision } from './admission/decide.js';
 import { decide } from './admission/decide.js';
 import type { Device } from './admission/device.js';
 import { deviceKey } from './admission/device.js';
 import type { DevicePlan } from './admission/plan.js';
 import type { Settled } from './admission/plans.js';
-import type { Told } from './admission/snapshot.js';
-import type { Verdict } from './admission/verdict.js';
+import type { Quotas } from './admission/quotas.js';
+import type { TenantRequest } from './admission/request.js';
+import type { Answer } from './answer.js';
+import { unreadable } from './answer.js';
+import { Finalizers, NotLeading } from './finalizers.js';
 import { History } from './history.js';
 import type { OperatorMetrics } from './metrics.js';
 import type { ScheduleObject, TenantObject } from './objects.js';
-import { isAnswered, isTold } from './objects.js';
+import { toldPlaces } from './told.js';
+import { Notices } from './notices.js';
+import type { Standings } from './quota-status.js';
+import { Ranks } from './ranks.js';
 import { RecordConflict, Records } from './records.js';
 import type { ClusterView } from './view.js';
 
-/** Keeps a tenant from disappearing before its agents know. */
-export const FINALIZER = 'deeprt.dev/withdraw';
 /** The key that stands for everything: all tenants without a place are tried again. */
 const WORLD = '';
 /** Changes of the world come in bursts; one decision answers a burst. */
 const WORLD_DELAY_MS = 50;
 const LONGEST_CATCH_UP_MS = 10_000;
-const CONCURRENT_HOLDS = 16;
 
-/** An answer, and which generation of the tenant it answers. */
-export type Answer = Verdict & { readonly generation: number };
-
-/** Leadership was lost; whatever was about to be written must not be. */
-export class NotLeading extends Error {}
+/** Told of what is to be published. */
+export interface Publish {
+  tenant(key: string): void;
+  teams(): void;
+}
 
 /**
  * The one that decides: takes what changed, asks `decide` over a snapshot, and records the promises. One decision at a
@@ -44,19 +47,21 @@ export class Decider {
   readonly history = new History();
   /** The newest answer to each tenant. */
   readonly verdicts = new Map<string, Answer>();
+  /** How teams stand after the last decision; undefined where there are no quotas. */
+  standings: Standings | undefined;
+  readonly #notices: Notices;
   readonly #view: ClusterView;
   readonly #tenants: Objects<TenantObject>;
   readonly #term: Term;
   readonly #log: Logger;
   readonly #metrics: OperatorMetrics;
-  readonly #publish: (key: string) => void;
+  readonly #publish: Publish;
   readonly #queue = new WorkQueue<string>();
-  /** Tenants that are to get the finalizer first. */
-  readonly #holding = new WorkQueue<string>();
-  readonly #held = new Set<string | undefined>();
+  readonly #finalizers: Finalizers;
   /** Generations that were decided on, so that a mere change of status asks for no decision. */
   readonly #decided = new Map<string, string>();
   readonly #unmeasured = new Map<string, Device>();
+  readonly #ranks = new Ranks();
   /** How the last decision left everybody, as long as nothing else has changed. */
   #settled: Settled | undefined;
   /** How often the world, or who is in it, has changed. */
@@ -69,7 +74,8 @@ export class Decider {
     term: Term,
     log: Logger,
     metrics: OperatorMetrics,
-    publish: (key: string) => void,
+    publish: Publish,
+    reclaimNoticeMs: number,
   ) {
     this.#view = view;
     this.#tenants = tenants;
@@ -77,25 +83,30 @@ export class Decider {
     this.#log = log;
     this.#metrics = metrics;
     this.#publish = publish;
-    this.records = new Records(schedules, log, () => this.#mayWrite());
+    this.#notices = new Notices(reclaimNoticeMs, () => this.worldChanged());
+    const mayWrite = (): void => this.#mayWrite();
+    this.records = new Records(schedules, log, mayWrite);
+    this.#finalizers = new Finalizers(view, tenants, log, mayWrite, (key) => this.#queue.add(key));
   }
 
   get backlog(): number {
-    return this.#queue.depth + this.#holding.depth;
+    return this.#queue.depth + this.#finalizers.queue.depth;
   }
 
   tenantChanged(key: string, tenant: TenantObject, gone: boolean): void {
     if (gone || tenant.metadata.deletionTimestamp !== undefined) {
       this.#decided.delete(key);
-      if (gone) this.#held.delete(tenant.metadata.uid);
+      this.#ranks.forget(key);
+      if (gone) this.#finalizers.forget(tenant);
       this.#changes++;
       this.#settled = undefined;
       if (this.verdicts.delete(key)) this.#queue.addAfter(WORLD, 0);
       return;
     }
-    if (this.#decided.get(key) === version(tenant)) return;
-    if (this.#isHeld(tenant)) this.#queue.add(key);
-    else this.#holding.add(key);
+    this.#finalizers.seen(tenant);
+    // Whoever takes it off gets it back, whatever was decided.
+    if (!this.#finalizers.isOn(tenant)) this.#finalizers.queue.add(key);
+    else if (this.#decided.get(key) !== version(tenant)) this.#queue.add(key);
   }
 
   worldChanged(): void {
@@ -107,26 +118,20 @@ export class Decider {
   scheduleChanged(schedule: ScheduleObject, gone: boolean): void {
     // That of a node that is gone goes with it.
     const orphan = gone && this.#view.nodes.get(schedule.spec.nodeName) === undefined;
-    if (!orphan && this.records.noticed(schedule, gone)) this.worldChanged();
+    const owners = this.#ownerOf(schedule.spec.nodeName);
+    if (!orphan && this.records.noticed(schedule, gone, owners)) this.worldChanged();
   }
 
   /** Decides until the term ends. */
   async run(): Promise<void> {
     this.#term.signal.addEventListener('abort', () => {
       this.#queue.close();
-      this.#holding.close();
+      this.#finalizers.queue.close();
+      this.#notices.close();
     });
     await this.records.load();
     await this.#catchUp();
-    const holding = work(
-      this.#holding,
-      CONCURRENT_HOLDS,
-      (key) => this.#hold(key),
-      (key, error) => {
-        if (statusOf(error) !== 409 && !(error instanceof NotLeading))
-          this.#log.info({ tenant: key, error: reasonOf(error) }, 'finalizer not set; trying again');
-      },
-    );
+    const holding = this.#finalizers.run();
     // Everybody is decided once: whoever has a place keeps it.
     this.#queue.add(WORLD);
     for (let keys = await this.#queue.takeAll(); keys.length > 0; keys = await this.#queue.takeAll()) {
@@ -142,8 +147,8 @@ export class Decider {
    */
   async #catchUp(): Promise<void> {
     for (const key of this.records.tenants()) {
-      const [namespace, name] = key.split('/') as [string, string];
-      const known = (): boolean => this.#tenant(key) !== undefined;
+      const { namespace, name } = tenantOfKey(key);
+      const known = (): boolean => this.#view.tenant(key) !== undefined;
       if (known() || (await this.#tenants.get(name, namespace)) === undefined) continue;
       for (const deadline = performance.now() + LONGEST_CATCH_UP_MS; !known() && performance.now() < deadline;)
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -167,15 +172,15 @@ export class Decider {
 
   async #cycle(keys: readonly string[]): Promise<void> {
     const finished = this.#metrics.reconciles.startTimer();
-    await this.records.refresh();
     const world = keys.includes(WORLD);
+    await this.records.refresh((node) => this.#ownerOf(node), world);
     const promisedTenants = this.records.tenants();
     const tenants = this.#view.tenants.list().filter((tenant) => {
-      const counts = this.#isHeld(tenant) || promisedTenants.has(keyOf(tenant));
-      if (!counts) this.#holding.add(keyOf(tenant));
+      const counts = this.#finalizers.isOn(tenant) || promisedTenants.has(keyOf(tenant));
+      if (!counts) this.#finalizers.queue.add(keyOf(tenant));
       return counts;
     });
-    const asking = this.#view.requests(tenants);
+    const { asking, odd } = this.#view.requests(tenants);
     const requests = asking.map(({ request }) => request);
     const asked = new Map(asking.map(({ tenant, request }) => [request.key, tenant]));
     const settled = world ? undefined : this.#settled;
@@ -183,6 +188,7 @@ export class Decider {
     const measured = this.#view.devices();
     const promised = settled?.all() ?? this.records.promised(measured, requests);
     const gone = new Set(this.records.nodes().filter((node) => this.#view.nodes.get(node) === undefined));
+    const quotas = settled?.quotas ?? this.#view.quotas(measured);
     const decision = decide({
       models: this.#view.modelsByName(),
       devices: this.#devices(measured, promised, gone),
@@ -190,6 +196,8 @@ export class Decider {
       requests,
       promised,
       told: toldPlaces(tenants.filter((tenant) => !this.verdicts.has(keyOf(tenant)))),
+      quotas,
+      noticed: this.#notices.expired(),
       ...(world ? {} : { due: new Set(keys) }),
       ...(settled === undefined ? {} : { settled }),
     });
@@ -197,13 +205,25 @@ export class Decider {
     await this.records.write(decision.plans, (node) => this.#ownerOf(node));
     this.#mayWrite(); // where nothing had to be recorded, nobody asked yet whose decision it is
     this.#conclude(decision, asked);
+    for (const { tenant, error } of odd) this.#leaveOut(tenant, error);
+    this.#tellTeams(decision, quotas, requests, world);
     for (const node of gone) await this.records.drop(node);
     // Whatever shrank made room for those who wait.
     const before = new Map(promised.map((plan) => [deviceKey(plan.device), plan.utilization]));
     const shrank = decision.plans.some((plan) => plan.utilization < (before.get(deviceKey(plan.device)) ?? 0) - 1e-9);
-    if (shrank) this.worldChanged();
+    if (shrank || this.#ranks.haveChanged(requests, world ? undefined : keys)) this.worldChanged();
     if (changes === this.#changes) this.#settled = decision.settled;
     finished();
+  }
+
+  /** An object that nobody can read asks for nothing, and is told so. */
+  #leaveOut(tenant: TenantObject, error: string): void {
+    const key = keyOf(tenant);
+    const answer = unreadable(tenant, error);
+    if (this.verdicts.get(key)?.message !== answer.message) this.#log.warn({ tenant: key, error }, 'tenant left out');
+    this.verdicts.set(key, answer);
+    this.#decided.set(key, version(tenant));
+    this.#publish.tenant(key);
   }
 
   #conclude({ plans, verdicts }: Decision, asked: ReadonlyMap<string, TenantObject>): void {
@@ -220,36 +240,33 @@ export class Decider {
         );
       }
       const tenant = asked.get(key)!;
-      this.verdicts.set(key, { ...verdict, generation: tenant.metadata.generation ?? 0 });
+      this.verdicts.set(key, { ...verdict, generation: tenant.metadata.generation ?? 0, borrowing: known?.borrowing });
       this.#decided.set(key, version(tenant));
-      this.#publish(key);
+      this.#publish.tenant(key);
     }
     for (const { device, utilization } of plans)
       this.#metrics.admittedUtilization.set({ node: device.node, device: `${device.device}` }, utilization);
   }
 
-  /** Puts the finalizer on a tenant; only then is it decided on. */
-  async #hold(key: string): Promise<void> {
-    const tenant = this.#tenant(key);
-    if (tenant === undefined || tenant.metadata.deletionTimestamp !== undefined) return;
-    if (!this.#isHeld(tenant)) {
-      const { resourceVersion, finalizers = [] } = tenant.metadata;
-      this.#mayWrite();
-      await this.#tenants.merge(tenant.metadata, {
-        metadata: { resourceVersion, finalizers: [...finalizers, FINALIZER] },
-      });
-      this.#held.add(tenant.metadata.uid); // the local copy learns of it later
+  /** Whose promises are beyond their team's share, and what everybody has. */
+  #tellTeams(
+    { plans, borrowed, notices }: Decision,
+    quotas: Quotas | undefined,
+    requests: readonly TenantRequest[],
+    all: boolean,
+  ): void {
+    this.#notices.decided(notices, all);
+    const pending = new Set<string>();
+    for (const [key, verdict] of this.verdicts) {
+      if (!verdict.admitted) pending.add(key);
+      const borrowing = !borrowed.has(key) ? undefined : this.#notices.has(key) ? 'Noticed' : 'Borrowed';
+      if (verdict.borrowing === borrowing) continue;
+      this.verdicts.set(key, { ...verdict, borrowing });
+      this.#publish.tenant(key);
     }
-    this.#queue.add(key);
-  }
-
-  #isHeld({ metadata: { uid, finalizers } }: TenantObject): boolean {
-    return finalizers?.includes(FINALIZER) === true || this.#held.has(uid);
-  }
-
-  #tenant(key: string): TenantObject | undefined {
-    const [namespace, name] = key.split('/') as [string, string];
-    return this.#view.tenants.get(name, namespace);
+    if (quotas === undefined && this.standings === undefined && this.#view.teams.flavors.list().length === 0) return;
+    this.standings = quotas === undefined ? undefined : { quotas, plans, requests, pending };
+    this.#publish.teams();
   }
 
   /** Measured devices, and those with promises whose profile is missing, as long as their node exists. */
@@ -276,20 +293,6 @@ export class Decider {
   #mayWrite(): void {
     if (!this.#term.holds()) throw new NotLeading('this process is not the leader any more');
   }
-}
-
-/** What a leader before this one has told of promises. */
-function toldPlaces(tenants: readonly TenantObject[]): ReadonlyMap<string, Told> {
-  return new Map(
-    tenants.filter(isTold).map((tenant) => {
-      const { placements = [] } = tenant.status ?? {};
-      const streams = new Map(placements.map((each) => [deviceKey(each), each.streams]));
-      return [
-        keyOf(tenant),
-        { ...(isAnswered(tenant) ? { generation: tenant.metadata.generation ?? 0 } : {}), streams },
-      ];
-    }),
-  );
 }
 
 function version({ metadata }: TenantObject): string {

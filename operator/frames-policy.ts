@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { NAMESPACE_NAME } from '../api/names.js';
 import { sendersOf } from '../api/senders.js';
 import type { Cluster } from '../kube/cluster.js';
 import { reasonOf } from '../kube/cluster.js';
@@ -21,7 +22,8 @@ export function namespacesOf(tenants: readonly TenantObject[]): string[] {
     tenant.metadata.namespace ?? '',
     ...(sendersOf(tenant)?.serviceAccounts ?? []).map(({ namespace }) => namespace),
   ]);
-  return [...new Set(all)].sort();
+  // Objects may be older than the rule of what a namespace is called; one of them must not keep out all others.
+  return [...new Set(all)].filter((namespace) => NAMESPACE_NAME.test(namespace)).sort();
 }
 
 /** Keeps a NetworkPolicy's ingress to what tenants' namespaces need; everything else of it is its maker's. */

@@ -4,6 +4,7 @@ import { deviceKey } from './admission/device.js';
 import type { DevicePlan } from './admission/plan.js';
 import { placedOn } from './admission/plan.js';
 import type { Decider } from './decider.js';
+import { sharesOf } from './quota-status.js';
 import type { ClusterView } from './view.js';
 
 /** How many tenants there are by the reason of their answer. */
@@ -24,6 +25,7 @@ export function liveCluster(view: ClusterView, decider: Decider | undefined): Li
     version: VERSION,
     leading: decider !== undefined,
     devices: view.devices().map(({ node, device }) => liveDevice(view, node, device, plans)),
+    shares: decider?.standings === undefined ? [] : sharesOf(decider.standings),
     reasons: decider === undefined ? {} : Object.fromEntries(reasonsOf(decider)),
     decisions: decider?.history.list() ?? [],
   };
@@ -37,11 +39,11 @@ function liveDevice(
 ): LiveClusterDevice {
   const plan = plans.get(deviceKey({ node, device }));
   const failure = view.schedules.get(node)?.status?.devices?.find((each) => each.device === device)?.failure;
-  const reportAgeS = view.reportAgeS(node);
+  const reportAgeS = view.reports.ageS(node);
   return {
     node,
     device,
-    state: view.agentSilent(node) === true ? 'Silent' : view.stateOf(node),
+    state: view.reports.isSilent(node) === true ? 'Silent' : view.stateOf(node),
     ...(failure === undefined ? {} : { failure }),
     promised: plan?.utilization ?? 0,
     tenants: plan === undefined ? 0 : placedOn(plan).length,

@@ -8,6 +8,13 @@ export interface Lookups {
   /** By node: 1 when its agent does not report, else 0. */
   readonly silentAgents: () => ReadonlyMap<string, number>;
   readonly reasons: () => ReadonlyMap<string, number>;
+  /** What each team has of each kind of device, in device-milliseconds a second. */
+  readonly shares: () => Iterable<{
+    readonly quota: string;
+    readonly flavor: string;
+    readonly nominal: number;
+    readonly used: number;
+  }>;
   readonly admitted: () => Iterable<{
     readonly namespace: string;
     readonly name: string;
@@ -65,11 +72,25 @@ export class OperatorMetrics {
         },
       });
     };
-    const { depths, silence, silentAgents, reasons, admitted } = lookups;
+    const { depths, silence, silentAgents, reasons, shares, admitted } = lookups;
     gauge('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
     gauge('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
     gauge('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
     gauge('deeprt_tenants', 'Tenants by the reason of their Admitted condition.', 'reason', reasons);
+    for (const [name, help, figure] of [
+      ['deeprt_quota_nominal', "A team's nominal share, in device-milliseconds a second.", 'nominal'],
+      ['deeprt_quota_used', "What a team's promises cost, in device-milliseconds a second.", 'used'],
+    ] as const)
+      new Gauge({
+        name,
+        help,
+        labelNames: ['quota', 'flavor'],
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          for (const { quota, flavor, ...figures } of shares()) this.set({ quota, flavor }, figures[figure]);
+        },
+      });
     new Gauge({
       name: 'deeprt_tenant_admitted',
       help: '1 for a tenant that has a place, 0 for one that has none.',

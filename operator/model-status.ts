@@ -1,4 +1,5 @@
 import { withTransition } from '../api/conditions.js';
+import { namespaceOf } from '../api/names.js';
 import type { ModelObject, ProfileObject } from './objects.js';
 
 export type ModelStatus = NonNullable<ModelObject['status']>;
@@ -64,7 +65,7 @@ const MOST_NAMES = 8;
 
 /** Who uses it, without naming anybody's objects to everybody. */
 function inUse(users: readonly string[]): string {
-  const namespaces = [...new Set(users.map((key) => key.split('/')[0]!))].sort();
+  const namespaces = [...new Set(users.map(namespaceOf))].sort();
   return `deleted, but ${users.length} ${users.length === 1 ? 'tenant is' : 'tenants are'} served with it in ${namespaces.join(', ')}; it goes when they have gone or use another one, and takes no new ones`;
 }
 

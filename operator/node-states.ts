@@ -1,4 +1,4 @@
-import type { NodeObject } from '../kube/objects.js';
+import type { NodeObject } from '../kube/core-objects.js';
 import type { NodeInfo } from './admission/node.js';
 
 /** An admin's word that a node's figures are right. */

@@ -1,25 +1,26 @@
 import { randomUUID } from 'node:crypto';
-import type { Server } from 'node:http';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
-import express from 'express';
 import { tenantKey } from '../api/names.js';
 import { scheduledOn } from '../api/schedule.js';
 import type { Cluster } from '../kube/cluster.js';
 import { reasonOf } from '../kube/cluster.js';
 import type { EventObject } from '../kube/events.js';
 import { EVENTS, EventRecorder } from '../kube/events.js';
-import { ENDPOINT_SLICES, MODELS, SCHEDULES, TENANTS } from '../kube/kinds.js';
+import { ENDPOINT_SLICES, FLAVORS, MODELS, QUOTAS, SCHEDULES, SHARES, TENANTS } from '../kube/kinds.js';
 import type { Lease, Term } from '../kube/leader.js';
 import { LEASES, elect } from '../kube/leader.js';
 import type { Logger } from '../kube/log.js';
-import { Objects, Services } from '../kube/objects.js';
+import { Objects } from '../kube/objects.js';
+import { Services } from '../kube/core-objects.js';
+import type { AdminOptions } from './admin.js';
+import { serveAdmin } from './admin.js';
 import { Decider } from './decider.js';
 import { liveCluster, reasonsOf } from './live.js';
 import { OperatorMetrics } from './metrics.js';
-import type { ModelObject, ScheduleObject, TenantObject } from './objects.js';
+import type { FlavorObject, ModelObject, QuotaObject, ScheduleObject, ShareObject, TenantObject } from './objects.js';
 import { FramesPolicy, namespacesOf } from './frames-policy.js';
+import { sharesOf } from './quota-status.js';
 import { LivePage } from '../ui/live-page.js';
 import { Publisher } from './publish/publisher.js';
 import type { EndpointSliceObject, ServiceObject } from './services.js';
@@ -28,6 +29,8 @@ import { ClusterView } from './view.js';
 
 export interface OperatorOptions extends ViewOptions {
   readonly cluster: Cluster;
+  /** Where operators run. */
+  readonly namespace: string;
   /** Where the Lease is of all operators in the cluster, whatever namespace they run in. */
   readonly leaseNamespace: string;
   readonly leaseSeconds: number;
@@ -35,7 +38,9 @@ export interface OperatorOptions extends ViewOptions {
   readonly tls: boolean;
   /** The NetworkPolicy that lets tenants' namespaces send frames. */
   readonly framesPolicy?: string | undefined;
-  readonly listen: { readonly host: string; readonly port: number };
+  /** How long what was borrowed of a team's share may be kept once that team asks for it. */
+  readonly reclaimNoticeMs: number;
+  readonly admin: AdminOptions;
   readonly log: Logger;
 }
 
@@ -66,6 +71,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       const schedule = view.schedules.get(node);
       for (const key of schedule === undefined ? [] : tenantsOf(schedule)) leading?.publisher.tenant(key);
     },
+    team: (kind, name) => leading?.publisher.team(kind, name),
     world: () => leading?.decider.worldChanged(),
     failed: (kind, error, retryMs) => log.warn({ kind, error, retryMs }, 'watch ended; starting it again'),
     odd: (kind, name, error) => log.error({ kind, name, error }, 'this object is left out: nothing can be made of it'),
@@ -75,9 +81,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     silence: () => view.silence(),
     silentAgents: () => {
       const promising = leading === undefined ? [] : view.schedules.list().filter((each) => tenantsOf(each).length > 0);
-      return new Map(promising.map(({ metadata: { name } }) => [name, view.agentSilent(name) === false ? 0 : 1]));
+      return new Map(promising.map(({ metadata: { name } }) => [name, view.reports.isSilent(name) === false ? 0 : 1]));
     },
     reasons: () => (leading === undefined ? new Map() : reasonsOf(leading.decider)),
+    shares: () => (leading?.decider.standings === undefined ? [] : sharesOf(leading.decider.standings)),
     admitted: () => leading?.decider.verdicts.values() ?? [],
   });
   const tenants = new Objects<TenantObject>(cluster, TENANTS);
@@ -85,6 +92,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const api = {
     tenants,
     models: new Objects<ModelObject>(cluster, MODELS),
+    quotas: new Objects<QuotaObject>(cluster, QUOTAS),
+    flavors: new Objects<FlavorObject>(cluster, FLAVORS),
+    shares: new Objects<ShareObject>(cluster, SHARES),
     services: new Services<ServiceObject>(cluster),
     slices: new Objects<EndpointSliceObject>(cluster, ENDPOINT_SLICES),
     scheme: options.tls ? ('https' as const) : ('http' as const),
@@ -92,19 +102,23 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   };
 
   const lead = async (term: Term): Promise<void> => {
-    const decider = new Decider(view, tenants, schedules, term, log, metrics, (key) => publisher.decided(key));
+    const publish = {
+      tenant: (key: string) => publisher.decided(key),
+      teams: () => publisher.teamsDecided(),
+    };
+    const decider = new Decider(view, tenants, schedules, term, log, metrics, publish, options.reclaimNoticeMs);
     const publisher: Publisher = new Publisher(view, api, decider, term, log, metrics);
     leading = { decider, publisher };
     metrics.leading.set(1);
     const policy =
       options.framesPolicy === undefined
         ? undefined
-        : new FramesPolicy(cluster, { namespace: options.namespace, name: options.framesPolicy }, log);
+        : new FramesPolicy(cluster, { namespace: options.agentNamespace, name: options.framesPolicy }, log);
     // Agents fall silent and withdrawals time out without anything happening; namespaces come and go.
     const tick = setInterval(() => {
       if (term.holds()) void policy?.allow(namespacesOf(view.tenants.list()));
       for (const schedule of view.schedules.list())
-        if (view.agentSilent(schedule.metadata.name) === true)
+        if (view.reports.isSilent(schedule.metadata.name) === true)
           for (const key of tenantsOf(schedule)) publisher.tenant(key);
     }, TICK_MS);
     const failed = (error: unknown): void => {
@@ -121,10 +135,11 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const page = new LivePage('cluster', [
     { event: 'cluster', everyMs: 1000, tell: () => ({ data: liveCluster(view, leading?.decider) }) },
   ]);
-  const server = await serve(options.listen, metrics, page, () => synced);
+  const server = await serveAdmin(options.admin, metrics, page, () => synced);
   const { address, port } = server.address() as AddressInfo;
   const host = address.includes(':') ? `[${address}]` : address;
-  log.info({ url: `http://${host}:${port}` }, 'listening for health, metrics and the live page');
+  const scheme = options.admin.credentials === undefined ? 'http' : 'https';
+  log.info({ url: `${scheme}://${host}:${port}` }, 'listening for health, metrics and the live page');
   view.start();
   try {
     await Promise.race([view.synced(), aborted(stop)]);
@@ -148,6 +163,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     );
   } finally {
     await view.stop();
+    options.admin.credentials?.stop();
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     await cluster.close();
@@ -157,34 +173,6 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 /** Keys of the tenants that a schedule serves. */
 function tenantsOf({ spec }: ScheduleObject): string[] {
   return (spec.devices ?? []).flatMap(scheduledOn).map(tenantKey);
-}
-
-/** Health, metrics and the live page. */
-async function serve(
-  { host, port }: OperatorOptions['listen'],
-  metrics: OperatorMetrics,
-  page: LivePage,
-  ready: () => boolean,
-): Promise<Server> {
-  const app = express();
-  app.disable('x-powered-by');
-  app.get('/healthz', (_req, res) => {
-    res.json({ live: true });
-  });
-  app.get('/readyz', (_req, res) => {
-    res.status(ready() ? 200 : 503).json({ ready: ready() });
-  });
-  app.get('/metrics', async (_req, res) => {
-    res.type(metrics.registry.contentType).send(await metrics.registry.metrics());
-  });
-  for (const [path, respond] of page.paths) app.get(path, respond);
-  const server = createServer({ requestTimeout: 10_000 }, app);
-  server.maxConnections = 64;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, resolve);
-  });
-  return server;
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

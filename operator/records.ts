@@ -4,7 +4,7 @@ import type { ScheduleDevice } from '../api/schedule.js';
 import { scheduledOn } from '../api/schedule.js';
 import { statusOf } from '../kube/cluster.js';
 import type { Logger } from '../kube/log.js';
-import type { Objects } from '../kube/objects.js';
+import type { Meta, Objects } from '../kube/objects.js';
 import type { Device } from './admission/device.js';
 import { deviceKey, unmeasured } from './admission/device.js';
 import type { DevicePlan } from './admission/plan.js';
@@ -58,13 +58,14 @@ export class Records {
   }
 
   /** Takes note of a record that somebody else wrote or deleted; says whether it is one. */
-  noticed({ metadata }: ScheduleObject, gone: boolean): boolean {
+  noticed({ metadata }: ScheduleObject, gone: boolean, owners: readonly object[]): boolean {
     // One's own write may be heard of before it is answered; if it was another's, one's own will fail.
     if (this.#writing.has(metadata.name)) return false;
     const known = this.#known.get(metadata.name);
     const same = known?.metadata.uid === metadata.uid;
     if (gone && !same) return false;
-    if (!gone && same && (metadata.generation ?? 0) <= (known?.metadata.generation ?? 0)) return false;
+    const older = (metadata.generation ?? 0) <= (known?.metadata.generation ?? 0);
+    if (!gone && same && older && isOwnedBy(metadata, owners)) return false;
     this.#stale.add(metadata.name);
     return true;
   }
@@ -72,8 +73,12 @@ export class Records {
   /**
    * Puts back what somebody else has deleted or changed: whoever leads knows what was promised. A record that is new here
    * is taken over.
+   *
+   * @param all whether all owners are looked at: a node may have been made anew
    */
-  async refresh(): Promise<void> {
+  async refresh(ownerOf: (node: string) => object[], all: boolean): Promise<void> {
+    if (all)
+      for (const [node, { metadata }] of this.#known) if (!isOwnedBy(metadata, ownerOf(node))) this.#stale.add(node);
     for (const node of [...this.#stale]) {
       const known = this.#known.get(node);
       const found = await this.#schedules.get(node);
@@ -83,11 +88,16 @@ export class Records {
       } else if (known !== undefined) {
         const { spec, metadata } = known;
         const { name, ownerReferences = [] } = metadata;
+        const owners = ownerOf(node);
+        const own = owners.length === 0 ? ownerReferences : owners;
         this.#mayWrite();
         if (found === undefined)
-          this.#known.set(node, await this.#schedules.create({ metadata: { name, ownerReferences }, spec }));
-        else if (isDeepStrictEqual(found.spec, spec)) this.#known.set(node, found);
-        else this.#known.set(node, await this.#schedules.replace({ ...found, spec }));
+          this.#known.set(node, await this.#schedules.create({ metadata: { name, ownerReferences: own }, spec }));
+        else if (isDeepStrictEqual(found.spec, spec) && isOwnedBy(found.metadata, owners)) this.#known.set(node, found);
+        else {
+          const right = { ...found, metadata: { ...found.metadata, ownerReferences: own }, spec };
+          this.#known.set(node, await this.#schedules.replace(right));
+        }
       }
       this.#stale.delete(node);
     }
@@ -203,6 +213,15 @@ export class Records {
     }
   }
 }
+
+/** Whether an object goes with these owners, where they are known. */
+const isOwnedBy = ({ ownerReferences = [] }: Meta, owners: readonly object[]): boolean =>
+  owners.length === 0 || isDeepStrictEqual(ownerReferences.map(identity), owners.map(identity));
+
+const identity = (owner: object): unknown[] => {
+  const { kind, name, uid } = owner as { readonly kind?: string; readonly name?: string; readonly uid?: string };
+  return [kind, name, uid];
+};
 
 /** Records are values: what was read of one is remembered with it. */
 const keys = new WeakMap<ScheduleObject, ReadonlySet<string>>();

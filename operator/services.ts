@@ -9,6 +9,10 @@ import type { TenantStatus } from './tenant-status.js';
 
 export interface ServiceObject extends KubeObject {
   readonly spec: {
+    readonly type?: string;
+    /** Null: taken off. */
+    readonly selector?: object | null;
+    readonly externalName?: string | null;
     readonly ports: readonly {
       readonly name: string;
       readonly protocol: string;
@@ -122,16 +126,41 @@ interface Owner {
   readonly uid?: string;
 }
 
-/** Whether a Service was made by this operator, or for this tenant. Whatever else has its name is somebody else's. */
-export const isOurs = ({ metadata }: KubeObject, tenant: TenantObject): boolean =>
-  metadata.labels?.['app.kubernetes.io/managed-by'] === MANAGED_BY ||
-  metadata.ownerReferences?.some((each) => (each as Owner).uid === tenant.metadata.uid) === true;
+/**
+ * Whether a Service was made by this operator, or for this tenant. Whatever else has its name is somebody else's: also another tenant's,
+ * where two names come to the same.
+ *
+ * @param isTenant whether there is a tenant of that name beside it
+ */
+export function isOurs(service: KubeObject, tenant: TenantObject, isTenant: (name: string) => boolean): boolean {
+  const { labels, ownerReferences } = service.metadata;
+  if (ownerReferences?.some((each) => (each as Owner).uid === tenant.metadata.uid) === true) return true;
+  const other = tenantOf(service)?.split('/')[1];
+  const isAnothers =
+    other !== undefined &&
+    other !== tenant.metadata.name &&
+    serviceName(other) === service.metadata.name &&
+    isTenant(other);
+  return labels?.['app.kubernetes.io/managed-by'] === MANAGED_BY && !isAnothers;
+}
 
 /** Whether a Service is as it should be, as far as that is this operator's affair. */
 export const isAsWanted = (found: ServiceObject, wanted: ServiceObject): boolean =>
   isDeepStrictEqual(portsOf(found), portsOf(wanted)) &&
   isDeepStrictEqual(found.metadata.ownerReferences?.map(plain), wanted.metadata.ownerReferences?.map(plain)) &&
+  hasLabelsOf(found, wanted) &&
+  (found.spec.type ?? 'ClusterIP') === 'ClusterIP' &&
+  Object.keys(found.spec.selector ?? {}).length === 0;
+
+/** Whether an object has all labels of another. */
+export const hasLabelsOf = (found: KubeObject, wanted: KubeObject): boolean =>
   Object.entries(wanted.metadata.labels ?? {}).every(([label, value]) => found.metadata.labels?.[label] === value);
+
+/** A Service that takes back what somebody else has made of it: clients are sent by its slices, and by nothing else. */
+export const restored = (wanted: ServiceObject): ServiceObject => ({
+  ...wanted,
+  spec: { ...wanted.spec, type: 'ClusterIP', selector: null, externalName: null },
+});
 
 const plain = (owner: object): object => ({ ...owner });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Answer } from './decider.js';
+import type { Answer } from './answer.js';
 import type { TenantObject } from './objects.js';
 import type { Condition, NodeReport, Obstacle, TenantStatus } from './tenant-status.js';
 import { isUrgent, tenantStatus } from './tenant-status.js';

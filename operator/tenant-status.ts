@@ -3,7 +3,7 @@ import { parseDurationUs } from '../api/duration.js';
 import { shapeText } from '../api/names.js';
 import { writtenOffer } from './admission/explain.js';
 import { isWaiting } from './admission/reasons.js';
-import type { Answer } from './decider.js';
+import type { Answer } from './answer.js';
 import type { TenantObject } from './objects.js';
 
 export type TenantStatus = NonNullable<TenantObject['status']>;
@@ -40,7 +40,7 @@ export interface Obstacle {
 }
 
 /** The Reasons with which an admitted tenant's waiting goes on are told by what happened to it. */
-const LASTING = new Set(['Preempted', 'NodeLost']);
+const LASTING = new Set(['Preempted', 'Reclaimed', 'NodeLost']);
 
 /**
  * The status that a tenant should have. Pure: `previous` gives the conditions whose transition times are kept.
@@ -102,6 +102,7 @@ export function tenantStatus(
       condition('Ready', ready.status, ready.reason, ready.message),
       ...(placements.length === 0 ? [] : [condition('Degraded', degraded.status, degraded.reason, degraded.message)]),
       ...spareConditions(placements, condition),
+      ...borrowingConditions(verdict, condition),
       ...apartConditions(reports, condition),
       ...(verdict.stands === undefined
         ? []
@@ -124,6 +125,7 @@ export function tenantStatus(
       : {
           promised: verdict.promised,
           utilization: verdict.utilization.toFixed(3),
+          ...(verdict.charged === undefined ? {} : { charged: verdict.charged }),
           misses: total(({ misses }) => misses),
         }),
     ...(verdict.refusals === undefined ? {} : { refusals: [...verdict.refusals] }),
@@ -145,6 +147,25 @@ function spareConditions(
   const nodes = placements.map(({ node }) => node).join(', ');
   const message = `frames are answered on ${nodes} in time that nobody was promised; status.onTimeRatio tells how many in time`;
   return [condition('ServedInSpareTime', 'True', 'NoPromise', message)];
+}
+
+/** That a promise is beyond the team's nominal share, and may have to be given back. */
+function borrowingConditions(
+  { borrowing }: Answer,
+  condition: (type: string, status: Condition['status'], reason: string, message: string) => Condition,
+): Condition[] {
+  if (borrowing === undefined) return [];
+  const [reason, message] =
+    borrowing === 'Borrowed'
+      ? [
+          'BeyondNominal',
+          "the promise is beyond the team's nominal share (kubectl get tenantshares); it is given back, after a notice, when a team of the cohort that is within its own asks for it",
+        ]
+      : [
+          'ReclaimNotice',
+          'a team of the cohort that is within its nominal share asks for what was borrowed; the promise is withdrawn when the notice is over, unless room is found before',
+        ];
+  return [condition('Borrowed', 'True', reason, message)];
 }
 
 /** That a tenant's frames run apart from others', because they spoil batches. */
@@ -216,7 +237,11 @@ function degradedOf(reports: readonly (NodeReport & { node: string })[]): Words 
 }
 
 function framesPerSecond({ period, framesPerSecond: fps }: TenantObject['spec']): number {
-  return fps ?? Math.round(1e9 / parseDurationUs(period ?? '1s')) / 1000;
+  try {
+    return fps ?? Math.round(1e9 / parseDurationUs(period ?? '1s')) / 1000;
+  } catch {
+    return 0; // of an object that cannot be read
+  }
 }
 
 /** Whether anybody waits for this change; other figures may be a little old. */

@@ -1,9 +1,12 @@
 import type { ResourceOf } from '../api/manifests.js';
+import { tenantOfKey } from '../api/names.js';
 import type { Cluster } from '../kube/cluster.js';
 import { Informer } from '../kube/informer.js';
 import { MODELS, PRIORITY_CLASSES, PROFILES, SCHEDULES, TENANTS } from '../kube/kinds.js';
-import type { KubeObject, NodeObject, PodObject } from '../kube/objects.js';
-import { Nodes, Objects, Pods } from '../kube/objects.js';
+import type { KubeObject } from '../kube/objects.js';
+import type { NodeObject, PodObject } from '../kube/core-objects.js';
+import { Objects } from '../kube/objects.js';
+import { Nodes, Pods } from '../kube/core-objects.js';
 import type { Endpoint } from './addresses.js';
 import { checkedEndpoint } from './addresses.js';
 import type { Device } from './admission/device.js';
@@ -11,11 +14,15 @@ import { deviceOf } from './admission/device.js';
 import type { NodeInfo } from './admission/node.js';
 import type { Priority, TenantRequest } from './admission/request.js';
 import { requestOf } from './admission/request.js';
+import type { Quotas } from './admission/quotas.js';
 import { NodeStates, isTrusted } from './node-states.js';
 import type { ModelObject, ProfileObject, ScheduleObject, TenantObject } from './objects.js';
 import { implausible } from './plausible.js';
 import type { PriorityClass } from './ranking.js';
 import { Priorities, byRank } from './ranking.js';
+import { Reports } from './reports.js';
+import { TeamView } from './team-view.js';
+import { quotasFrom } from './teams.js';
 
 /** What changed, for whoever decides what to do about it. */
 export interface ViewListener {
@@ -25,6 +32,8 @@ export interface ViewListener {
   model(name: string): void;
   /** A node, or its agent, has other addresses. */
   addresses(node: string): void;
+  /** Something of a team's quota or of a flavor has changed, what is told of it included. */
+  team(kind: string, name: string): void;
   /** A node, profile, model or priority changed in a way that may matter to anybody. */
   world(): void;
   failed(kind: string, error: string, retryMs: number): void;
@@ -38,7 +47,7 @@ export interface ViewOptions {
   /** How long an agent may say nothing before it is not believed to serve. */
   readonly agentSilenceMs: number;
   /** Where the agents' pods are. */
-  readonly namespace: string;
+  readonly agentNamespace: string;
   /** Whether tenants may have Kubernetes' own classes, which come before all others. */
   readonly systemPriorities: boolean;
 }
@@ -53,14 +62,13 @@ export class ClusterView {
   readonly priorities: Informer<PriorityClass>;
   /** The agents' pods; none where agents run outside of pods. */
   readonly pods: Informer<PodObject>;
+  readonly teams: TeamView;
+  readonly reports: Reports;
   readonly #options: ViewOptions;
   readonly #listener: ViewListener;
   readonly #nodeStates: NodeStates;
-  readonly #reports = new Map<string, { reportedAt: string; seenMs: number }>();
   readonly #devices = new WeakMap<ProfileObject, Device | 'odd'>();
   readonly #requests = new WeakMap<TenantObject, TenantRequest>();
-  /** Which devices agents said they have. */
-  readonly #toldDevices = new Map<string, string | undefined>();
   readonly #podAddresses = new Map<string, string>();
 
   constructor(cluster: Cluster, options: ViewOptions, listener: ViewListener) {
@@ -98,9 +106,8 @@ export class ClusterView {
       SCHEDULES.kind,
       (key, schedule, gone) => {
         if (gone) {
-          this.#reports.delete(key);
-          this.#toldDevices.delete(key);
-        } else this.#heard(key, schedule);
+          this.reports.forget(key);
+        } else this.reports.heard(key, schedule);
         listener.schedule(key, schedule, gone);
       },
     );
@@ -109,14 +116,17 @@ export class ClusterView {
       listener.addresses(key);
       world();
     });
-    this.pods = informer(new Pods(cluster, options.namespace, AGENT_PODS), 'Pod', (key, pod, gone) =>
+    this.pods = informer(new Pods(cluster, options.agentNamespace, AGENT_PODS), 'Pod', (key, pod, gone) =>
       this.#podChanged(key, pod, gone),
     );
+    this.teams = new TeamView(cluster, listener);
+    this.reports = new Reports(options.agentSilenceMs, () => listener.world());
     this.priorities = informer(new Objects<PriorityClass>(cluster, PRIORITY_CLASSES), PRIORITY_CLASSES.kind, world);
   }
 
   get #all(): Informer<KubeObject>[] {
-    return [this.tenants, this.models, this.profiles, this.schedules, this.nodes, this.priorities, this.pods];
+    const { tenants, models, profiles, schedules, nodes, priorities, pods, teams } = this;
+    return [tenants, models, profiles, schedules, nodes, priorities, pods, ...teams.all];
   }
 
   start(): void {
@@ -135,8 +145,17 @@ export class ClusterView {
 
   /** Seconds since anything was last heard of each kind. */
   silence(): Map<string, number> {
-    const kinds = ['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule', 'Node', 'PriorityClass', 'Pod'];
+    const kinds = [
+      ...['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule', 'Node', 'PriorityClass', 'Pod'],
+      ...['TenantQuota', 'DeviceFlavor', 'Namespace'],
+    ];
     return new Map(this.#all.map((informer, i) => [kinds[i]!, (performance.now() - informer.lastEventMs) / 1000]));
+  }
+
+  /** By its key. */
+  tenant(key: string): TenantObject | undefined {
+    const { namespace, name } = tenantOfKey(key);
+    return this.tenants.get(name, namespace);
   }
 
   /** Measured devices of the nodes that there are. */
@@ -152,7 +171,9 @@ export class ClusterView {
   isVanished({ nodeName, device }: { readonly nodeName: string; readonly device: number }): boolean {
     const reported = this.schedules.get(nodeName)?.status?.devices ?? [];
     return (
-      reported.length > 0 && this.agentSilent(nodeName) === false && !reported.some((each) => each.device === device)
+      reported.length > 0 &&
+      this.reports.isSilent(nodeName) === false &&
+      !reported.some((each) => each.device === device)
     );
   }
 
@@ -180,7 +201,7 @@ export class ClusterView {
           labels: node.metadata.labels ?? {},
           taints: node.spec?.taints ?? [],
           state: this.#nodeStates.of(node),
-          silent: this.agentSilent(node.metadata.name) === true,
+          silent: this.reports.isSilent(node.metadata.name) === true,
           ...(isTrusted(node) ? {} : { implausible: odd.get(node.metadata.name) }),
         },
       ]),
@@ -193,19 +214,39 @@ export class ClusterView {
     );
   }
 
-  /** What tenants ask for, the most important first, then the oldest. */
-  requests(tenants: readonly TenantObject[]): { tenant: TenantObject; request: TenantRequest }[] {
-    const priorities = new Priorities(this.priorities.list(), this.#options.systemPriorities);
-    return tenants
-      .filter((tenant) => tenant.metadata.deletionTimestamp === undefined)
-      .map((tenant) => ({ tenant, request: this.#request(tenant, priorities.of(tenant.spec.priorityClassName)) }))
-      .sort(byRank);
+  /** What teams may have; undefined: nobody is limited. */
+  quotas(devices: readonly Device[]): Quotas | undefined {
+    const { quotas, flavors, namespaces } = this.teams;
+    return quotasFrom(
+      {
+        quotas: quotas.list(),
+        flavors: flavors.list(),
+        namespaces: namespaces.list(),
+        nodes: this.nodes.list(),
+        profiles: this.profiles.list(),
+      },
+      devices,
+    );
   }
 
-  /** Whether the node's agent has not been heard of for too long; undefined when it never was. */
-  agentSilent(node: string): boolean | undefined {
-    const report = this.#reports.get(node);
-    return report === undefined ? undefined : performance.now() - report.seenMs > this.#options.agentSilenceMs;
+  /** What tenants ask for, the most important first, then the oldest; and those of whom nobody can tell, with why. */
+  requests(tenants: readonly TenantObject[]): {
+    readonly asking: { tenant: TenantObject; request: TenantRequest }[];
+    readonly odd: { tenant: TenantObject; error: string }[];
+  } {
+    const priorities = new Priorities(this.priorities.list(), this.#options.systemPriorities);
+    const asking: { tenant: TenantObject; request: TenantRequest }[] = [];
+    const odd: { tenant: TenantObject; error: string }[] = [];
+    for (const tenant of tenants) {
+      if (tenant.metadata.deletionTimestamp !== undefined) continue;
+      try {
+        const request = this.#request(tenant, priorities.of(tenant.spec.priorityClassName));
+        asking.push({ tenant, request });
+      } catch (error) {
+        odd.push({ tenant, error: (error as Error).message });
+      }
+    }
+    return { asking: asking.sort(byRank), odd };
   }
 
   /** Where the node's agent is reached, if what it says of that may be believed. */
@@ -228,12 +269,6 @@ export class ClusterView {
     return found === undefined ? 'Lost' : this.#nodeStates.of(found);
   }
 
-  /** Seconds since the node's agent was heard of; undefined when it never was. */
-  reportAgeS(node: string): number | undefined {
-    const report = this.#reports.get(node);
-    return report === undefined ? undefined : Math.round((performance.now() - report.seenMs) / 1000);
-  }
-
   #request(tenant: TenantObject, rank: Priority): TenantRequest {
     const known = this.#requests.get(tenant);
     if (
@@ -246,19 +281,6 @@ export class ClusterView {
     const request = requestOf(tenant as unknown as ResourceOf<'InferenceTenant'>, rank);
     this.#requests.set(tenant, request);
     return request;
-  }
-
-  #heard(node: string, { status }: ScheduleObject): void {
-    const devices = JSON.stringify(status?.devices?.map(({ device }) => device));
-    if (this.#toldDevices.get(node) !== devices) {
-      this.#toldDevices.set(node, devices);
-      this.#listener.world();
-    }
-    const reportedAt = status?.reportedAt;
-    if (reportedAt === undefined || this.#reports.get(node)?.reportedAt === reportedAt) return;
-    if (this.agentSilent(node) === true) this.#listener.world(); // it may take tenants again
-    // By this clock, not by the node's, which may be wrong.
-    this.#reports.set(node, { reportedAt, seenMs: performance.now() });
   }
 
   #podChanged(key: string, { spec, status }: PodObject, gone: boolean): void {

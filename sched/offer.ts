@@ -9,6 +9,8 @@ export interface Offer {
 
 const LOWEST_FRAMES_PER_SECOND = 0.1;
 const LONGEST_DEADLINE_FACTOR = 64;
+/** No tenant may ask for a longer one. */
+const LONGEST_DEADLINE_US = 600_000_000;
 const DEADLINE_STEP_US = 1000;
 
 /**
@@ -30,7 +32,8 @@ export function findOffer(
   const askedTenths = 10_000_000 / asked.periodUs;
   const tenths = greatest(LOWEST_FRAMES_PER_SECOND * 10, Math.ceil(askedTenths) - 1, (n) => admits(atRate(n)));
 
-  const longest = Math.floor((asked.deadlineUs * LONGEST_DEADLINE_FACTOR) / DEADLINE_STEP_US);
+  const longestUs = Math.min(LONGEST_DEADLINE_US, asked.deadlineUs * LONGEST_DEADLINE_FACTOR);
+  const longest = Math.floor(longestUs / DEADLINE_STEP_US);
   const withDeadline = (steps: number): Streams => ({ ...asked, deadlineUs: steps * DEADLINE_STEP_US });
   // Counted down from the longest, so that the same search serves.
   const steps = greatest(0, longest - Math.floor(asked.deadlineUs / DEADLINE_STEP_US) - 1, (n) =>
@@ -46,7 +49,7 @@ export function findOffer(
 }
 
 /** The greatest n in [low, high] found by bisection for which `holds`; undefined when not even `low` does. */
-function greatest(low: number, high: number, holds: (n: number) => boolean): number | undefined {
+export function greatest(low: number, high: number, holds: (n: number) => boolean): number | undefined {
   if (high < low || !holds(low)) return undefined;
   let [best, above] = [low, high + 1];
   while (above - best > 1) {

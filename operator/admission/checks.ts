@@ -1,5 +1,6 @@
 import type { ResourceOf } from '../../api/manifests.js';
 import { shapeText } from '../../api/names.js';
+import type { Quota } from './quotas.js';
 import type { TenantRequest } from './request.js';
 import type { Answer } from './verdict.js';
 
@@ -8,6 +9,14 @@ interface Facts {
   readonly model: ResourceOf<'InferenceModel'> | undefined;
   /** Whether the tenant is served with the model already: it may keep one that is being deleted. */
   readonly served: boolean;
+  /** What its team may have and, without the tenant itself, has. */
+  readonly team?: Team | undefined;
+}
+
+export interface Team {
+  readonly quota: Quota;
+  readonly tenants: number;
+  readonly streams: number;
 }
 
 type Check = (request: TenantRequest, facts: Facts) => Answer | undefined;
@@ -57,11 +66,48 @@ const thePriorityClassIsForTenants: Check = ({ forbiddenClass }) =>
         message: `PriorityClass "${forbiddenClass}" is for what keeps the cluster running; use another one, or start the operator with --system-priorities`,
       };
 
+const theTeamMayUseThePriorityClass: Check = ({ className }, { team }) =>
+  className === undefined || team?.quota.priorityClasses?.has(className) !== false
+    ? undefined
+    : {
+        reason: 'PriorityClassForbidden',
+        message: `TenantQuota ${team.quota.name} does not let tenants use PriorityClass "${className}"; it allows ${[...team.quota.priorityClasses].join(', ') || 'none'}`,
+      };
+
+const over = ({ quota }: Team, more: number, what: string, most: number): Answer => ({
+  reason: 'QuotaExceeded',
+  message: `TenantQuota ${quota.name} allows ${most} ${what}, and this would make it ${more}; let another one go, or ask for a larger quota`,
+});
+
+const theTeamMayHaveOneMore: Check = (_, { team }) =>
+  team === undefined || team.tenants + 1 <= team.quota.mostTenants
+    ? undefined
+    : over(team, team.tenants + 1, 'tenants', team.quota.mostTenants);
+
+/** Of a tenant that takes fewer streams than all, so many as it takes at least. */
+const theTeamMayHaveTheStreams: Check = ({ streams, minStreams = streams }, { team }) =>
+  theTeamMayHaveAll({ streams: minStreams }, team);
+
+/** The same for all streams that are asked for. */
+export const theTeamMayHaveAll = (
+  { streams }: Pick<TenantRequest, 'streams'>,
+  team: Team | undefined,
+): Answer | undefined =>
+  team === undefined || team.streams + streams <= team.quota.mostStreams
+    ? undefined
+    : over(team, team.streams + streams, 'streams', team.quota.mostStreams);
+
 /** What must hold for a tenant to be served at all, whatever was promised. */
 export const TO_BE_SERVED: readonly Check[] = [theModelExists, theModelStays, theShapeIsOffered];
 
 /** What must hold besides for a tenant to be promised anything new. */
-export const TO_BE_PLACED: readonly Check[] = [thePriorityClassExists, thePriorityClassIsForTenants];
+export const TO_BE_PLACED: readonly Check[] = [
+  thePriorityClassExists,
+  thePriorityClassIsForTenants,
+  theTeamMayUseThePriorityClass,
+  theTeamMayHaveOneMore,
+  theTeamMayHaveTheStreams,
+];
 
 /** The first objection, in order. */
 export function objectionOf(checks: readonly Check[], request: TenantRequest, facts: Facts): Answer | undefined {

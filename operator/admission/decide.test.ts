@@ -19,6 +19,19 @@ const snapshot = (tenants: ResourceOf<'InferenceTenant'>[], more: Partial<Snapsh
 });
 const verdict = ({ verdicts }: Decision, name: string): Verdict => verdicts.find((each) => each.name === name)!;
 
+test('whoever was refused a change is not told that it was admitted when a neighbour comes', () => {
+  const first = decide(snapshot([tenant('a')]));
+  const edited = [tenant('a', { streams: 200 }), tenant('b')];
+  const refused = decide(snapshot(edited.slice(0, 1), { promised: first.plans }));
+  expect(verdict(refused, 'a')).toMatchObject({ admitted: false, reason: 'UtilizationExceeded' });
+  const then = decide(
+    snapshot(edited, { promised: refused.plans, settled: refused.settled, due: new Set(['default/b']) }),
+  );
+  expect(verdict(then, 'b').admitted).toBe(true);
+  expect(verdict(then, 'a')).toMatchObject({ admitted: false, reason: 'UtilizationExceeded' });
+  expect(verdict(then, 'a').stands).toBeDefined();
+});
+
 describe('admission', () => {
   test('admits what fits, with its place, visits and share', () => {
     const decision = decide(snapshot([tenant('a', { streams: 2 }), tenant('b')]));

@@ -121,11 +121,12 @@ function memoryShortage(
   placed: readonly Placed[],
   before: DevicePlan | undefined,
 ): Refusal | undefined {
-  const { memoryBytes } = device;
+  const { memoryBytes = Infinity } = device;
+  if (memoryBytes === Infinity) return undefined;
   const bytes = bytesOf(device, placed);
+  if (bytes <= memoryBytes) return undefined;
   const beforeBytes = before === undefined ? 0 : bytesOf(device, placedOn(before));
-  if (memoryBytes === undefined || bytes <= memoryBytes || (bytes <= beforeBytes && before?.device === device))
-    return undefined;
+  if (bytes <= beforeBytes && before?.device === device) return undefined;
   return {
     reason: 'InsufficientMemory',
     neededBytes: bytes - beforeBytes,
@@ -137,8 +138,9 @@ function memoryShortage(
 export function withSpare(plan: DevicePlan, placed: Placed): DevicePlan | undefined {
   const { device } = plan;
   if (device.failures.has(placed.request.model) || !device.tables.has(nameOf(placed))) return undefined;
-  const bytes = bytesOf(device, [...placedOn(plan), ...plan.spare, placed]);
-  if (device.memoryBytes !== undefined && bytes > device.memoryBytes) return undefined;
+  const { memoryBytes = Infinity } = device;
+  if (memoryBytes < Infinity && bytesOf(device, [...placedOn(plan), ...plan.spare, placed]) > memoryBytes)
+    return undefined;
   return { ...plan, spare: [...plan.spare, placed] };
 }
 

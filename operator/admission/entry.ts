@@ -35,9 +35,10 @@ export class Entry {
     this.#answer = undefined;
   }
 
-  /** Whoever was driven out is told by whom; that nothing else fits is the rest of the message. */
+  /** Whoever was driven out is told by whom; that nothing else fits, or not all of it, is the rest of the message. */
   refuse(answer: Answer): void {
-    const { reason = answer.reason, message } = this.#displaced ?? {};
+    const { reason: displacedBy = answer.reason, message } = this.#displaced ?? {};
+    const reason = answer.reason === 'AdmittedInPart' ? answer.reason : displacedBy;
     this.#answer = {
       ...answer,
       reason,

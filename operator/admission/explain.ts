@@ -4,8 +4,8 @@ import type { Offer } from '../../sched/offer.js';
 import { bestOf, compareRefusals } from './reasons.js';
 import type { Refusal } from './refusal.js';
 
-/** What would be admitted instead, smaller frames included. */
-export type FullOffer = Offer & { readonly frames?: Covered };
+/** What would be admitted instead, smaller frames included. `minStreams`: what that has to be as well for fewer streams. */
+export type FullOffer = Offer & { readonly frames?: Covered; readonly minStreams?: number };
 
 /** A node's refusal; of several devices, the one closest to admitting. */
 export interface NodeAnswer {
@@ -37,6 +37,7 @@ export interface WrittenOffer {
   readonly framesPerSecond?: number;
   readonly deadline?: string;
   readonly streams?: number;
+  readonly minStreams?: number;
   readonly frames?: string;
 }
 
@@ -55,11 +56,12 @@ const sizeOf = ({ encoding, width, height }: Covered): string =>
   width === undefined ? (encoding ?? 'Tensor') : `${width}x${height ?? 0}`;
 
 export function explainOffer(offer: FullOffer): string {
-  const { framesPerSecond, deadline, streams, frames } = writtenOffer(offer) ?? {};
+  const { framesPerSecond, deadline, streams, minStreams, frames } = writtenOffer(offer) ?? {};
+  const asMany = minStreams === undefined ? '' : ` (spec.minStreams: ${minStreams} as well)`;
   const parts = [
     ...(framesPerSecond === undefined ? [] : [`${framesPerSecond} frames per second`]),
     ...(deadline === undefined ? [] : [`a deadline of ${deadline}`]),
-    ...(streams === undefined ? [] : [`${streams} ${streams === 1 ? 'stream' : 'streams'}`]),
+    ...(streams === undefined ? [] : [`${streams} ${streams === 1 ? 'stream' : 'streams'}${asMany}`]),
     ...(frames === undefined ? [] : [`${frames === 'Tensor' ? 'tensors' : `images up to ${frames}`} (spec.frames)`]),
   ];
   return parts.length === 0

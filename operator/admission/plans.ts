@@ -5,11 +5,14 @@ import type { NodeAnswer } from './explain.js';
 import type { NodeInfo } from './node.js';
 import { objection } from './node.js';
 import type { DevicePlan, Placed } from './plan.js';
+import type { Quotas, Usage } from './quotas.js';
+import type { QuotaRefusal } from './refusal.js';
 import { placedOn } from './plan.js';
 import type { TenantRequest } from './request.js';
 
 /** Where everybody is after a decision; a value that nobody changes any more. */
 export interface Settled {
+  readonly quotas: Quotas | undefined;
   all(): readonly DevicePlan[];
 }
 
@@ -23,15 +26,19 @@ type Nodes = ReadonlyMap<string, NodeInfo> | undefined;
 
 /** The plans of all devices while a decision is being made, and how to go back. */
 export class Plans implements Settled {
+  readonly quotas: Quotas | undefined;
   readonly #nodes: Nodes;
   readonly #plans: Map<string, DevicePlan>;
   /** What plans were before they were replaced, the oldest first. */
   readonly #replaced: DevicePlan[] = [];
+  /** Undefined: to be counted again. */
+  #usage: Usage | undefined;
   /** Which devices serve a tenant. */
   readonly #where: Map<string, ReadonlySet<string>>;
 
-  constructor(nodes: Nodes, settled?: Settled) {
+  constructor(nodes: Nodes, settled?: Settled, quotas?: Quotas) {
     this.#nodes = nodes;
+    this.quotas = quotas;
     this.#plans = new Map(settled instanceof Plans ? settled.#plans : []);
     this.#where = new Map(settled instanceof Plans ? settled.#where : []);
   }
@@ -74,6 +81,18 @@ export class Plans implements Settled {
     );
   }
 
+  /** Why the tenant's team may not have these streams on a device besides all that it has. */
+  quotaRefusal(device: Device, request: TenantRequest, streams: number): QuotaRefusal | undefined {
+    if (this.quotas?.of(request.namespace) === undefined) return undefined;
+    return this.quotas.refusal(this.usage(), request, streams, device);
+  }
+
+  /** What promises cost teams, where there are quotas. */
+  usage(): Usage {
+    this.#usage ??= this.quotas?.usage(this.all()) ?? new Map<string, never>();
+    return this.#usage;
+  }
+
   set(plan: DevicePlan): void {
     const device = deviceKey(plan.device);
     const before = this.#plans.get(device);
@@ -90,6 +109,7 @@ export class Plans implements Settled {
       const where = this.#where.get(key);
       if (where?.has(device) !== true) this.#where.set(key, new Set(where).add(device));
     }
+    this.#usage = undefined;
     if (before !== undefined) this.#replaced.push(before);
     this.#plans.set(device, plan);
   }

@@ -1,113 +1,118 @@
-import { withTenant } from './adding.js';
-import type { DevicePlan, Fit, Placed } from './plan.js';
-import { placedOn } from './plan.js';
-import { planFor } from './device-plan.js';
-import type { Entry } from './entry.js';
+import type { DevicePlan, Fit } from './plan.js';
 import type { NodeAnswer } from './explain.js';
+import { fitOn } from './placing.js';
 import type { Plans } from './plans.js';
 import { isPreemptable } from './reasons.js';
 import type { TenantRequest } from './request.js';
+import type { Standing, Victim } from './victims.js';
+import { Victims } from './victims.js';
 
-type Planned = Extract<Fit, { plan: DevicePlan }>;
+/** What came of making room: it was made, or those who borrowed are to be told first; undefined: there is none to make. */
+export type Outcome = 'made' | { readonly notify: readonly string[] } | undefined;
+
+/** Room made on one device: the plan with the tenant and without its victims. */
+interface Room {
+  readonly fit: Extract<Fit, { plan: DevicePlan }>;
+  readonly victims: readonly Victim[];
+}
 
 /**
- * Makes room at the cost of less important tenants, where that truly makes it fit; says whether it did. They are decided
- * again, later.
+ * Makes room at the cost of others, where that truly makes it fit: of less important tenants of the same team, and of what teams of
+ * the cohort have borrowed, where this one is within its nominal share. They are decided again, later.
  */
 export function preempt(
   plans: Plans,
   request: TenantRequest,
-  entries: ReadonlyMap<string, Entry>,
+  standing: Standing,
   refusals: readonly NodeAnswer[],
-): boolean {
+): Outcome {
   const helps = refusals.some(({ refusal }) => isPreemptable(refusal));
-  if (!helps || !request.preempts || request.class !== 'RealTime') return false;
-  let best: Preemption | undefined;
-  for (const plan of plans.eligible(request).plans) {
-    const room = makeRoom(plan, request, entries, plans.beside(plan));
-    if (room === undefined) continue;
-    if (
-      best === undefined ||
-      room.victims.length < best.victims.length ||
-      (room.victims.length === best.victims.length && room.highestPriority < best.highestPriority)
-    )
-      best = room;
-  }
-  if (best === undefined) return false;
-  for (const each of [best.plan, ...best.beside]) plans.set(each);
-  for (const victim of best.victims) {
-    plans.withdraw(victim); // what it had on other devices is of no use without the rest
-    // Who else uses the cluster is nobody's business in another namespace.
-    const by = victim.startsWith(`${request.namespace}/`) ? request.key : 'a tenant of another namespace';
-    const message = `preempted on ${best.plan.device.node} by ${by}, whose priority is ${request.priority}`;
-    entries.get(victim)?.displace({ reason: 'Preempted', message });
-  }
-  return true;
+  if (!helps || request.class !== 'RealTime') return undefined;
+  const victims = new Victims(plans, request, standing);
+  const best = bestRoom(plans, request, victims);
+  if (best === undefined) return undefined;
+  const notify = untold(best, victims);
+  if (notify.length > 0) return { notify };
+  // What they had on other devices is of no use without the rest.
+  for (const { key } of best.victims) plans.withdraw(key);
+  for (const each of [best.fit.plan, ...(best.fit.beside ?? [])]) plans.set(each);
+  const { node } = best.fit.plan.device;
+  for (const { key, why } of best.victims)
+    standing.entries.get(key)?.displace({ reason: why, message: messageTo(key, why, node, request) });
+  return 'made';
 }
 
-/** Room made on one device: the plan with the preemptor and without its victims. */
-interface Preemption {
-  readonly plan: DevicePlan;
-  /** Of the node's other devices, those that change along with it. */
-  readonly beside: readonly DevicePlan[];
-  /** Keys of the tenants that have to go. */
-  readonly victims: readonly string[];
-  readonly highestPriority: number;
+/** Of the rooms on all devices, the one that nobody has to be told of first, with the fewest and least important victims. */
+function bestRoom(plans: Plans, request: TenantRequest, victims: Victims): Room | undefined {
+  const rooms: Room[] = [];
+  for (const plan of plans.eligible(request).plans) {
+    const ofQuota = victims.ofQuota(plan.device);
+    const room = ofQuota && roomOn(plans, plan, request, ofQuota, victims);
+    if (room === undefined) continue;
+    rooms.push(room);
+    // Where the quota was all that stood in the way, other devices ask for the same.
+    if (room.victims === ofQuota) break;
+  }
+  const highest = (room: Room): number => Math.max(...room.victims.map(({ key }) => victims.priorityOf(key)));
+  const [best] = rooms.sort(
+    (a, b) =>
+      untold(a, victims).length - untold(b, victims).length ||
+      a.victims.length - b.victims.length ||
+      highest(a) - highest(b),
+  );
+  return best;
+}
+
+/** Whose notice has not run out. */
+const untold = ({ victims }: Room, all: Victims): string[] =>
+  victims.flatMap(({ key, why }) => (why === 'Reclaimed' && !all.isTold(key) ? [key] : []));
+
+/** Who else uses the cluster is nobody's business in another namespace. */
+function messageTo(
+  victim: string,
+  why: Victim['why'],
+  node: string,
+  { key, namespace, priority }: TenantRequest,
+): string {
+  const by = victim.startsWith(`${namespace}/`) ? key : 'a tenant of another namespace';
+  return why === 'Preempted'
+    ? `preempted on ${node} by ${by}, whose priority is ${priority}`
+    : `what it had borrowed was given back to ${by}, whose team is within its nominal share`;
 }
 
 /**
- * The fewest and least important tenants of a device whose going makes room for one of higher priority; undefined when
- * even all of lower priority together would not. One single victim is preferred; otherwise the least important go until there is
- * room, and those who turn out not to have been in the way are kept, the most important first.
- *
- * @param current what tenants ask for now: their priority may have changed since they were placed
- * @param beside plans of the node's other devices
+ * The fewest and least important tenants whose going, besides that of those who go for the quota, makes room on a device; undefined when
+ * even all together would not. One single victim is preferred; otherwise those who come first go until there is room, and those who turn
+ * out not to have been in the way are kept, the last first.
  */
-function makeRoom(
+function roomOn(
+  plans: Plans,
   plan: DevicePlan,
   request: TenantRequest,
-  current: ReadonlyMap<string, { readonly request: TenantRequest }>,
-  beside: readonly DevicePlan[],
-): Preemption | undefined {
-  const priorityOf = (key: string): number => current.get(key)?.request.priority ?? 0;
-  // Best effort is in nobody's way. Youngest last placed, so first to go among equals.
-  const candidates = [
-    ...new Set(
-      placedOn(plan)
-        .filter((placed) => placed.request.class === 'RealTime')
-        .map((placed) => placed.request.key),
-    ),
-  ]
-    .filter((key) => priorityOf(key) < request.priority)
-    .reverse()
-    .sort((a, b) => priorityOf(a) - priorityOf(b));
-  if (candidates.length === 0) return undefined;
-
-  const without = (victims: readonly string[]): Planned | undefined => {
-    const rest: Placed[] = placedOn(plan).filter((placed) => !victims.includes(placed.request.key));
-    const left = planFor(plan.device, rest, plan);
-    if ('refusal' in left) return undefined;
-    const fit = withTenant(left.plan, request, request.streams, beside);
-    return 'plan' in fit ? fit : undefined;
+  ofQuota: readonly Victim[],
+  all: Victims,
+): Room | undefined {
+  const without = (victims: readonly Victim[]): Room | undefined => {
+    const mark = plans.mark();
+    for (const { key } of victims) plans.withdraw(key);
+    const fit = fitOn(plans, plans.of(plan.device), request, request.streams);
+    plans.undo(mark);
+    return 'plan' in fit ? { fit, victims } : undefined;
   };
-  const conclude = (victims: readonly string[], { plan: after, beside: others = [] }: Planned): Preemption => ({
-    plan: after,
-    beside: others,
-    victims,
-    highestPriority: Math.max(...victims.map(priorityOf)),
-  });
-
-  let best = without(candidates);
+  if (ofQuota.length > 0) {
+    const room = without(ofQuota);
+    if (room !== undefined) return room;
+  }
+  const gone = new Set(ofQuota.map(({ key }) => key));
+  const candidates = all.on(plan).filter(({ key }) => !gone.has(key));
+  if (candidates.length === 0) return undefined;
+  let best = without([...ofQuota, ...candidates]);
   if (best === undefined) return undefined;
-  for (const key of candidates) {
-    const after = without([key]);
-    if (after !== undefined) return conclude([key], after);
+  for (const candidate of candidates) {
+    const room = without([...ofQuota, candidate]);
+    if (room !== undefined) return room;
   }
-  let victims: readonly string[] = candidates;
-  for (const key of [...candidates].reverse()) {
-    const fewer = victims.filter((each) => each !== key);
-    const after = without(fewer);
-    if (after !== undefined) [victims, best] = [fewer, after];
-  }
-  return conclude(victims, best);
+  for (const candidate of [...candidates].reverse())
+    best = without(best.victims.filter((each) => each !== candidate)) ?? best;
+  return best;
 }

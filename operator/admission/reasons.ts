@@ -1,4 +1,4 @@
-import type { NodeRefusal, Refusal } from './refusal.js';
+import type { NodeRefusal, QuotaRefusal, Refusal } from './refusal.js';
 import { mebibytes, milliseconds, percent } from './words.js';
 
 /** What is told of a reason, wherever it is told: one table for decisions, messages, metrics, tests and docs. */
@@ -24,6 +24,13 @@ interface RefusalFacts<R extends Refusal> extends Facts {
   best?(refusal: R, node: string): string;
   /** How far from fitting; comparable within one reason. */
   severity?(refusal: R): number;
+}
+
+/** The same on whichever node: it is the team's matter. */
+function quotaSentence({ quota, flavor, cost, free, nominal, lent }: QuotaRefusal): string {
+  if (cost === 0)
+    return `TenantQuota ${quota} has no share of ${flavor === undefined ? 'devices without a flavor' : `flavor ${flavor}`}`;
+  return `it would cost ${cost.toFixed(1)}ms/s of ${flavor ?? ''}, and TenantQuota ${quota}, whose nominal share is ${nominal}, has ${free.toFixed(1)} left${lent ? '; others have borrowed the rest' : ''}`;
 }
 
 type Refusals = { readonly [K in Refusal['reason']]: RefusalFacts<Extract<Refusal, { reason: K }>> };
@@ -95,6 +102,17 @@ export const REFUSALS: Refusals = {
     severity: ({ neededBytes, freeBytes }) => neededBytes - freeBytes,
     meaning: "the model does not fit into the device's memory beside those that are promised",
     remedy: 'fewer models per node, `agent.deviceMemory`, smaller `maxBatchSize`',
+  },
+  QuotaExceeded: {
+    scope: 'device',
+    waits: true,
+    preemptable: true,
+    sentence: quotaSentence,
+    best: quotaSentence,
+    severity: ({ cost, free }) => cost - free,
+    meaning:
+      "its team's TenantQuota has not enough left of this kind of device, or the team has as many tenants or streams as it may ([quotas.md](quotas.md))",
+    remedy: '`kubectl get tenantshares`: ask for less, let another tenant of the team go, or ask for a larger quota',
   },
   ProfilePending: {
     scope: 'device',
@@ -180,6 +198,13 @@ const OWN = {
       'the tenant has a place, and every frame within its rate and jitter will meet the deadline as long as runs take no longer than measured',
     remedy: 'nothing',
   },
+  AdmittedInPart: {
+    scope: 'event',
+    waits: true,
+    meaning:
+      'not all streams could be promised, and the tenant takes fewer (`spec.minStreams`): the message says how many, and what stands in the way of the others',
+    remedy: 'nothing; it gets more by itself when there is room. As for the reason in the message, for all at once',
+  },
   NoEligibleNode: {
     scope: 'node',
     waits: true,
@@ -187,11 +212,32 @@ const OWN = {
       'no node may serve the tenant, each for a reason of its own: `status.refusals` has them; or none has an agent with a profile',
     remedy: 'see the reasons of nodes below; `kubectl get gpr`',
   },
+  Reclaiming: {
+    scope: 'event',
+    waits: true,
+    meaning:
+      "it is within its team's nominal share, others have borrowed that, and they have been told to give it back ([quotas.md](quotas.md))",
+    remedy: 'wait: what was borrowed is given back after the notice (`operator.reclaimNotice`)',
+  },
+  Reclaimed: {
+    scope: 'event',
+    waits: false,
+    meaning:
+      "its promise was beyond its team's nominal share, and a team within its own asked for it; there is no other place",
+    remedy: 'as for `QuotaExceeded`; it comes back by itself when somebody leaves',
+  },
   Suspended: {
     scope: 'spec',
     waits: false,
     meaning: '`spec.suspend`: the tenant has given its place up for now',
     remedy: '`kubectl deeprt resume`',
+  },
+  Withdrawn: {
+    scope: 'event',
+    waits: false,
+    meaning:
+      'the tenant was deleted: nothing is promised, and no frame is served; somebody else’s finalizer keeps the object',
+    remedy: 'whoever put that finalizer on has to take it off',
   },
   ModelNotFound: {
     scope: 'spec',
@@ -232,8 +278,9 @@ const OWN = {
   DecisionFailed: {
     scope: 'event',
     waits: false,
-    meaning: "a fault of the operator's own; the others' decisions are not concerned",
-    remedy: 'report it, with the objects that the message names',
+    meaning:
+      "the object cannot be read, as one that is older than today's rules, or a fault of the operator's own; the others' decisions are not concerned",
+    remedy: 'correct what the message names; else report it, with the objects that it is about',
   },
 } as const satisfies Record<string, Facts>;
 

@@ -1,11 +1,13 @@
 import { smallerFrames } from '../../api/frames.js';
-import { findOffer } from '../../sched/offer.js';
+import { categoryName } from '../../api/names.js';
+import { findOffer, greatest } from '../../sched/offer.js';
 import { withTenant } from './adding.js';
 import type { Device } from './device.js';
 import type { FullOffer, NodeAnswer } from './explain.js';
 import { explainOffer, perNode, summarizeRefusals } from './explain.js';
 import type { DevicePlan } from './plan.js';
 import { emptyPlan } from './plan.js';
+import { fits } from './placing.js';
 import type { Plans } from './plans.js';
 import type { Reason } from './reasons.js';
 import { hasOffer, isNodeRefusal, sentenceOf } from './reasons.js';
@@ -35,26 +37,50 @@ export function answerTo(plans: Plans, request: TenantRequest, refusals: readonl
   const reason: Reason = refusal.reason;
   if (!hasOffer(refusal)) return { ...answer, reason };
 
-  const { plans: eligible } = plans.eligible({ ...request, strategy: 'Spread' });
+  const eligible = plans
+    .eligible({ ...request, strategy: 'Spread' })
+    .plans.filter(({ device }) => canServe(device, request) && plans.quotas?.mayUse(request, device) !== false);
   const offer = offerOn(plans, eligible.slice(0, OFFER_DEVICES), request);
-  const alone = eligible.some((plan) => 'plan' in withTenant(emptied(plan.device), request, request.streams));
-  const outlook = alone
+  const outlook = isServedAlone(
+    eligible.map(({ device }) => device),
+    request,
+  )
     ? 'it may fit when other tenants leave'
     : `it would not fit on ${nodes.length === 1 ? 'this node' : 'any of these nodes'} even alone`;
   return { ...answer, reason, message: `${summary}; ${outlook}; ${explainOffer(offer)}`, offer };
 }
 
 function offerOn(plans: Plans, devices: readonly DevicePlan[], request: TenantRequest): FullOffer {
-  const fits = (changed: TenantRequest, streams: number): boolean =>
-    devices.some((plan) => 'plan' in withTenant(plan, changed, streams, plans.beside(plan)));
-  const { streams: count, periodUs, jitterUs, deadlineUs, jitterGiven } = request;
+  const { streams: count, minStreams = 1, periodUs, jitterUs, deadlineUs, jitterGiven } = request;
   const offer = findOffer(
     { count, periodUs, jitterUs, deadlineUs },
     (period) => (jitterGiven ? Math.min(jitterUs, period) : defaultJitterUs(period)),
-    ({ count: streams, ...figures }) => fits({ ...request, ...figures }, streams),
+    ({ count: streams, ...figures }) => fits(plans, devices, { ...request, ...figures }, streams),
   );
-  const frames = smallerFrames(request.frames ?? {}).find((smaller) => fits({ ...request, frames: smaller }, count));
-  return frames === undefined ? offer : { ...offer, frames };
+  const frames = smallerFrames(request.frames ?? {}).find((smaller) =>
+    fits(plans, devices, { ...request, frames: smaller }, count),
+  );
+  return {
+    ...offer,
+    ...(offer.streams === undefined || offer.streams >= minStreams ? {} : { minStreams: offer.streams }),
+    ...(frames === undefined ? {} : { frames }),
+  };
+}
+
+/** Whether a device has measured what the tenant needs. */
+const canServe = ({ tables, failures }: Device, { model, shape }: TenantRequest): boolean =>
+  tables.has(categoryName(model, shape)) && !failures.has(model);
+
+/** Whether these devices would take the tenant if they served nobody else. */
+function isServedAlone(devices: readonly Device[], request: TenantRequest): boolean {
+  const takes = (device: Device, streams: number): boolean => 'plan' in withTenant(emptied(device), request, streams);
+  if (!request.allowSplit) return devices.some((device) => takes(device, request.streams));
+  let left = request.streams;
+  for (const device of devices) {
+    left -= greatest(1, left, (streams) => takes(device, streams)) ?? 0;
+    if (left === 0) return true;
+  }
+  return false;
 }
 
 /** One empty plan per device, so that what is refused on it is remembered. */

@@ -17,6 +17,8 @@ export interface TenantRequest {
   readonly shape: readonly number[];
   readonly class: 'RealTime' | 'BestEffort';
   readonly streams: number;
+  /** How many of them may be promised where not all can be; all or none when undefined. */
+  readonly minStreams?: number | undefined;
   readonly periodUs: number;
   readonly jitterUs: number;
   /** Infinity for a best-effort tenant without one. */
@@ -41,7 +43,9 @@ export interface TenantRequest {
   readonly priority: number;
   /** Whether it may preempt at all (PriorityClass.preemptionPolicy). */
   readonly preempts: boolean;
-  /** Its spec.priorityClassName, where there is no such PriorityClass. */
+  /** Its spec.priorityClassName. */
+  readonly className?: string | undefined;
+  /** The same, where there is no such PriorityClass. */
   readonly unknownClass?: string | undefined;
   /** The same, where tenants may not have that class. */
   readonly forbiddenClass?: string | undefined;
@@ -85,6 +89,7 @@ export function requestOf(
     shape: spec.inputShape,
     class: spec.class ?? 'RealTime',
     streams: spec.streams ?? 1,
+    minStreams: spec.minStreams,
     periodUs,
     jitterUs: spec.jitter === undefined ? defaultJitterUs(periodUs) : parseDurationUs(spec.jitter),
     deadlineUs: spec.deadline === undefined ? Infinity : parseDurationUs(spec.deadline),
@@ -100,6 +105,7 @@ export function requestOf(
     tolerations: spec.placement?.tolerations ?? [],
     priority,
     preempts,
+    className: spec.priorityClassName,
     unknownClass,
     forbiddenClass,
     suspended: spec.suspend ?? false,
@@ -120,6 +126,7 @@ export function sameRequest(a: TenantRequest, b: TenantRequest): boolean {
     preempts: _q,
     unknownClass: _u,
     forbiddenClass: _f,
+    className: _c,
     jitterGiven: _j,
     senders: _s,
     ...rest

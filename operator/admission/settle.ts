@@ -20,7 +20,7 @@ export interface Stand {
 
 /** Everybody keeps what still holds of what they were promised. */
 export function settle(snapshot: Snapshot): Stand {
-  const plans = new Plans(snapshot.nodes, snapshot.settled);
+  const plans = new Plans(snapshot.nodes, snapshot.settled, snapshot.quotas);
   const displaced = new Map<string, Displacement>();
   if (snapshot.settled !== undefined) return { plans, displaced };
   const asked = new Map(snapshot.requests.map((request, rank) => [request.key, { request, rank }]));

@@ -2,6 +2,7 @@ import type { ResourceOf } from '../../api/manifests.js';
 import type { Device } from './device.js';
 import type { NodeInfo } from './node.js';
 import type { DevicePlan } from './plan.js';
+import type { Quotas } from './quotas.js';
 import type { Settled } from './plans.js';
 import type { TenantRequest } from './request.js';
 
@@ -27,6 +28,10 @@ export interface Snapshot {
   readonly told?: ReadonlyMap<string, Told>;
   /** Keys of the tenants to decide on; all that have no place, or ask for something new, when absent. */
   readonly due?: ReadonlySet<string>;
+  /** What teams may have; undefined: nobody is limited. */
+  readonly quotas?: Quotas | undefined;
+  /** Keys of tenants whose notice to give back what they borrowed has run out. */
+  readonly noticed?: ReadonlySet<string>;
   /** How the decision before left everybody, if nothing but the tenants that are due has changed since: what it costs then depends on them. */
   readonly settled?: Settled;
 }

@@ -36,6 +36,8 @@ export interface Verdict {
   /** Share of a device that was promised to the tenant. */
   readonly utilization: number;
   readonly placements: readonly Placement[];
+  /** What the promise costs of the team's quota, in device-milliseconds a second; undefined: nothing limits it. */
+  readonly charged?: number;
   /** What is promised now; after a refused change, what was promised before. */
   readonly promised?: string;
   /** Each node's own reason. */
@@ -82,6 +84,7 @@ export function verdictOf(request: TenantRequest, plans: Plans, answer: Answer |
   const utilization = held
     .flatMap(({ plan }) => plan.categories)
     .reduce((sum, category) => sum + shareOf(category, key), 0);
+  const charged = chargeOf(request, held, plans);
   const where = placements
     .map(({ node, streams, gapUs, quota, softly, covers }) =>
       gapUs === undefined
@@ -89,8 +92,9 @@ export function verdictOf(request: TenantRequest, plans: Plans, answer: Answer |
         : `${streams} on ${node}, visited at least every ${(gapUs / 1000).toFixed(1)}ms for up to ${quota ?? 0} frames (${covers ?? ''})${softly ? ', promised softly: at most 0.1% late' : ''}`,
     )
     .join('; ');
-  const admitted = held.length > 0 && answer === undefined;
-  const stands = held.length > 0 && answer !== undefined && answer.reason !== 'NodeLost';
+  const inPart = answer?.reason === 'AdmittedInPart';
+  const admitted = held.length > 0 && (answer === undefined || inPart);
+  const stands = held.length > 0 && answer !== undefined && !inPart && answer.reason !== 'NodeLost';
   const message =
     answer === undefined
       ? `streams: ${where}`
@@ -107,9 +111,17 @@ export function verdictOf(request: TenantRequest, plans: Plans, answer: Answer |
     utilization,
     placements,
     ...(held.length === 0 ? {} : { promised: promisedText(held) }),
+    ...(charged === undefined ? {} : { charged }),
     ...(answer?.refusals === undefined ? {} : { refusals: answer.refusals }),
     ...(answer?.offer === undefined ? {} : { offer: answer.offer }),
   };
+}
+
+/** To a tenth. */
+function chargeOf({ namespace }: TenantRequest, held: readonly Held[], { quotas }: Plans): number | undefined {
+  if (quotas?.of(namespace) === undefined || held.length === 0) return undefined;
+  const costs = held.map(({ plan, placed: { request, streams } }) => quotas.chargeOn(plan.device, request, streams));
+  return Math.round(10 * costs.reduce((sum, cost) => sum + cost, 0)) / 10;
 }
 
 /** For a column of a table, such as 4x10fps/250ms. */

@@ -7,6 +7,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
   Ready: 'Serve',
   Degraded: 'Degrade',
   KeptApart: 'KeepApart',
+  Borrowed: 'Borrow',
 };
 
 /** What of a change of status is worth an Event: every decision, and every coming and going of service. */
@@ -19,11 +20,13 @@ export function happenings(before: TenantStatus | undefined, after: TenantStatus
     // Not yet being served is no news; no longer being served is.
     if (type !== 'Admitted' && status !== 'True' && old?.status !== 'True') continue;
     const good =
-      type === 'Degraded' || type === 'KeptApart'
-        ? status !== 'True'
-        : status === 'True'
-          ? type !== 'Admitted' || reason === 'Admitted'
-          : reason === 'ProfilePending';
+      type === 'Borrowed'
+        ? reason === 'BeyondNominal'
+        : type === 'Degraded' || type === 'KeptApart'
+          ? status !== 'True'
+          : status === 'True'
+            ? type !== 'Admitted' || reason.startsWith('Admitted')
+            : reason === 'ProfilePending';
     all.push({ type: good ? 'Normal' : 'Warning', reason, action, note: message });
   }
   const nodes = (status: TenantStatus | undefined): string =>

@@ -1,17 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
+import { tenantOfKey } from '../../api/names.js';
 import { reasonOf } from '../../kube/cluster.js';
 import type { InformerListener } from '../../kube/informer.js';
 import { Informer, keyOf } from '../../kube/informer.js';
 import type { Logger } from '../../kube/log.js';
-import type { KubeObject, Objects, Services } from '../../kube/objects.js';
+import type { KubeObject, Objects } from '../../kube/objects.js';
+import type { Services } from '../../kube/core-objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
 import type { TenantObject } from '../objects.js';
 import type { EndpointSliceObject, Scheme, ServiceObject } from '../services.js';
 import {
   SERVICE_SELECTOR,
   SLICE_SELECTOR,
+  hasLabelsOf,
   isAsWanted,
   isOurs,
+  restored,
   serviceName,
   serviceOf,
   urlOf,
@@ -112,13 +116,15 @@ export class Network {
   }
 
   async reconcile(key: string): Promise<void> {
-    const [namespace, name] = key.split('/') as [string, string];
-    const tenant = this.#view.tenants.get(name, namespace);
+    const { name } = tenantOfKey(key);
+    const tenant = this.#view.tenant(key);
     const status = this.#ways.get(key)?.status;
-    if (tenant === undefined || status === undefined || tenant.metadata.deletionTimestamp !== undefined) return;
+    if (tenant === undefined || status === undefined) return;
+    const isDeleted = tenant.metadata.deletionTimestamp !== undefined;
+    if (isDeleted && (status.placements ?? []).length > 0) return;
     const wanted = slicesOf(tenant, status, this.#api.scheme);
     try {
-      const taken = await this.#serviceOf(tenant);
+      const taken = !isDeleted && (await this.#serviceOf(tenant));
       if (taken) this.queue.addAfter(key, TAKEN_POLL_MS);
       else await this.#slicesOf(tenant, wanted);
       this.#conclude(key, { status, done: wanted, ...(taken ? { obstacle: takenBy(serviceName(name)) } : {}) });
@@ -144,10 +150,11 @@ export class Network {
     const known = this.#services.get(name, namespace);
     if (known !== undefined && isAsWanted(known, wanted)) return false;
     const found = known ?? (await this.#api.services.get(name, namespace));
-    if (found !== undefined && !isOurs(found, tenant)) return true;
+    const isTenant = (other: string): boolean => this.#view.tenants.get(other, namespace) !== undefined;
+    if (found !== undefined && !isOurs(found, tenant, isTenant)) return true;
     this.#mayWrite();
     if (found === undefined) await this.#api.services.apply(wanted, FIELD_MANAGER);
-    else if (!isAsWanted(found, wanted)) await this.#api.services.merge(wanted, FIELD_MANAGER);
+    else if (!isAsWanted(found, wanted)) await this.#api.services.merge(restored(wanted), FIELD_MANAGER);
     return false;
   }
 
@@ -160,6 +167,7 @@ export class Network {
       if (
         known !== undefined &&
         isDeepStrictEqual([known.endpoints, known.ports], [slice.endpoints, slice.ports]) &&
+        hasLabelsOf(known, slice) &&
         isDeepStrictEqual(known.metadata.ownerReferences, slice.metadata.ownerReferences)
       )
         continue;

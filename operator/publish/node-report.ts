@@ -28,7 +28,7 @@ export function reportOf(view: ClusterView, node: string, key: string): NodeRepo
         : failed === undefined
           ? undefined
           : `device ${failed.device}: ${failed.failure ?? ''}`,
-    silent: view.agentSilent(node),
+    silent: view.reports.isSilent(node),
     ...view.endpointOf(node),
     misses: figures?.misses ?? 0,
     promisedFrames: figures?.promisedFrames ?? 0,
@@ -43,7 +43,7 @@ export function reportOf(view: ClusterView, node: string, key: string): NodeRepo
 export function stillServes(view: ClusterView, node: string, key: string): boolean {
   const schedule = view.schedules.get(node);
   // An agent that never reported, is silent or gone with its node has nobody to withdraw from.
-  if (schedule === undefined || view.nodeLost(node) || view.agentSilent(node) !== false) return false;
+  if (schedule === undefined || view.nodeLost(node) || view.reports.isSilent(node) !== false) return false;
   const listed = (schedule.spec.devices ?? []).some((device) =>
     scheduledOn(device).some((each) => tenantKey(each) === key),
   );

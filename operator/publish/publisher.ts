@@ -6,22 +6,25 @@ import type { Logger } from '../../kube/log.js';
 import type { KubeObject, Objects } from '../../kube/objects.js';
 import { WorkQueue, work } from '../../kube/work-queue.js';
 import type { Decider } from '../decider.js';
-import { NotLeading } from '../decider.js';
+import { NotLeading } from '../finalizers.js';
 import type { OperatorMetrics } from '../metrics.js';
 import type { ModelObject, TenantObject } from '../objects.js';
 import type { ClusterView } from '../view.js';
 import { ModelStatuses } from './models.js';
 import type { NetworkApi } from './network.js';
 import { Network } from './network.js';
+import type { SharesApi } from './shares.js';
+import { Shares } from './shares.js';
 import { TenantStatuses } from './tenants.js';
 
 const WORKERS = 16;
 const NETWORK_WORKERS = 8;
+const SHARES_WORKERS = 2;
 const EVENT_WORKERS = 2;
 const EVENT_POLL_MS = 50;
 const MOST_EVENT_WAIT_MS = 2000;
 
-export interface Publishing extends NetworkApi {
+export interface Publishing extends NetworkApi, SharesApi {
   readonly tenants: Objects<TenantObject>;
   readonly models: Objects<ModelObject>;
   readonly events: EventRecorder;
@@ -37,6 +40,7 @@ export class Publisher {
   readonly #tenants: TenantStatuses;
   readonly #models: ModelStatuses;
   readonly #network: Network;
+  readonly #shares: Shares;
   readonly #events = new WorkQueue<{ about: KubeObject; happening: Happening }>();
 
   constructor(view: ClusterView, api: Publishing, decider: Decider, term: Term, log: Logger, metrics: OperatorMetrics) {
@@ -49,6 +53,7 @@ export class Publisher {
       if (!term.holds()) throw new NotLeading('this process is not the leader any more');
     };
     this.#network = new Network(view, api, log, mayWrite, (key) => this.#tenants.queue.add(key));
+    this.#shares = new Shares(view, api, decider, log, mayWrite);
     this.#models = new ModelStatuses(view, api.models, decider, mayWrite);
     this.#tenants = new TenantStatuses(view, api.tenants, decider, this.#network, log, mayWrite, (about, happening) =>
       this.#events.add({ about, happening }),
@@ -60,6 +65,7 @@ export class Publisher {
       ['tenants', this.#tenants.queue.depth],
       ['models', this.#models.queue.depth],
       ['services', this.#network.queue.depth],
+      ['shares', this.#shares.queue.depth],
       ['events', this.#events.depth],
     ]);
   }
@@ -74,15 +80,25 @@ export class Publisher {
     for (const { metadata } of this.#view.models.list()) this.model(metadata.name);
   }
 
+  /** What teams have may have changed. */
+  teamsDecided(): void {
+    this.#shares.decided();
+  }
+
+  team(kind: string, name: string): void {
+    this.#shares.changed(kind, name);
+  }
+
   model(name: string): void {
     this.#models.queue.add(name);
   }
 
   /** Publishes until the term ends. */
   async run(): Promise<void> {
-    const queues = [this.#tenants.queue, this.#models.queue, this.#network.queue, this.#events];
+    const queues = [this.#tenants.queue, this.#models.queue, this.#network.queue, this.#shares.queue, this.#events];
     this.#term.signal.addEventListener('abort', () => queues.forEach((queue) => queue.close()));
     this.#network.start();
+    this.#shares.start();
     for (const model of this.#view.models.list()) this.model(model.metadata.name);
     for (const tenant of this.#view.tenants.list()) this.tenant(keyOf(tenant));
     const failed = (key: unknown, error: unknown): void => {
@@ -94,9 +110,11 @@ export class Publisher {
       work(this.#tenants.queue, WORKERS, (key) => this.#tenants.reconcile(key), failed),
       work(this.#models.queue, 1, (name) => this.#models.reconcile(name), failed),
       work(this.#network.queue, NETWORK_WORKERS, (key) => this.#network.reconcile(key), failed),
+      work(this.#shares.queue, SHARES_WORKERS, (key) => this.#shares.reconcile(key), failed),
       work(this.#events, EVENT_WORKERS, ({ about, happening }) => this.#record(about, happening), failed),
     ]);
     await this.#network.stop();
+    await this.#shares.stop();
   }
 
   /** Events are news, not records: one that cannot be written is let go. */

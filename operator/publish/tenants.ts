@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { tenantOfKey } from '../../api/names.js';
 import { timestamp } from '../../kube/clock.js';
 import { statusOf } from '../../kube/cluster.js';
 import type { Happening } from '../../kube/events.js';
@@ -6,7 +7,8 @@ import type { Logger } from '../../kube/log.js';
 import type { KubeObject, Objects } from '../../kube/objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
 import type { Decider } from '../decider.js';
-import { FINALIZER } from '../decider.js';
+import { withdrawn } from '../answer.js';
+import { FINALIZER } from '../finalizers.js';
 import type { TenantObject } from '../objects.js';
 import type { TenantStatus } from '../tenant-status.js';
 import { isUrgent, tenantStatus } from '../tenant-status.js';
@@ -60,8 +62,8 @@ export class TenantStatuses {
   }
 
   async reconcile(key: string): Promise<void> {
-    const [namespace, name] = key.split('/') as [string, string];
-    const tenant = this.#view.tenants.get(name, namespace);
+    const { namespace, name } = tenantOfKey(key);
+    const tenant = this.#view.tenant(key);
     if (tenant === undefined) {
       this.#written.delete(key);
       this.#leaving.delete(key);
@@ -108,6 +110,7 @@ export class TenantStatuses {
   async #withdraw(key: string, tenant: TenantObject): Promise<void> {
     const { finalizers = [], resourceVersion } = tenant.metadata;
     if (!finalizers.includes(FINALIZER)) return;
+    const others = finalizers.filter((each) => each !== FINALIZER);
     const placements = (this.#written.get(key)?.status ?? tenant.status)?.placements ?? [];
     const sinceMs = this.#leaving.get(key) ?? performance.now();
     this.#leaving.set(key, sinceMs);
@@ -122,12 +125,25 @@ export class TenantStatuses {
       this.#log.warn({ tenant: key, nodes: served }, 'withdrawn without their agents having confirmed it');
     this.#mayWrite();
     try {
-      await this.#api.merge(tenant.metadata, {
-        metadata: { resourceVersion, finalizers: finalizers.filter((each) => each !== FINALIZER) },
-      });
+      // Whoever keeps the object must not be told that it is served.
+      if (others.length > 0) await this.#tellWithdrawn(key, tenant);
+      const version = others.length > 0 ? {} : { resourceVersion };
+      await this.#api.merge(tenant.metadata, { metadata: { ...version, finalizers: others } });
     } catch (error) {
       if (statusOf(error) !== 404) throw error;
     }
+  }
+
+  async #tellWithdrawn(key: string, tenant: TenantObject): Promise<void> {
+    const report = (node: string) => reportOf(this.#view, node, key);
+    const url = this.#network.url(tenant);
+    const status = tenantStatus(tenant, withdrawn(tenant), report, tenant.status, timestamp(), url);
+    const { name, namespace, uid } = tenant.metadata;
+    await this.#api.applyStatus(
+      { metadata: { name, namespace, uid }, status } as unknown as TenantObject,
+      FIELD_MANAGER,
+    );
+    this.#network.want(key, tenant, status);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Job, ReadyJobs } from './ready.js';
 import { EdfReady } from './ready.js';
 import { rescue } from './rescue.js';
 import type { WcetTable } from '../wcet.js';
+import { BestEffort } from './best-effort.js';
 import type { DispatchCategory, DispatchConfig } from './config.js';
 import { deadlineSpanUs, nextEndUs } from './config.js';
 
@@ -35,7 +36,7 @@ export class Dispatcher<F> {
   readonly #ready: ReadyJobs<F>;
   #config: DispatchConfig;
   #categories = new Map<string, OpenWindow<F>>();
-  #bestEffort = new Map<string, { wcet: WcetTable; frames: F[] }>();
+  readonly #bestEffort = new BestEffort<F>();
   /** Windows that hold frames, by their end. An empty window makes no job, so it needs no event. */
   #open = new TinyQueue<OpenWindow<F>>([], byEnd);
   #nowUs = -Infinity;
@@ -67,11 +68,7 @@ export class Dispatcher<F> {
   /** A frame has arrived. Returns false when its category is not (or no longer) programmed. */
   arrive(category: string, frame: F, atUs: number, terms: FrameTerms = FIRM): boolean {
     this.#advance(atUs);
-    const bestEffort = this.#bestEffort.get(category);
-    if (bestEffort !== undefined) {
-      bestEffort.frames.push(frame);
-      return true;
-    }
+    if (this.#bestEffort.add(category, frame)) return true;
     const window = this.#categories.get(category);
     if (window === undefined) return false;
     if (window.frames.length === 0) {
@@ -108,7 +105,7 @@ export class Dispatcher<F> {
     }
     const waitUntilUs = Math.min(this.#open.peek()?.endUs ?? Infinity, this.#ready.wakeUs(nowUs));
     // Late and best-effort frames that this gap could not hold get another chance in the next one.
-    const more = this.#bestEffortWaits() || this.#late.length > 0;
+    const more = this.#bestEffort.waits || this.#late.length > 0;
     return { waitUntilUs: more ? Math.min(waitUntilUs, this.gapEndUs(nowUs)) : waitUntilUs, ...withDropped() };
   }
 
@@ -151,21 +148,14 @@ export class Dispatcher<F> {
       this.#close(window, nowUs, window.endUs - window.windowUs + longestUs);
     }
     const before = this.#categories;
-    const beforeBestEffort = this.#bestEffort;
     this.#config = config;
-    this.#install(config, before, beforeBestEffort, nowUs);
-    const dropped: F[] = [];
+    const dropped = this.#install(config, before, nowUs);
     for (const window of before.values()) if (!this.#categories.has(window.name)) dropped.push(...window.frames);
-    for (const [name, { frames }] of beforeBestEffort) if (!this.#bestEffort.has(name)) dropped.push(...frames);
     return dropped;
   }
 
-  #install(
-    config: DispatchConfig,
-    before = new Map<string, OpenWindow<F>>(),
-    beforeBestEffort = new Map<string, { wcet: WcetTable; frames: F[] }>(),
-    nowUs = 0,
-  ): void {
+  /** @returns best-effort frames whose category is gone */
+  #install(config: DispatchConfig, before = new Map<string, OpenWindow<F>>(), nowUs = 0): F[] {
     this.#open = new TinyQueue<OpenWindow<F>>([], byEnd);
     this.#categories = new Map();
     for (const category of config.realTime) {
@@ -189,9 +179,7 @@ export class Dispatcher<F> {
         new Map([...this.#ladders].map(([name, ladder]) => [name, ladder.length - 1])),
         this.#adaptation,
       );
-    this.#bestEffort = new Map(
-      config.bestEffort.map(({ name, wcet }) => [name, { wcet, frames: beforeBestEffort.get(name)?.frames ?? [] }]),
-    );
+    return this.#bestEffort.install(config.bestEffort);
   }
 
   /** Closes every window that ends by now: its frames become one job. */
@@ -276,31 +264,7 @@ export class Dispatcher<F> {
     const gapUs = this.gapEndUs(nowUs) - nowUs;
     // Under replay every start is planned, so even short runs must end within the gap.
     const budgetUs = this.#ready.gapEndUs(nowUs) === undefined ? Math.max(this.#config.bestEffortUs, gapUs) : gapUs;
-    for (const [name, waiting] of this.#bestEffort) {
-      if (waiting.frames.length === 0) continue;
-      const count = waiting.wcet.largestWithin(budgetUs, Math.min(waiting.frames.length, waiting.wcet.largestBatch));
-      if (count === 0) continue;
-      const frames = waiting.frames.splice(0, count);
-      // Round robin: whoever was served goes to the end of the map's order.
-      this.#bestEffort.delete(name);
-      this.#bestEffort.set(name, waiting);
-      return {
-        category: name,
-        kind: 'bestEffort',
-        frames,
-        terms: frames.map(() => FIRM),
-        rung: 0,
-        releaseUs: nowUs,
-        deadlineUs: Infinity,
-        ...planned(waiting.wcet.at(count)),
-      };
-    }
-    return undefined;
-  }
-
-  #bestEffortWaits(): boolean {
-    for (const { frames } of this.#bestEffort.values()) if (frames.length > 0) return true;
-    return false;
+    return this.#bestEffort.take(budgetUs, nowUs);
   }
 
   /** The next instant at which a real-time job may want the device. */
