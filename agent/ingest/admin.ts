@@ -1,15 +1,14 @@
-import type { IncomingMessage } from 'node:http';
-import { createServer } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
+import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
+import type { Readers } from '../../kube/readers.js';
+import type { FileCredentials } from '../../kube/tls.js';
+import { webServer } from '../../kube/tls.js';
 import { LivePage } from '../../ui/live-page.js';
 import type { ServedNode } from './catalogue.js';
 import { BadRequest } from './protocol/bad-request.js';
 import type { Route } from './routes.js';
 import { routed } from './routes.js';
-import type { FileCredentials } from './tls.js';
-import { secureOptions } from './tls.js';
 
 const MOST_CONNECTIONS = 64;
 const TIMEOUT_MS = 10_000;
@@ -17,20 +16,22 @@ const TIMEOUT_MS = 10_000;
 /**
  * Health, metrics, the live page, and the promised frames that were late last, of one tenant with `?tenant=NAMESPACE/NAME`.
  *
+ * @param readers who may read more than health; whoever reaches the port where undefined
  * @param toldHere whether anything but health is told by these routes
  */
 export function adminRoutes(
   server: { readonly ready: boolean },
   node: ServedNode,
+  readers: Readers | undefined,
   toldHere: () => boolean = () => true,
 ): Route[] {
   const { registry } = node.metrics;
   const page = new LivePage('node', node.live);
   const here =
     (tell: RequestHandler): RequestHandler =>
-    (req, res, next) => {
-      if (toldHere()) return tell(req, res, next);
-      throw new BadRequest(`${req.path} is on the port that --admin names`, 404, 'NoSuchPath');
+    async (req, res, next): Promise<void> => {
+      if (!toldHere()) throw new BadRequest(`${req.path} is on the port that --admin names`, 404, 'NoSuchPath');
+      if (readers === undefined || (await readers.admit(req, res))) await tell(req, res, next);
     };
   const metrics = async (_req: Request, res: Response): Promise<void> => {
     res.type(registry.contentType).send(await registry.metrics());
@@ -53,7 +54,7 @@ export function adminRoutes(
 
 /** A port of its own for those who look after the agent: whatever floods the other one, this one answers. */
 export class AdminServer {
-  readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
+  readonly #server: Server;
 
   constructor(
     routes: readonly Route[],
@@ -61,13 +62,7 @@ export class AdminServer {
     check: (req: IncomingMessage) => void,
   ) {
     const options = { requestTimeout: TIMEOUT_MS, headersTimeout: TIMEOUT_MS };
-    const app = routed(routes, check);
-    if (credentials === undefined) this.#server = createServer(options, app);
-    else {
-      const server = createSecureServer({ ...options, ...secureOptions(credentials.current) }, app);
-      credentials.follow((renewed) => server.setSecureContext(secureOptions(renewed)));
-      this.#server = server;
-    }
+    this.#server = webServer(options, credentials, routed(routes, check));
     this.#server.maxConnections = MOST_CONNECTIONS;
   }
 

@@ -6,6 +6,7 @@ import { latencyUs } from '../serving/flights.js';
 import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
 import { ClientGone } from './body.js';
 import { isWaiting } from './expect.js';
+import { isStream } from './form.js';
 import type { WantedOutputs } from './protocol/request.js';
 import { writeResponse } from './protocol/response.js';
 import { bodyOf, toldOf } from './told.js';
@@ -75,9 +76,12 @@ export function parametersOf(answer: Answer, terms: TenantTerms, promised: boole
   };
 }
 
+/** How long an answer of so many bytes may wait for its reader. */
+export const writeLimitMs = (bytes: number): number => WRITE_MS + (WRITE_MS_A_MIB * bytes) / 1024 ** 2;
+
 function cutOff(res: Response, bytes: number): void {
   if (res.writableFinished) return;
-  const timer = setTimeout(() => res.req.socket.destroy(), WRITE_MS + (WRITE_MS_A_MIB * bytes) / 1024 ** 2).unref();
+  const timer = setTimeout(() => res.req.socket.destroy(), writeLimitMs(bytes)).unref();
   res.once('close', () => clearTimeout(timer));
   res.once('finish', () => clearTimeout(timer));
 }
@@ -98,6 +102,11 @@ function computedAt(shape: readonly number[], asked: readonly number[]): Record<
 /** After these nothing more of a request is read: of a body without end, and of those who may not send. */
 const CUT_OFF: ReadonlySet<number> = new Set([401, 403, 413]);
 
+/** Whoever sends without end, or may not send, is cut off once it is answered, but gets time to read why. */
+export function cutOffSender(res: Response): void {
+  res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
+}
+
 /** Answers a request that is not served. */
 export function refuseFrame(res: Response, error: unknown): void {
   const told = toldOf(error);
@@ -105,10 +114,9 @@ export function refuseFrame(res: Response, error: unknown): void {
   for (const [name, value] of Object.entries(told.headers)) res.setHeader(name, value);
   // A body that was announced and not waited for may come or not.
   if (isWaiting(res.req)) res.setHeader('Connection', 'close');
-  if (CUT_OFF.has(told.status)) {
+  if (CUT_OFF.has(told.status) || isStream(res.req)) {
     res.setHeader('Connection', 'close');
-    // Whoever sends without end, or may not send, is cut off, but gets time to read why.
-    res.once('finish', () => setTimeout(() => res.req.socket.destroy(), OVERSIZED_GRACE_MS).unref());
+    cutOffSender(res);
   }
   res.status(told.status).json(bodyOf(told));
 }

@@ -8,7 +8,7 @@ import { BadRequest } from './protocol/bad-request.js';
  * Memory for all bodies that are being read or wait to be decoded, in bytes; spare frames may have half of it, one tenant's a quarter.
  * Where the process may have little altogether, this is a part of that.
  */
-const BODIES_BYTES = Math.min(192 * 1024 * 1024, constrainedMemory() / 8 || Infinity);
+export const BODIES_BYTES = Math.min(192 * 1024 * 1024, constrainedMemory() / 8 || Infinity);
 
 /** The sender went away. */
 export class ClientGone extends Error {}

@@ -3,7 +3,8 @@ import type { Told } from '../../ui/live-page.js';
 import type { LateFrame } from '../serving/late-frames.js';
 import type { AgentMetrics } from '../serving/metrics.js';
 import type { ServedTenant, TenantTerms } from '../serving/tenant.js';
-import type { FrameStages, Serving } from './frame.js';
+import type { FrameStages } from './frame.js';
+import type { Serving } from './passage.js';
 import { BadRequest } from './protocol/bad-request.js';
 import { configurationOf, metadataOf, statisticsOf } from './protocol/describe.js';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { connect } from 'node:net';
+import { connect, createServer as createNetServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { AgentMetrics } from '../serving/metrics.js';
@@ -12,6 +12,7 @@ const MOST = 8;
 
 let server: Server;
 let metrics: AgentMetrics;
+let connections: Connections;
 let open: Socket[];
 let finish: (() => void)[];
 
@@ -23,7 +24,7 @@ beforeEach(async () => {
     if (req.url === '/slow') finish.push(() => res.end('done'));
     else res.end('at once');
   }).listen(0, '127.0.0.1');
-  new Connections(server, MOST, metrics);
+  connections = new Connections(server, MOST, metrics);
   await once(server, 'listening');
 });
 afterEach(() => {
@@ -57,6 +58,32 @@ test('one address has half of the connections, its oldest idle one goes first, a
   for (const end of finish) end();
   const [answer] = (await once(busy, 'data')) as [Buffer];
   expect(answer.toString()).toContain('done');
+});
+
+test('a body that waits for 100 Continue is in use', async () => {
+  server.on('checkContinue', (_req, res) => finish.push(() => res.end('done')));
+  const camera = await opened('127.0.0.1');
+  camera.write('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n');
+  await delay(20);
+  for (let i = 0; i < 5; i++) await opened('127.0.0.1');
+  await delay(50);
+  expect(camera.closed).toBe(false);
+});
+
+test('another server’s connections are of the same budget, and what it says is in use stays', async () => {
+  const other = createNetServer(() => undefined).listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  connections.share(other);
+  const { port } = other.address() as AddressInfo;
+  const first = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.1' }).on('error', () => undefined);
+  open.push(first);
+  await once(first, 'connect');
+  connections.use({ remoteAddress: '127.0.0.1', remotePort: first.localPort! });
+  for (let i = 0; i < 4; i++) await opened('127.0.0.1');
+  await delay(50);
+  expect(first.closed).toBe(false);
+  expect(await closed()).toEqual({ too_many_of_address: 1 });
+  other.close();
 });
 
 test('where all are used up, whoever has most of them makes room', async () => {

@@ -1,12 +1,13 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { AgentMetrics } from '../serving/metrics.js';
 
 /** Of all connections, the part that one address may have. */
 const SHARE_OF_ADDRESS = 0.5;
 
 /** A connection in all its guises: TLS puts another object in front of the socket. */
-const idOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress ?? ''} ${remotePort ?? 0}`;
+const idOf = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
+  `${remoteAddress ?? ''} ${remotePort ?? 0}`;
 
 /**
  * Keeps connections within a budget. Where it is used up, whoever has most of it loses an idle one: nobody is kept out by
@@ -24,7 +25,13 @@ export class Connections {
     this.#most = most;
     this.#closed = metrics.connectionsClosed;
     server.on('connection', (socket: Socket) => this.#opened(socket));
-    server.on('request', (req: IncomingMessage, res: ServerResponse) => this.#request(req, res));
+    for (const event of ['request', 'checkContinue'] as const)
+      server.on(event, ({ socket }: IncomingMessage, res: ServerResponse) => res.once('close', this.use(socket)));
+  }
+
+  /** Counts the connections of another server, which tells itself what is in use, into the same budget. */
+  share(server: NetServer): void {
+    server.on('connection', (socket: Socket) => this.#opened(socket));
   }
 
   #opened(socket: Socket): void {
@@ -53,13 +60,14 @@ export class Connections {
     this.#closed.inc({ reason: limit === 'address' ? 'too_many_of_address' : 'too_many' });
   }
 
-  #request({ socket }: IncomingMessage, res: ServerResponse): void {
-    const id = idOf(socket);
+  /** A connection is in use until what is returned is called. */
+  use(connection: Pick<Socket, 'remoteAddress' | 'remotePort'>): () => void {
+    const id = idOf(connection);
     this.#busy.set(id, (this.#busy.get(id) ?? 0) + 1);
-    res.once('close', () => {
+    return () => {
       const left = (this.#busy.get(id) ?? 1) - 1;
       if (left > 0) this.#busy.set(id, left);
       else this.#busy.delete(id);
-    });
+    };
   }
 }

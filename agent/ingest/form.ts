@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import type { FrameHead } from '../../api/frames.js';
 import { inputElements } from '../frames.js';
@@ -6,10 +7,10 @@ import type { ServedTenant } from '../serving/tenant.js';
 import type { Body } from './body.js';
 import { imageHead } from './decode/image-head.js';
 import { BadRequest } from './protocol/bad-request.js';
+import { LARGEST_HEADER_BYTES } from './protocol/request.js';
 
 export const LARGEST_IMAGE_BYTES = 16 * 1024 * 1024;
 const LARGEST_TENSOR_BYTES = 256 * 1024 * 1024;
-const LARGEST_HEADER_BYTES = 64 * 1024;
 /** A JSON number of a tensor takes at most this many characters on average; longer bodies are refused. */
 const JSON_BYTES_PER_ELEMENT = 24;
 
@@ -24,6 +25,10 @@ const IMAGES: Readonly<Record<string, Form>> = {
   'image/png': 'PNG',
   'image/x-png': 'PNG',
 };
+
+/** Whether a request goes on and on: a camera's MJPEG stream. */
+export const isStream = ({ headers }: IncomingMessage): boolean =>
+  headers['content-type']?.trim().toLowerCase().startsWith('multipart/x-mixed-replace') === true;
 
 /** @throws BadRequest (415) when it is none of those that are offered */
 export function formOf(req: Request): Form {

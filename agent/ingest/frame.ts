@@ -2,8 +2,6 @@ import type { FrameCost, FrameHead, Stages } from '../../api/frames.js';
 import { answerUs, frameCost, isDecoded } from '../../api/frames.js';
 import { nowUs } from '../../kube/clock.js';
 import { FrameDropped, FrameFailure, latencyUs, outOfMemory } from '../serving/flights.js';
-import type { Passed } from '../serving/late-frames.js';
-import type { DeviceService } from '../serving/service.js';
 import type { Slot } from '../serving/slots.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { Arrivals } from './arrivals.js';
@@ -14,11 +12,15 @@ import type { Form } from './form.js';
 import { headOf, largestBody } from './form.js';
 import type { Incoming } from './incoming.js';
 import type { FrameRequest, WantedOutputs } from './protocol/request.js';
-import { Busy, asTold, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
+import { Busy, asTold, compressed, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
+import type { Passage, Serving } from './passage.js';
+import { passedOf, traced } from './passage.js';
 import { police } from './policing.js';
 import { SpareGate } from './spare-gate.js';
+import { Trials } from './trials.js';
 import { within } from './timeout.js';
 import { toldOf } from './told.js';
+import type { FrameTracer } from './tracing.js';
 
 /** Decoding that takes so many times as long as expected, and this long at least, is ended. */
 const DECODE_LIMIT_FACTOR = 20;
@@ -40,28 +42,6 @@ export interface FrameStages {
   };
 }
 
-/** A device, as a frame's way to it sees it. */
-export type FrameTaker = Pick<
-  DeviceService,
-  'ready' | 'stages' | 'hasRoomForSpare' | 'takeSlot' | 'giveSlot' | 'submit' | 'count'
->;
-
-/** A tenant's streams on a device. */
-export interface Serving {
-  readonly service: FrameTaker;
-  readonly tenant: ServedTenant;
-}
-
-/** Who answers for a frame, as far as that is known yet. */
-interface Passage {
-  serving: Serving;
-  promised: boolean | undefined;
-  /** How far it came. */
-  arrivedUs?: number;
-  submittedUs?: number;
-  decoded?: boolean;
-}
-
 /** What a frame's body was found to be. */
 interface Found {
   readonly head: FrameHead;
@@ -74,10 +54,14 @@ export class FrameDoor {
   readonly #arrivals = new Arrivals();
   readonly #budget = new BodyBudget();
   readonly #spare: SpareGate;
+  readonly #tracer: FrameTracer | undefined;
+  readonly #trials = new Trials();
   readonly #refused = new SpareGate(() => REFUSALS_SHARE);
 
-  constructor(node: FrameStages) {
+  /** @param tracer told of every frame; nobody is where absent */
+  constructor(node: FrameStages, tracer?: FrameTracer) {
     this.#node = node;
+    this.#tracer = tracer;
     this.#spare = new SpareGate(() => MOST_OF_THE_LOOP - node.promisedShare);
   }
 
@@ -102,23 +86,26 @@ export class FrameDoor {
    * @throws BadRequest, Busy, FrameFailure: what is to be answered instead; ClientGone: nobody is there
    */
   async take(servings: readonly Serving[], incoming: Incoming): Promise<void> {
-    const passage: Passage = { serving: servings[0]!, promised: undefined };
+    const passage: Passage = { serving: servings[0]!, promised: undefined, enteredUs: nowUs() };
     try {
-      await this.#serve(passage, servings, incoming);
+      const outcome = await this.#serve(passage, servings, incoming);
+      this.#tracer?.frame(traced(passage, incoming, outcome));
     } catch (error) {
       const outcome = outcomeOf(error);
       const { service, tenant } = passage.serving;
       const failure = asTold(error);
       const code = outcome === 'gone' ? undefined : toldOf(failure)?.code;
       const told = code === undefined ? {} : { code };
-      service.count(tenant, { outcome, promised: passage.promised, ...told, ...passedOf(passage, failure) });
+      const passed = failure instanceof FrameFailure ? passedOf(passage, failure.code) : {};
+      service.count(tenant, { outcome, promised: passage.promised, ...told, ...passed });
+      this.#tracer?.frame(traced(passage, incoming, outcome, code));
       if (outcome === 'gone') throw new ClientGone();
       if (failure instanceof FrameDropped) failure.promised = passage.promised === true;
       throw failure;
     }
   }
 
-  async #serve(passage: Passage, servings: readonly Serving[], incoming: Incoming): Promise<void> {
+  async #serve(passage: Passage, servings: readonly Serving[], incoming: Incoming): Promise<'onTime' | 'late'> {
     const { form } = incoming;
     const body = await this.#receive(servings, incoming, form);
     let wanted: WantedOutputs;
@@ -134,6 +121,10 @@ export class FrameDoor {
       const { service, tenant } = passage.serving;
       const taken = service.takeSlot(tenant, passage.promised === true);
       if (taken === undefined) throw tooManyWaiting(tenant);
+      if (isTooLong(tenant, found) && !this.#trials.begin(nowUs())) {
+        service.giveSlot(tenant, taken);
+        throw decodingTooLong(found);
+      }
       slot = taken;
       try {
         wanted =
@@ -152,15 +143,15 @@ export class FrameDoor {
     passage.submittedUs = nowUs();
     const submitted = service.submit(tenant, slot, arrivedUs, streamOf(incoming, wanted));
     const answer = await within(submitted, arrivedUs, wanted.timeoutUs);
+    passage.answer = answer;
     // Long lists of numbers take only what nobody was promised.
     const turn = (more: number): Promise<void> | undefined =>
       this.#spare.enter(tenant.key, answerUs(service.stages, more));
     const bytes = await incoming.answer(answer, tenant, wanted, promised, turn);
     this.#node.stageWatch.handled(answerUs(service.stages, bytes));
     const outcome = latencyUs(answer) <= tenant.terms.deadlineUs ? 'onTime' : 'late';
-    const { submittedUs, startUs, endUs, batch, outlived } = answer;
-    const passed = { arrivedUs, submittedUs, startUs, endUs, batch, outlived, decoded: passage.decoded === true };
-    service.count(tenant, { outcome, promised, answer, ...(outcome === 'late' ? { passed } : {}) });
+    service.count(tenant, { outcome, promised, answer, ...(outcome === 'late' ? passedOf(passage) : {}) });
+    return outcome;
   }
 
   /**
@@ -191,7 +182,11 @@ export class FrameDoor {
     const refuses = tenant.refusesSpare(atUs);
     if (refuses || full) {
       await this.turnAway(tenant.key, incoming, service.stages);
-      throw full && !refuses ? tooManyWaiting(tenant) : notPromised(servings, waitUs);
+      if (!refuses) throw tooManyWaiting(tenant);
+      if (terms.promised && !measured) throw compressed();
+      throw terms.promised && announced > terms.covered.bytes
+        ? notCovered(terms.periodUs)
+        : notPromised(servings, waitUs);
     }
     tenant.spareInFlight++;
     try {
@@ -221,20 +216,23 @@ export class FrameDoor {
   }
 
   async #decode(
-    { terms, key }: ServedTenant,
-    { head, cost }: Found,
+    tenant: ServedTenant,
+    found: Found,
     body: Body,
     slot: Slot,
     arrivedUs: number,
     incoming: Incoming,
   ): Promise<WantedOutputs> {
+    const { terms, key } = tenant;
+    const { head, cost } = found;
     const { promised, pool, index } = slot;
+    const isTrial = isTooLong(tenant, found);
     const doneInUs = promised && terms.decodeDueUs > 0 ? terms.decodeDueUs : terms.deadlineUs - terms.answerDueUs;
-    const { us, wanted } = await this.#node.decode.run({
+    const decoding = this.#node.decode.run({
       tenant: key,
       promised,
       dueUs: arrivedUs + doneInUs,
-      costUs: cost.decodeUs,
+      costUs: isTrial ? 0 : cost.decodeUs,
       limitUs: Math.max(LEAST_DECODE_LIMIT_US, DECODE_LIMIT_FACTOR * cost.decodeUs),
       body: body.chunks,
       recipe: head.form === 'JSON' ? { kind: 'json', expected: terms.inputs } : { kind: 'image', input: terms.image! },
@@ -243,6 +241,12 @@ export class FrameDoor {
       slot: index,
       gone: () => incoming.gone,
     });
+    if (isTrial)
+      decoding.then(
+        ({ us }) => this.#trials.ended(nowUs(), us),
+        () => this.#trials.ended(nowUs()),
+      );
+    const { us, wanted } = await decoding;
     this.#node.stageWatch.decoded(head, us);
     return wanted ?? incoming.wanted;
   }
@@ -259,13 +263,7 @@ async function written({ tensor, wanted }: FrameRequest, { pool, index }: Slot):
 }
 
 /** Whether a frame is a promised one, and which of the tenant's devices takes it. */
-function admit(
-  passage: Passage,
-  servings: readonly Serving[],
-  { head, cost }: Found,
-  bytes: number,
-  atUs: number,
-): void {
+function admit(passage: Passage, servings: readonly Serving[], { cost }: Found, bytes: number, atUs: number): void {
   const { terms } = passage.serving.tenant;
   const refuses = passage.serving.tenant.refusesSpare(atUs);
   const covered =
@@ -277,18 +275,16 @@ function admit(
   passage.promised = policed?.promised === true;
   if (passage.promised) return;
   if (refuses) throw covered ? notPromised(servings, policed!.retryAfterUs) : notCovered(terms.periodUs);
-  if (cost.decodeUs > terms.deadlineUs)
-    throw new FrameDropped(
-      'DecodingTooLong',
-      `decoding ${head.pixels === undefined ? 'this request' : `this image of ${head.pixels} pixels`} takes about ${Math.round(cost.decodeUs / 1000)}ms here, longer than the tenant's deadline; send smaller frames`,
-    );
 }
 
-/** How far a frame came that was refused, where it has arrived. */
-const passedOf = ({ arrivedUs, submittedUs, decoded = false }: Passage, failure: unknown): { passed?: Passed } =>
-  arrivedUs === undefined || !(failure instanceof FrameFailure)
-    ? {}
-    : { passed: { arrivedUs, submittedUs, decoded, code: failure.code } };
+/** Whether, by the figures, decoding alone takes longer than there is. */
+const isTooLong = ({ terms }: ServedTenant, { cost }: Found): boolean => cost.decodeUs > terms.deadlineUs;
+
+const decodingTooLong = ({ head: { pixels }, cost }: Found): FrameDropped =>
+  new FrameDropped(
+    'DecodingTooLong',
+    `decoding ${pixels === undefined ? 'this request' : `this image of ${pixels} pixels`} takes about ${Math.round(cost.decodeUs / 1000)}ms here, longer than the tenant's deadline; send smaller frames`,
+  );
 
 /** Which stream a frame belongs to: as its `sequence_id` says, else as its sender's protocol does. */
 const streamOf = ({ stream }: Incoming, { sequence }: WantedOutputs): string =>

@@ -10,6 +10,7 @@ import type { Form } from './form.js';
 import { formOf } from './form.js';
 import type { Incoming } from './incoming.js';
 import type { FrameRequest, WantedOutputs } from './protocol/request.js';
+import type { TraceHeaders } from './tracing.js';
 import { readRequest } from './protocol/request.js';
 
 /** Numbers connections, the streams of senders that name none. */
@@ -21,6 +22,11 @@ export function connectionOf(socket: object): string {
   connections.set(socket, connection);
   return `connection ${connection}`;
 }
+
+export const traceOf = ({ headers }: Pick<Request, 'headers'>): TraceHeaders => ({
+  traceparent: headers['traceparent'] as string | undefined,
+  tracestate: headers['tracestate'] as string | undefined,
+});
 
 /** A frame as one HTTP request. */
 export class HttpFrame implements Incoming {
@@ -49,6 +55,10 @@ export class HttpFrame implements Incoming {
     return { binaryByDefault: (this.#req.headers.accept ?? '').includes('application/octet-stream') };
   }
 
+  get trace(): TraceHeaders {
+    return traceOf(this.#req);
+  }
+
   get gone(): boolean {
     return this.#res.closed;
   }
@@ -63,7 +73,8 @@ export class HttpFrame implements Incoming {
 
   request(body: readonly Buffer[], expected: readonly ExpectedInput[]): FrameRequest {
     const header = this.#req.headers['inference-header-content-length'];
-    return readRequest(body, header === undefined ? undefined : Number(header), expected);
+    const length = typeof header === 'string' && /^\d+$/.test(header) ? Number(header) : NaN;
+    return readRequest(body, header === undefined ? undefined : length, expected);
   }
 
   answer(

@@ -3,6 +3,7 @@ import type { Answer } from '../serving/flights.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import type { Body, BodyBudget } from './body.js';
 import type { Form } from './form.js';
+import type { TraceHeaders } from './tracing.js';
 import type { FrameRequest, WantedOutputs } from './protocol/request.js';
 
 /** A frame that somebody sends, by whatever protocol. */
@@ -17,6 +18,8 @@ export interface Incoming {
   readonly stream: string;
   /** What is wanted of the answer, where the body is an image and says nothing. */
   readonly wanted: WantedOutputs;
+  /** The trace that it is part of, as its sender says. */
+  readonly trace: TraceHeaders;
   /** Whether nobody waits for the answer any more. */
   readonly gone: boolean;
   /** @throws BadRequest, NoMemory, ClientGone */

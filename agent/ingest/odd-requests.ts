@@ -41,7 +41,7 @@ export function answerOddRequests(server: Server, app: RequestListener): void {
 }
 
 /** A body has to be here within this time. */
-const LONGEST_BODY_MS = 30_000;
+export const LONGEST_BODY_MS = 30_000;
 
 /** Whoever sends a body too slowly is cut off, and gets time to read why. */
 export function limitBodyTime(req: IncomingMessage, res: ServerResponse): void {

@@ -1,4 +1,4 @@
-import type { Serving } from './frame.js';
+import type { Serving } from './passage.js';
 
 /** Which of a tenant's devices takes a frame that arrives now, those that work first; when the next promised one would be, where it is not. */
 export function police(

@@ -41,6 +41,15 @@ export const notCovered = (periodUs: number): Busy =>
     periodUs,
   );
 
+/** What a compressed body holds is not known before it is read. */
+export const compressed = (): BadRequest =>
+  new BadRequest(
+    'compressed frames are never promised, and spec.beyondPromise refuses all others; send them uncompressed',
+    415,
+    'CompressedFrame',
+    { 'Accept-Encoding': 'identity' },
+  );
+
 export const tooManyWaiting = ({ terms }: ServedTenant): Busy =>
   new Busy('TooManyWaiting', 'too many frames of this tenant wait already', terms.periodUs);
 

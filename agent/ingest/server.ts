@@ -1,28 +1,28 @@
 import { readFileSync } from 'node:fs';
-import type { RequestListener } from 'node:http';
-import { createServer } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
+import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Request, RequestHandler, Response } from 'express';
 import { nowUs } from '../../kube/clock.js';
+import type { Readers } from '../../kube/readers.js';
+import type { FileCredentials } from '../../kube/tls.js';
+import { webServer } from '../../kube/tls.js';
 import { FrameFailure } from '../serving/flights.js';
 import { refuseFrame } from './answer.js';
 import { AdminServer, adminRoutes } from './admin.js';
 import type { May, ServedNode } from './catalogue.js';
 import { Catalogue } from './catalogue.js';
-import type { Serving } from './frame.js';
+import type { Serving } from './passage.js';
 import { FrameDoor } from './frame.js';
-import type { GrpcBackend } from './grpc/server.js';
-import { GrpcServer } from './grpc/server.js';
+import type { GrpcBackend, GrpcServer } from './grpc/server.js';
 import { Connections } from './connections.js';
 import { HttpFrame } from './http-frame.js';
 import type { Incoming } from './incoming.js';
 import { answerOddRequests, limitBodyTime } from './odd-requests.js';
-import { isStream, serveStream } from './mjpeg/stream.js';
+import { isStream } from './form.js';
+import { serveStream } from './mjpeg/stream.js';
 import type { Route } from './routes.js';
 import { routed } from './routes.js';
-import type { FileCredentials } from './tls.js';
-import { secureOptions } from './tls.js';
+import type { FrameTracer } from './tracing.js';
 import type { Claim } from './who/claim.js';
 import { claimOf } from './who/claim.js';
 import type { GuardOptions, Visitor } from './who/guard.js';
@@ -41,6 +41,10 @@ export interface IngestOptions {
   readonly senders?: GuardOptions | undefined;
   /** Names that this agent has, besides addresses. */
   readonly hostNames?: readonly string[] | undefined;
+  /** Told of every frame. */
+  readonly tracer?: FrameTracer | undefined;
+  /** Who may read metrics, late frames and the live page; whoever reaches the port where absent. */
+  readonly readers?: Readers | undefined;
 }
 
 /** The tenants' door: Open Inference Protocol v2, health and metrics. */
@@ -49,20 +53,28 @@ export class IngestServer implements GrpcBackend {
   readonly guard: Guard;
   readonly #hosts: Hosts;
   #admin: AdminServer | undefined;
-  readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createSecureServer>;
+  readonly #server: Server;
   readonly #credentials: FileCredentials | undefined;
+  readonly #readers: Readers | undefined;
   readonly #door: FrameDoor;
+  readonly #tracer: FrameTracer | undefined;
   readonly catalogue: Catalogue;
+  readonly connections: Connections;
   #grpc: GrpcServer | undefined;
   #state: 'starting' | 'open' | 'stopping' = 'starting';
 
-  constructor(node: ServedNode, { credentials, senders = { mode: 'Anyone' }, hostNames = [] }: IngestOptions = {}) {
+  constructor(
+    node: ServedNode,
+    { credentials, senders = { mode: 'Anyone' }, hostNames = [], tracer, readers }: IngestOptions = {},
+  ) {
     this.#node = node;
     this.guard = new Guard(senders, node.metrics);
     this.#hosts = new Hosts([...hostNames, ...(credentials?.names ?? [])]);
-    this.#door = new FrameDoor(node);
+    this.#door = new FrameDoor(node, tracer);
+    this.#tracer = tracer;
     this.catalogue = new Catalogue(node);
     this.#credentials = credentials;
+    this.#readers = readers;
     // A camera's stream never ends: how long any other body may take is for limitBodyTime to see to.
     const options = {
       requestTimeout: 0,
@@ -76,15 +88,10 @@ export class IngestServer implements GrpcBackend {
       if (!(req.method === 'POST' && isStream(req))) limitBodyTime(req, res);
       routes(req, res);
     };
-    if (credentials === undefined) this.#server = createServer(options, app);
-    else {
-      const server = createSecureServer({ ...options, ...secureOptions(credentials.current) }, app);
-      credentials.follow((renewed) => server.setSecureContext(secureOptions(renewed)));
-      this.#server = server;
-    }
+    this.#server = webServer(options, credentials, app);
     answerOddRequests(this.#server, app);
     const most = Math.max(1, Math.min(MOST_CONNECTIONS, mostDescriptors() - OTHER_DESCRIPTORS));
-    new Connections(this.#server, most, node.metrics);
+    this.connections = new Connections(this.#server, most, node.metrics);
   }
 
   /** @returns the URL and the address that is listened on */
@@ -100,13 +107,16 @@ export class IngestServer implements GrpcBackend {
 
   /** Serves gRPC, too. @returns the port that is listened on */
   async listenGrpc(host: string, port: number): Promise<number> {
-    this.#grpc = new GrpcServer(this);
-    return this.#grpc.listen(addressText({ host, port }), this.#credentials?.current);
+    // Its libraries take a while to load, and most commands need none of them.
+    const grpc = await import('./grpc/server.js');
+    this.#grpc = new grpc.GrpcServer(this);
+    return this.#grpc.listen(host, port, this.#credentials?.current);
   }
 
   /** Serves health and metrics on a port of their own, and metrics nowhere else. @returns the port that is listened on */
   async listenAdmin(host: string, port: number): Promise<number> {
-    this.#admin = new AdminServer(adminRoutes(this, this.#node), this.#credentials, (req) => this.#hosts.check(req));
+    const routes = adminRoutes(this, this.#node, this.#readers);
+    this.#admin = new AdminServer(routes, this.#credentials, (req) => this.#hosts.check(req));
     return this.#admin.listen(host, port);
   }
 
@@ -129,6 +139,7 @@ export class IngestServer implements GrpcBackend {
     await closed;
     await this.#admin?.close();
     this.#door.stop();
+    await this.#tracer?.stop();
   }
 
   #app(): RequestListener {
@@ -151,7 +162,7 @@ export class IngestServer implements GrpcBackend {
       { paths: model('/stats'), on: { GET: this.#named((name, version) => catalogue.statistics(name, version)) } },
       { paths: model(), on: { GET: this.#named((name, version) => catalogue.metadata(name, version)) } },
       // Where senders have to show who they are, strangers do not hear of tenants by the same port either.
-      ...adminRoutes(this, this.#node, () => this.#admin === undefined && !this.guard.enforces),
+      ...adminRoutes(this, this.#node, this.#readers, () => this.#admin === undefined && !this.guard.enforces),
     ];
     return routed(routes, (req) => this.#hosts.check(req));
   }

@@ -18,10 +18,12 @@ export interface Told {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+const LONGEST_MESSAGE = 1000;
+
 /** Undefined: nobody is there any more to be told. */
 export function toldOf(error: unknown): Told | undefined {
   if (error instanceof ClientGone) return undefined;
-  const { message } = error as Error;
+  const message = sayable((error as Error).message);
   if (error instanceof Busy) {
     const { code, retryAfterUs } = error;
     const retryAfterMs = Math.ceil(retryAfterUs / 1000);
@@ -36,6 +38,10 @@ export function toldOf(error: unknown): Told | undefined {
   }
   return { status: 500, code: 'InternalError', error: message, headers: {} };
 }
+
+/** Strangers' words in a message may be of any length, and be cut within a character. */
+const sayable = (text: string): string =>
+  (text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}…` : text).toWellFormed();
 
 /** The same as a body in JSON has it. */
 export const bodyOf = ({ error, code, promised, retryAfterMs }: Told): object => ({

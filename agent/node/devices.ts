@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import type { FrameHead } from '../../api/frames.js';
 import { frameCost } from '../../api/frames.js';
 import { nowUs } from '../../kube/clock.js';
@@ -8,13 +9,14 @@ import { tenantPath } from '../../api/names.js';
 import type { Told } from '../../ui/live-page.js';
 import type { DeviceOptions } from '../device/messages.js';
 import { DecodeStage } from '../ingest/decode/stage.js';
-import type { Serving } from '../ingest/frame.js';
+import type { Serving } from '../ingest/passage.js';
 import { cleanUp, stopFetching } from '../models/model-file.js';
 import { Residents } from '../models/residents.js';
 import type { ProfileKeeperOptions } from '../profile/keeper.js';
 import { ProfileKeeper } from '../profile/keeper.js';
 import { NodeStages } from '../profile/node-stages.js';
 import type { LateFrame } from '../serving/late-frames.js';
+import { LateLog } from '../serving/late-log.js';
 import { AgentMetrics } from '../serving/metrics.js';
 import { DeviceService } from '../serving/service.js';
 import type { ServedTenant, TenantBooks } from '../serving/tenant.js';
@@ -71,7 +73,8 @@ export class Devices {
     const meters = await Promise.all(devices.map(memoryMeter));
     const units = devices.map(async (device, index) => {
       const meter = meters[index]!;
-      const service = await DeviceService.start(device, { index, metrics, adaptation, patient });
+      const lateLog = await LateLog.open(join(options.stateDir, 'late', `${index}.jsonl`), options.log);
+      const service = await DeviceService.start(device, { index, metrics, adaptation, patient, lateLog });
       if (service.gone !== undefined)
         options.log.error({ device: index, error: service.gone }, 'device does not work; trying goes on');
       // Devices that are cores share the machine's memory.
@@ -119,7 +122,7 @@ export class Devices {
   /** Where the tenant's frames may go; on several devices when its streams are split. */
   serving(path: string): Serving[] {
     return this.units.flatMap(({ service }) => {
-      const tenant = service.tenant(path);
+      const tenant = service.tenants.at(path);
       return tenant === undefined ? [] : [{ service, tenant }];
     });
   }
@@ -147,13 +150,13 @@ export class Devices {
 
   /** The tenants being served, once for each device that they are on. */
   served(): ServedTenant[] {
-    return this.units.flatMap(({ service }) => service.served());
+    return this.units.flatMap(({ service }) => service.tenants.served());
   }
 
   /** What became of every tenant's frames since the start, also of those withdrawn last, by `<namespace>/<name>`. */
   books(): Map<string, TenantBooks> {
     const parts = new Map<string, ServedTenant[]>();
-    for (const tenant of this.units.flatMap(({ service }) => service.servedOrLeft())) {
+    for (const tenant of this.units.flatMap(({ service }) => service.tenants.servedOrLeft())) {
       parts.set(tenant.key, [...(parts.get(tenant.key) ?? []), tenant]);
     }
     return new Map([...parts].map(([key, all]) => [key, booksOf(all)]));

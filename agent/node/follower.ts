@@ -271,7 +271,7 @@ export class Follower {
     const devices = this.#devices.units.map(({ service }) => ({
       device: service.index,
       failure: service.failure,
-      tenants: service.served(),
+      tenants: service.tenants.served(),
       books: service.books,
     }));
     const facts = { applied: this.#applied, endpoint, devices };

@@ -22,7 +22,7 @@ const MOST_LATE = 50;
 export function liveNode(devices: Watched): LiveNode {
   const tenants = new Map<string, { tenant: ServedTenant; device: number }[]>();
   for (const service of devices.services)
-    for (const tenant of service.served())
+    for (const tenant of service.tenants.served())
       tenants.set(tenant.key, [...(tenants.get(tenant.key) ?? []), { tenant, device: service.index }]);
   return {
     nowUs: nowUs(),

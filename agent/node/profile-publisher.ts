@@ -6,7 +6,8 @@ import type { Cluster } from '../../kube/cluster.js';
 import { Informer } from '../../kube/informer.js';
 import { PROFILES } from '../../kube/kinds.js';
 import type { KubeObject } from '../../kube/objects.js';
-import { Nodes, Objects } from '../../kube/objects.js';
+import { Objects } from '../../kube/objects.js';
+import { Nodes } from '../../kube/core-objects.js';
 import type { Profile } from '../profile/profile.js';
 
 export const FIELD_MANAGER = 'deeprt-agent';

@@ -10,7 +10,7 @@ import { pinProcess } from '../device/cores.js';
 import { FramePool } from '../device/frame-pool.js';
 import { inputBytes } from '../frames.js';
 import type { DecodeStage } from '../ingest/decode/stage.js';
-import type { FrameTaker } from '../ingest/frame.js';
+import type { FrameTaker } from '../ingest/passage.js';
 import { refuseFrame } from '../ingest/answer.js';
 import { HttpFrame } from '../ingest/http-frame.js';
 import { FrameDoor } from '../ingest/frame.js';
@@ -165,6 +165,7 @@ const ANYBODY: Omit<TenantTerms, 'inputs' | 'image'> = {
   covered: { receiveUs: Infinity, decodeUs: Infinity, bytes: Infinity, answerUs: 0 },
   decodeDueUs: 0,
   answerDueUs: 0,
+  gapUs: Infinity,
   layout: 'NCHW',
   outputs: [],
 };

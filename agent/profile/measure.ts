@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { createHistogram } from 'node:perf_hooks';
 import { sameShape, shapeText } from '../../api/names.js';
 import { WcetTable } from '../../sched/wcet.js';
-import type { CompleteModel } from '../frames.js';
-import { frameBytes, inputBytes, inputsOf, networkDims } from '../frames.js';
+import type { Measured } from '../device/messages.js';
+import type { CompleteModel, ElementType } from '../frames.js';
+import { ELEMENT_ARRAYS, frameBytes, inputBytes, inputsOf, networkDims } from '../frames.js';
 import type { DeviceService } from '../serving/service.js';
 import { batchGrid, nextStep, worthwhile } from './grid.js';
 import type { ProfiledCategory } from './profile.js';
@@ -73,6 +74,12 @@ export interface Allowance {
 export const msPerSize = (sizes: number, totalMs: number): number =>
   Math.min(MOST_MS_PER_SIZE, Math.floor(totalMs / Math.max(1, sizes)));
 
+type OutputsOf = Measured['outputs'];
+
+/** Of texts, which have no size of their own, as much as of numbers. */
+const outputBytes = ({ type, dims }: OutputsOf[number]): number =>
+  frameBytes(dims, type in ELEMENT_ARRAYS ? (type as ElementType) : 'float32');
+
 /** Measures E(n) of one category, alone on the device but beside a running ingest (`IngestLoad`). */
 export async function measureCategory(
   service: DeviceService,
@@ -85,12 +92,11 @@ export async function measureCategory(
   const input = { model: name, dims: networkDims(shape, model.spec.input.layout) };
   const resizeUs = await measureResize(service, model, shape);
   const batches: ProfiledCategory['batches'] = [];
-  let answerBytes = 0;
+  let outputs: OutputsOf = [];
   const measure = async (size: number): Promise<boolean> => {
     for (let i = 0; i < WARM_UPS; i++) {
-      const { outputs } = await service.device.measure({ input, batch: size });
-      service.describeOutputs(name, shape, outputs);
-      if (size === 1) answerBytes = outputs.reduce((sum, { dims }) => sum + frameBytes(dims, 'float32'), 0);
+      const run = await service.device.measure({ input, batch: size });
+      if (size === 1) outputs = run.outputs;
     }
     const memoryBytes = Math.max(await allowance.workspaceBytes(), batches.at(-1)?.memoryBytes ?? 0);
     if (!(await allowance.hasRoom(memoryBytes))) return false;
@@ -139,7 +145,8 @@ export async function measureCategory(
     fingerprint: fingerprint(model),
     shape: [...shape],
     frameBytes: inputBytes(inputsOf(model, shape)),
-    answerBytes,
+    answerBytes: outputs.reduce((sum, output) => sum + outputBytes(output), 0),
+    outputs: outputs.map(({ name, type, dims }) => ({ name, type, dims: [...dims] })),
     resizeUs,
     ...(alone === undefined ? {} : { alone }),
     batches: worthwhile(batches.sort((a, b) => a.size - b.size)),
@@ -224,8 +231,6 @@ async function measureResize(service: DeviceService, model: CompleteModel, shape
 export async function warmUp(service: DeviceService, model: CompleteModel, category: ProfiledCategory): Promise<void> {
   const input = { model: category.model, dims: networkDims(category.shape, model.spec.input.layout) };
   const table = new WcetTable(category.batches.map(({ size, wcetUs }) => ({ batch: size, wcetUs })));
-  for (const size of batchGrid(table.largestBatch)) {
-    const { outputs } = await service.device.measure({ input, batch: size, aboutUs: table.at(size) });
-    service.describeOutputs(category.model, category.shape, outputs);
-  }
+  for (const size of batchGrid(table.largestBatch))
+    await service.device.measure({ input, batch: size, aboutUs: table.at(size) });
 }

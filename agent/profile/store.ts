@@ -60,6 +60,8 @@ export function reusable(
       category.model === model.metadata.name &&
       sameShape(category.shape, shape) &&
       category.fingerprint === wanted &&
+      // Versions before 0.3 did not tell.
+      category.outputs !== undefined &&
       isPlausible(category),
   );
 }

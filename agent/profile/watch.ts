@@ -185,7 +185,7 @@ export class ProfileWatch {
   }
 
   #isPromised(): boolean {
-    return this.#service.served().some(({ terms }) => terms.promised);
+    return this.#service.tenants.served().some(({ terms }) => terms.promised);
   }
 
   /** Measures everything again; a few runs in slack where anybody is promised something by the figures as they are. */

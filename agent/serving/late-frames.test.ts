@@ -3,7 +3,7 @@ import type { Cause } from './late-frames.js';
 import { causeOf } from './late-frames.js';
 
 const MS = 1000;
-const terms = { decodeDueUs: 20 * MS, answerDueUs: 5 * MS, deadlineUs: 100 * MS };
+const terms = { decodeDueUs: 20 * MS, answerDueUs: 5 * MS, gapUs: 40 * MS };
 /** A frame that took 10 ms to the device, waited 60 ms, ran for 25 ms, and was answered 3 ms later. */
 const frame = {
   arrivedUs: 0,
@@ -14,6 +14,7 @@ const frame = {
   batch: 4,
   decoded: true,
   code: undefined,
+  idleUs: 5 * MS,
   terms,
 };
 const asMeasured = [
@@ -47,6 +48,7 @@ test.each<[string, Partial<Parameters<typeof causeOf>[0]>, Parameters<typeof cau
   ],
   ['a device was lost with it, and another one was late', { outlived: true }, asMeasured, 'DeviceLost'],
   ['the device stood still', { startUs: undefined, endUs: undefined, code: 'DeviceSilent' }, [], 'DeviceLost'],
+  ['the device stood still before its run', { idleUs: 60 * MS }, [asMeasured[1]!], 'DeviceLost'],
   ['others were before it', {}, asMeasured, 'Waiting'],
   [
     'of two, the one that took more',

@@ -1,6 +1,8 @@
 import { nowUs, timestamp } from '../../kube/clock.js';
 import type { Ran } from '../device/messages.js';
 import type { Answer } from './flights.js';
+import type { LateLog } from './late-log.js';
+import { MOST_RECORDS } from './late-log.js';
 import type { RecentRuns } from './recent-runs.js';
 import type { Outcome, ServedTenant } from './tenant.js';
 
@@ -67,7 +69,6 @@ export interface Ended {
 }
 
 const MISSED: ReadonlySet<Outcome> = new Set(['late', 'dropped', 'failed']);
-const MOST_RECORDS = 512;
 const TOLD_RUNS = 8;
 /** A frame's own run is told of at about the time that it is answered: so long it is waited for. */
 const SETTLED_US = 200_000;
@@ -81,14 +82,20 @@ interface Noted extends Passed {
 
 /** The last promised frames of a device that missed their deadlines, and what held them up. */
 export class LateFrames {
-  readonly #told: LateFrame[] = [];
+  readonly #told: LateFrame[];
+  readonly #log: LateLog | undefined;
   readonly #open: Noted[] = [];
   readonly #runs: RecentRuns;
   readonly #count: (cause: Cause) => void;
 
-  /** @param count told the cause of each */
-  constructor(runs: RecentRuns, count: (cause: Cause) => void) {
+  /**
+   * @param count told the cause of each
+   * @param log where they are kept; nowhere else when absent
+   */
+  constructor(runs: RecentRuns, count: (cause: Cause) => void, log?: LateLog) {
     this.#runs = runs;
+    this.#told = log?.records ?? [];
+    this.#log = log;
     this.#count = count;
   }
 
@@ -114,16 +121,16 @@ export class LateFrames {
     while (this.#open.length > 0 && this.#open[0]!.atUs + SETTLED_US <= atUs) {
       const told = explained(this.#open.shift()!, this.#runs);
       this.#count(told.cause);
-      this.#told.push(told);
-      if (this.#told.length > MOST_RECORDS) this.#told.shift();
+      if (this.#log !== undefined) this.#log.add(told);
+      else if (this.#told.push(told) > MOST_RECORDS) this.#told.shift();
     }
   }
 }
 
 function explained(record: Noted, all: RecentRuns): LateFrame {
   const { tenant, terms, arrivedUs, submittedUs, startUs, endUs, batch, code, atUs, at } = record;
-  const until = endUs ?? atUs;
-  const runs = submittedUs === undefined ? [] : all.between(submittedUs, until);
+  const runs = submittedUs === undefined ? [] : all.between(submittedUs, endUs ?? atUs);
+  const idleUs = submittedUs === undefined ? 0 : idleBetween(submittedUs, startUs ?? endUs ?? atUs, runs);
   const waitedFor = runs.map(({ category, runKind, frames, startUs: from, endUs: to, wcetUs }) => ({
     category,
     kind: runKind,
@@ -137,7 +144,7 @@ function explained(record: Noted, all: RecentRuns): LateFrame {
     at,
     atUs,
     ...(code === undefined ? {} : { code }),
-    cause: causeOf(record, waitedFor),
+    cause: causeOf({ ...record, idleUs }, waitedFor),
     latencyUs: atUs - arrivedUs,
     deadlineUs: terms.deadlineUs,
     spentUs: {
@@ -151,12 +158,21 @@ function explained(record: Noted, all: RecentRuns): LateFrame {
   };
 }
 
+/** How much of the time between two instants nothing ran. */
+function idleBetween(fromUs: number, toUs: number, runs: readonly Pick<Ran, 'startUs' | 'endUs'>[]): number {
+  const busyUs = runs.reduce(
+    (sum, { startUs, endUs }) => sum + Math.max(0, Math.min(endUs, toUs) - Math.max(startUs, fromUs)),
+    0,
+  );
+  return toUs - fromUs - busyUs;
+}
+
 /** Codes of frames that were with a device when it was lost, or came before there was another. */
 const LOST = new Set(['DeviceLost', 'DeviceUnavailable', 'DeviceSilent']);
 
 /**
- * What held a frame up most beyond what its promise allows for it: runs beyond their WCET, its way to the device, or its way back.
- * Waiting: none of these.
+ * What held a frame up most beyond what its promise allows for it: runs beyond their WCET, its way to the device, its way back, or a
+ * device that stood still while the frame was with it. Waiting: none of these.
  */
 export function causeOf(
   {
@@ -168,8 +184,11 @@ export function causeOf(
     outlived,
     terms,
     atUs,
+    idleUs,
   }: Pick<Noted, keyof Passed | 'atUs'> & {
-    readonly terms: Pick<Noted['terms'], 'decodeDueUs' | 'answerDueUs' | 'deadlineUs'>;
+    /** How long nothing ran while it waited. */
+    readonly idleUs: number;
+    readonly terms: Pick<Noted['terms'], 'decodeDueUs' | 'answerDueUs' | 'gapUs'>;
   },
   runs: readonly Pick<WaitedFor, 'us' | 'wcetUs'>[],
 ): Cause {
@@ -184,6 +203,7 @@ export function causeOf(
       ['Overrun', overrunUs],
       [before, inputUs],
       ['Answering', answerUs],
+      ['DeviceLost', idleUs - terms.gapUs],
     ] as const
   ).reduce((a, b) => (b[1] > a[1] ? b : a));
   return mostUs > 0 ? cause : 'Waiting';

@@ -47,25 +47,25 @@ export interface DeviceProgram {
 /**
  * What a schedule and a profile come to on a device.
  *
- * @param outputs what each category's network puts out, as its measurement showed
  * @throws Error when a category's model is not loaded and measured
  */
 export function programOf(
   schedule: ScheduleDevice,
   profile: ProfileStatus,
   models: ReadonlyMap<string, CompleteModel>,
-  outputs: ReadonlyMap<string, TenantTerms['outputs']>,
 ): DeviceProgram {
   const served = new Map<string, TenantTerms>();
   const pools: PoolSize[] = [];
   const { visits, utilization } = recheck(schedule, profile);
   const categories = categoriesOf(schedule).map((category): ProgramCategory => {
     const { name, model, tenants } = category;
-    const { ladder, termsOf } = ladderOn(category, schedule.receiveUs ?? 0, profile, models, outputs);
+    const visit = visits.get(name);
+    const given = { receiveUs: schedule.receiveUs ?? 0, gapUs: visit?.gapUs ?? Infinity };
+    const { ladder, termsOf } = ladderOn(category, given, profile, models);
     for (const tenant of tenants) served.set(tenantPath(tenant), termsOf(tenant));
     pools.push(...poolsOf(category, inputBytes(termsOf(tenants[0]!).inputs)));
     const promised = category.promised === undefined ? [] : [...promisedOf(category.promised, schedule, profile)];
-    return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit: visits.get(name), promised };
+    return { name, model, ladder, overheadUs: profile.dispatchOverheadUs ?? 0, visit, promised };
   });
   const passing = [...served.values()]
     .filter(({ promised }) => promised)
@@ -134,10 +134,9 @@ function stepsOf(
 /** The shapes that a category may be computed at on this device, and its tenants' terms. */
 function ladderOn(
   category: ServedCategory,
-  receiveUs: number,
+  { receiveUs, gapUs }: { readonly receiveUs: number; readonly gapUs: number },
   profile: ProfileStatus,
   models: ReadonlyMap<string, CompleteModel>,
-  outputs: ReadonlyMap<string, TenantTerms['outputs']>,
 ): { ladder: Rung[]; termsOf: (tenant: ServedEntry) => TenantTerms } {
   const model = models.get(category.model);
   const shapes = ladderOf(category.shape, stepsOf(category.model, category.shape, profile));
@@ -147,10 +146,12 @@ function ladderOn(
   const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
   const inputs = inputsOf(model, category.shape);
   const tensorBytes = inputBytes(inputs);
-  const { answerBytes = 0, alone } =
-    profile.categories?.find((each) => each.model === category.model && sameShape(each.shape, category.shape)) ?? {};
+  const {
+    answerBytes = 0,
+    outputs = [],
+    alone,
+  } = profile.categories?.find((each) => each.model === category.model && sameShape(each.shape, category.shape)) ?? {};
   const runsAlone = alone !== undefined || model.spec.batching === 'None' || model.spec.maxBatchSize === 1;
-  const measured = outputs.get(categoryName(category.model, category.shape)) ?? [];
   const common = {
     category: category.name,
     model: category.model,
@@ -158,7 +159,7 @@ function ladderOn(
     inputs,
     layout,
     image: imageInput(model, category.shape),
-    outputs: measured.map((output) => ({
+    outputs: outputs.map((output) => ({
       ...output,
       dims: (runsAlone ? model.outputAxes.get(output.name) : undefined) ?? [1, ...output.dims.slice(1)],
     })),
@@ -182,6 +183,7 @@ function ladderOn(
     },
     decodeDueUs: receiveUs + (tenant.decodeUs ?? 0),
     answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0) / 2,
+    gapUs,
     deepest: deepestRung(tenant.minShape, shapes),
     late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
     senders: tenant.senders,

@@ -1,5 +1,5 @@
 import type { Stages } from '../../api/frames.js';
-import { categoryName, sameShape } from '../../api/names.js';
+import { sameShape } from '../../api/names.js';
 import type { ScheduleDevice } from '../../api/schedule.js';
 import { nowUs } from '../../kube/clock.js';
 import { apart } from '../device/apart.js';
@@ -19,6 +19,7 @@ import { programOf } from './program.js';
 import type { ProfileStatus } from './recheck.js';
 import type { Ended } from './late-frames.js';
 import { LateFrames } from './late-frames.js';
+import type { LateLog } from './late-log.js';
 import type { Shares } from './program.js';
 import { RecentRuns } from './recent-runs.js';
 import type { Slot } from './slots.js';
@@ -32,6 +33,8 @@ export interface DeviceServiceOptions {
   readonly metrics?: AgentMetrics;
   /** Whether the Adaptation Module is at work; without it, to compare with. */
   readonly adaptation?: boolean;
+  /** Where the records of late frames are kept; in memory when absent. */
+  readonly lateLog?: LateLog | undefined;
   /** Whether a device that does not work at the start is waited for. */
   readonly patient?: boolean;
 }
@@ -61,7 +64,6 @@ export class DeviceService {
     },
   });
   readonly #models = new Map<string, CompleteModel>();
-  readonly #outputs = new Map<string, TenantTerms['outputs']>();
   #device!: SupervisedDevice;
   #stages: Stages | undefined;
   #shares: Shares = { device: 0, receive: 0, decode: 0 };
@@ -77,12 +79,14 @@ export class DeviceService {
   /** Told of each batch that has run. */
   onRan: ((ran: Ran) => void) | undefined;
   readonly #adaptation: boolean;
+  readonly #lateLog: LateLog | undefined;
 
-  private constructor({ index = 0, metrics = new AgentMetrics(), adaptation = true }: DeviceServiceOptions) {
+  private constructor({ index = 0, metrics = new AgentMetrics(), adaptation = true, lateLog }: DeviceServiceOptions) {
     this.index = index;
     this.metrics = metrics;
     this.books = new DeviceBooks(index, metrics);
-    this.late = new LateFrames(this.runs, (cause) => metrics.lateFrames.inc({ device: `${index}`, cause }));
+    this.late = new LateFrames(this.runs, (cause) => metrics.lateFrames.inc({ device: `${index}`, cause }), lateLog);
+    this.#lateLog = lateLog;
     this.#adaptation = adaptation;
   }
 
@@ -148,19 +152,9 @@ export class DeviceService {
     return this.#device.failure;
   }
 
-  /** All tenants being served. */
-  served(): ServedTenant[] {
-    return this.#tenants.served();
-  }
-
-  /** The tenant that is served under `<namespace>.<name>`. */
-  tenant(path: string): ServedTenant | undefined {
-    return this.#tenants.at(path);
-  }
-
-  /** All tenants being served, and those withdrawn last. */
-  servedOrLeft(): ServedTenant[] {
-    return this.#tenants.servedOrLeft();
+  /** Those being served, by path too, and those withdrawn last. */
+  get tenants(): Pick<Tenants, 'served' | 'at' | 'servedOrLeft'> {
+    return this.#tenants;
   }
 
   /** Brings a model onto the device. */
@@ -181,15 +175,10 @@ export class DeviceService {
     await this.#device.unload(name);
   }
 
-  /** What a category's network puts out, as its measurement showed. */
-  describeOutputs(model: string, shape: readonly number[], outputs: TenantTerms['outputs']): void {
-    this.#outputs.set(categoryName(model, shape), outputs);
-  }
-
   /** Programs a schedule; resolves when the batcher has taken it over. Tenants change at that instant. */
   async apply(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
     this.#stages = profile.stages;
-    const { categories, served, pools, shares } = programOf(schedule, profile, this.#models, this.#outputs);
+    const { categories, served, pools, shares } = programOf(schedule, profile, this.#models);
     this.#slots.grow(pools);
     // Whoever leaves stops sending before the change, whoever comes starts after it.
     this.#tenants.keepOnly(served, (path, terms) => {
@@ -254,6 +243,7 @@ export class DeviceService {
   async stop(): Promise<void> {
     await this.#device.stop();
     this.#flights.stop(new FrameFailure('AgentStopping', 'the agent is stopping'));
+    await this.#lateLog?.close();
   }
 
   /** Frames that were accepted and not answered yet. */

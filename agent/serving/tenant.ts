@@ -47,6 +47,8 @@ export interface TenantTerms {
   /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
   readonly decodeDueUs: number;
   readonly answerDueUs: number;
+  /** From one visit of its category to the next at most, while frames wait. */
+  readonly gapUs: number;
   /** The tensors that a frame is made of. */
   readonly inputs: readonly ExpectedInput[];
   readonly layout: Layout;

@@ -32,4 +32,5 @@ export interface Decoded {
 export type FromWorker =
   | { readonly kind: 'ready' }
   | ({ readonly kind: 'decoded' } & Decoded)
-  | { readonly kind: 'bad'; readonly error: string; readonly code: string };
+  | { readonly kind: 'bad'; readonly error: string; readonly code: string }
+  | { readonly kind: 'failed'; readonly error: string };

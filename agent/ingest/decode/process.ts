@@ -61,7 +61,8 @@ async function decode(message: Extract<ToWorker, { kind: 'decode' }>): Promise<v
   } catch (error) {
     if (error instanceof BadRequest) tell({ kind: 'bad', error: error.message, code: error.code });
     else if (error instanceof BadImage) tell({ kind: 'bad', error: error.message, code: 'InvalidImage' });
-    else throw error;
+    // Whatever else goes wrong in JavaScript costs its frame, as well.
+    else tell({ kind: 'failed', error: (error as Error).message });
   }
 }
 

@@ -24,6 +24,8 @@ export class NotDecoded extends Error {
 }
 
 const LONGEST_START_MS = 5000;
+/** A promised frame may be decoded late, but not as late as this: the device would not wait for it. */
+const OVERDUE_US = 2_000_000;
 
 interface Entry extends Queued {
   readonly job: DecodeJob;
@@ -113,7 +115,8 @@ export class DecodeStage {
   #nextWorthwhile(next: () => Entry | undefined): Entry | undefined {
     for (let entry = next(); entry !== undefined; entry = next()) {
       if (entry.job.gone()) entry.reject(new NotDecoded('gone'));
-      else if (!entry.promised && nowUs() + entry.costUs > entry.dueUs) entry.reject(new NotDecoded('late'));
+      else if (nowUs() + entry.costUs > entry.dueUs + (entry.promised ? OVERDUE_US : 0))
+        entry.reject(new NotDecoded('late'));
       else return entry;
     }
     return undefined;

@@ -159,7 +159,8 @@ export class DecodeWorker {
     } else {
       const current = this.#settle();
       if (message.kind === 'decoded') current?.resolve(message);
-      else current?.reject(new BadRequest(message.error, 400, message.code));
+      else if (message.kind === 'bad') current?.reject(new BadRequest(message.error, 400, message.code));
+      else current?.reject(new Error(`the frame could not be decoded: ${message.error}`));
     }
     this.#idle();
   }

@@ -8,6 +8,7 @@ import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
 import { readHead } from '../protocol/request.js';
 import { answered } from '../protocol/response.js';
 import type { Incoming } from '../incoming.js';
+import type { TraceHeaders } from '../tracing.js';
 import type { InferRequest, InferResponse } from './messages.js';
 import { asJson, inferParameters, tensorBytes, tensorOf } from './messages.js';
 
@@ -15,6 +16,7 @@ import { asJson, inferParameters, tensorBytes, tensorOf } from './messages.js';
 export interface Call {
   /** Which stream its frames belong to, where they do not say. */
   readonly stream: string;
+  readonly trace: TraceHeaders;
   readonly cancelled: () => boolean;
 }
 
@@ -36,6 +38,10 @@ export class GrpcFrame implements Incoming {
 
   get stream(): string {
     return this.#call.stream;
+  }
+
+  get trace(): TraceHeaders {
+    return this.#call.trace;
   }
 
   get gone(): boolean {

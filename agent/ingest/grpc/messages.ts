@@ -36,11 +36,17 @@ export interface InferResponse {
   readonly raw_output_contents: readonly Uint8Array[];
 }
 
+/** Where a number would lose digits, a bigint. */
+function whole(value: unknown): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : BigInt(value as string);
+}
+
 const plain = (parameters: Parameters): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(parameters).map(([name, value]) => {
       const { parameter_choice: choice = '' } = value;
-      return [name, choice === 'int64_param' || choice === 'uint64_param' ? Number(value[choice]) : value[choice]];
+      return [name, choice === 'int64_param' || choice === 'uint64_param' ? whole(value[choice]) : value[choice]];
     }),
   );
 

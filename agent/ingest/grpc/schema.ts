@@ -12,6 +12,7 @@ interface Field {
 interface Message {
   readonly fields: Readonly<Record<string, Field>>;
   readonly oneofs?: object;
+  readonly options?: object;
   readonly nested?: Readonly<Record<string, Message>>;
 }
 
@@ -145,16 +146,42 @@ const methods = {
   },
 };
 
-/** As protobuf.js reads it. */
-export const SCHEMA = {
+const schemaOf = (messages: Readonly<Record<string, Message>>): object => ({
   options: { syntax: 'proto3' },
   nested: {
     inference: {
       nested: {
-        ...MESSAGES,
+        ...messages,
         DataType: { values: Object.fromEntries(DATA_TYPES.map((name, i) => [`TYPE_${name}`, i])) },
         GRPCInferenceService: { methods },
       },
     },
   },
-};
+});
+
+/** As protobuf.js reads it. */
+export const SCHEMA = schemaOf(MESSAGES);
+
+/**
+ * A message with its maps written out, as protoc has them: a repeated entry, named after the field. protobuf.js names it otherwise
+ * where it makes descriptors itself, which other languages' libraries refuse.
+ */
+function withEntries({ fields, nested = {}, ...rest }: Message): Message {
+  const entries: Record<string, Message> = {};
+  const written = Object.entries(fields).map(([name, { id, type, keyType, ...field }]): [string, Field] => {
+    if (keyType === undefined) return [name, { id, type, ...field }];
+    const entry = `${name[0]!.toUpperCase()}${name.slice(1)}Entry`;
+    entries[entry] = {
+      fields: { key: { id: 1, type: keyType }, value: { id: 2, type } },
+      options: { map_entry: true },
+    };
+    return [name, { id, type: entry, rule: 'repeated' }];
+  });
+  const inner = Object.entries(nested).map(([name, each]): [string, Message] => [name, withEntries(each)]);
+  return { ...rest, fields: Object.fromEntries(written), nested: { ...Object.fromEntries(inner), ...entries } };
+}
+
+/** The same for those who ask what the service is (server reflection). */
+export const REFLECTED = schemaOf(
+  Object.fromEntries(Object.entries(MESSAGES).map(([name, each]) => [name, withEntries(each)])),
+);

@@ -1,3 +1,5 @@
+import type { AddressInfo, Server as NetServer } from 'node:net';
+import { createServer } from 'node:net';
 import type {
   ServerDuplexStream,
   ServerUnaryCall,
@@ -5,18 +7,24 @@ import type {
   UntypedServiceImplementation,
   handleUnaryCall,
 } from '@grpc/grpc-js';
-import { Server, ServerCredentials, loadPackageDefinition } from '@grpc/grpc-js';
+import { Server, ServerCredentials, loadPackageDefinition, status } from '@grpc/grpc-js';
+import type { PackageDefinition } from '@grpc/proto-loader';
 import { fromJSON } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
 import type { Catalogue, May } from '../catalogue.js';
 import type { Incoming } from '../incoming.js';
-import type { Credentials } from '../tls.js';
+import type { Credentials } from '../../../kube/tls.js';
 import type { Claim } from '../who/claim.js';
 import { isLoopback } from '../who/claim.js';
 import type { Guard, Visitor } from '../who/guard.js';
+import { Denied } from '../who/guard.js';
+import { BODIES_BYTES } from '../body.js';
+import type { Connections } from '../connections.js';
 import type { Call } from './frame.js';
 import { GrpcFrame } from './frame.js';
+import { intake } from './intake.js';
 import type { InferRequest, InferResponse } from './messages.js';
-import { SCHEMA } from './schema.js';
+import { REFLECTED, SCHEMA } from './schema.js';
 import { refusalOf } from './status.js';
 import { answerInOrder } from './stream.js';
 
@@ -24,15 +32,21 @@ import { answerInOrder } from './stream.js';
 const LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024;
 const MOST_STREAMS_A_CONNECTION = 64;
 
-const LOADED = loadPackageDefinition(
-  fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: String, defaults: true, oneofs: true }),
-) as unknown as { inference: { GRPCInferenceService: { service: ServiceDefinition } } };
+const loaded = (schema: object): PackageDefinition =>
+  fromJSON(schema, { keepCase: true, longs: String, defaults: true, oneofs: true });
+const LOADED = loadPackageDefinition(loaded(SCHEMA)) as unknown as {
+  inference: { GRPCInferenceService: { service: ServiceDefinition } };
+};
+
+/** What a caller is told where that which should be told cannot be. */
+const UNSAID = { code: status.INTERNAL, details: 'the answer could not be written [InternalError]' };
 
 /** What the protocol is served by. */
 export interface GrpcBackend {
   readonly catalogue: Catalogue;
   readonly ready: boolean;
   readonly guard: Guard;
+  readonly connections: Connections;
   take(name: string, version: string, frame: Incoming, visitor: Visitor): Promise<void>;
   /** @throws Denied */
   visit(claim: Claim, name: string): Promise<void>;
@@ -48,33 +62,53 @@ interface Named {
   readonly version: string;
 }
 
-/** `inference.GRPCInferenceService` on a port of its own. */
+/** `inference.GRPCInferenceService` on a port of its own, and what it is (server reflection): the protocol, nothing of tenants. */
 export class GrpcServer {
-  readonly #server = new Server({
-    'grpc.max_receive_message_length': LARGEST_MESSAGE_BYTES,
-    'grpc.max_concurrent_streams': MOST_STREAMS_A_CONNECTION,
-  });
+  readonly #server: Server;
   readonly #backend: GrpcBackend;
+  #listener: NetServer | undefined;
   #secure = false;
 
   constructor(backend: GrpcBackend) {
     this.#backend = backend;
+    const rules = {
+      messageBytes: LARGEST_MESSAGE_BYTES,
+      heldBytes: BODIES_BYTES,
+      // Where nobody is refused, whoever would be is counted once, with the frame.
+      admit: ({ peer, authorization }: { peer: string; authorization: string | undefined }) =>
+        backend.guard.enforces ? this.#admit(this.#claim(peer, authorization)) : undefined,
+      use: (peer: string) => backend.connections.use(partsOf(peer)),
+    };
+    this.#server = new Server({
+      'grpc.max_receive_message_length': LARGEST_MESSAGE_BYTES,
+      'grpc.max_concurrent_streams': MOST_STREAMS_A_CONNECTION,
+      interceptors: [intake(rules)],
+    });
     this.#server.addService(LOADED.inference.GRPCInferenceService.service, this.#service());
+    new ReflectionService(loaded(REFLECTED)).addToServer(this.#server);
   }
 
-  /** @returns the port that is listened on */
-  listen(address: string, credentials?: Credentials): Promise<number> {
+  /** Connections count into the budget of all. @returns the port that is listened on */
+  listen(host: string, port: number, credentials?: Credentials): Promise<number> {
     this.#secure = credentials !== undefined;
     const secure =
       credentials === undefined
         ? ServerCredentials.createInsecure()
         : ServerCredentials.createSsl(null, [{ cert_chain: credentials.cert, private_key: credentials.key }]);
-    return new Promise((resolve, reject) =>
-      this.#server.bindAsync(address, secure, (error, port) => (error === null ? resolve(port) : reject(error))),
+    const injector = this.#server.createConnectionInjector(secure);
+    const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      injector.injectConnection(socket),
     );
+    this.#listener = listener;
+    this.#backend.connections.share(listener);
+    return new Promise((resolve, reject) => {
+      listener.once('error', reject);
+      listener.listen(port, host, () => resolve((listener.address() as AddressInfo).port));
+    });
   }
 
   stop(): void {
+    this.#listener?.close();
     this.#server.forceShutdown();
   }
 
@@ -83,10 +117,12 @@ export class GrpcServer {
     const told =
       <R>(what: (request: R, call: AnyCall) => object | Promise<object>): handleUnaryCall<R, object> =>
       (call, callback) => {
-        (async () => what(call.request, call))().then(
-          (answer) => callback(null, answer),
-          (error: unknown) => callback(refusalOf(error)),
-        );
+        (async () => what(call.request, call))()
+          .then(
+            (answer) => callback(null, answer),
+            (error: unknown) => callback(refusalOf(error)),
+          )
+          .catch(() => callback(UNSAID));
       };
     /** Of one model, for those who may ask. */
     const named = (what: (request: Named) => object): handleUnaryCall<Named, object> =>
@@ -117,7 +153,8 @@ export class GrpcServer {
           .then(
             (response) => callback(null, response),
             (error: unknown) => callback(refusalOf(error)),
-          );
+          )
+          .catch(() => callback(UNSAID));
       },
       ModelStreamInfer: (call: ServerDuplexStream<InferRequest, object>) => {
         const stream = callOf(call);
@@ -147,14 +184,17 @@ export class GrpcServer {
 
   /** Client certificates are for HTTP: this library takes them from all clients or from none. */
   #claimOf(call: AnyCall): Claim {
-    const address = call.getPeer().replace(/^(?:ipv[46]:)?\[?([^\]]*?)\]?:\d+$/, '$1');
-    const [authorization] = call.metadata.get('authorization');
-    return {
-      address,
-      authorization: authorization === undefined ? undefined : `${authorization as string}`,
-      secure: this.#secure || isLoopback(address),
-      certificate: undefined,
-    };
+    return this.#claim(call.getPeer(), headerOf(call, 'authorization'));
+  }
+
+  async #admit(claim: Claim): Promise<void> {
+    const visitor = await this.#backend.guard.visitor(claim);
+    if (visitor.sender instanceof Denied) this.#backend.guard.check(visitor, '', undefined);
+  }
+
+  #claim(peer: string, authorization: string | undefined): Claim {
+    const address = partsOf(peer).remoteAddress;
+    return { address, authorization, secure: this.#secure || isLoopback(address), certificate: undefined };
   }
 
   async #infer(request: InferRequest, call: Call, visitor: Visitor): Promise<InferResponse> {
@@ -164,12 +204,24 @@ export class GrpcServer {
   }
 }
 
+/** A peer's address and port, as sockets have them. */
+function partsOf(peer: string): { readonly remoteAddress: string; readonly remotePort: number } {
+  const [, address = peer, port = '0'] = /^(?:ipv[46]:)?\[?([^\]]*?)\]?:(\d+)$/.exec(peer) ?? [];
+  return { remoteAddress: address, remotePort: Number(port) };
+}
+
+function headerOf({ metadata }: AnyCall, name: string): string | undefined {
+  const [value] = metadata.get(name);
+  return value?.toString();
+}
+
 let lastCall = 0;
 
 /** A stream of frames is the stream that they belong to; frames of single calls are told apart by who sends them. */
 function callOf(call: ServerUnaryCall<InferRequest, InferResponse> | ServerDuplexStream<InferRequest, object>): Call {
   return {
     stream: 'write' in call ? `call ${++lastCall}` : `peer ${call.getPeer()}`,
+    trace: { traceparent: headerOf(call, 'traceparent'), tracestate: headerOf(call, 'tracestate') },
     cancelled: () => call.cancelled,
   };
 }

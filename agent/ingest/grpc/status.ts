@@ -17,6 +17,8 @@ const BY_HTTP: Readonly<Record<number, status>> = {
 const statusOf = ({ status: http, promised }: Told): status =>
   promised === undefined ? (BY_HTTP[http] ?? status.INVALID_ARGUMENT) : status.DEADLINE_EXCEEDED;
 
+const [MOST_ENCODED, FEW] = [3000, 250];
+
 const GONE: Told = { status: 499, code: 'ClientGone', error: 'nobody waits for the answer any more', headers: {} };
 
 /** Why a call is not answered, with the stable code in `deeprt-code`, and in `retry-after-ms` when to try again. */
@@ -25,7 +27,9 @@ export function refusalOf(error: unknown): Partial<ServiceError> & Pick<StatusOb
   const metadata = new Metadata();
   metadata.set('deeprt-code', told.code);
   if (told.retryAfterMs !== undefined) metadata.set('retry-after-ms', `${told.retryAfterMs}`);
-  const details = `${told.error} [${told.code}]`;
+  // It travels percent-encoded in a header, and larger ones than clients take are no answer at all.
+  const text = encodeURI(told.error).length > MOST_ENCODED ? `${told.error.slice(0, FEW)}…`.toWellFormed() : told.error;
+  const details = `${text} [${told.code}]`;
   return {
     name: told.code,
     message: details,

@@ -41,6 +41,18 @@ describe('a stream of parts', () => {
     );
   });
 
+  test.each([true, false])('costs no more in many small chunks (length told: %s)', (told) => {
+    const size = 8 * 1024 ** 2;
+    const splitter = new PartSplitter('frame', size);
+    const whole = stream([Buffer.alloc(size, 1)], told);
+    const most = whole.length - 100_000;
+    // A copy of all for each of these would take hours.
+    expect(splitter.push(whole.subarray(0, most))).toEqual([]);
+    let parts = 0;
+    for (let at = most; at < whole.length; at++) parts += splitter.push(whole.subarray(at, at + 1)).length;
+    expect(parts).toBe(1);
+  });
+
   test('has a part that tells its length at once, and any other with the next boundary', () => {
     const [told, untold] = [new PartSplitter('b', 100), new PartSplitter('b', 100)];
     expect(told.push(Buffer.from('--b\r\nContent-Length: 3\r\n\r\nabc'))).toHaveLength(1);

@@ -1,4 +1,5 @@
 import { BadRequest } from '../protocol/bad-request.js';
+import { GrowingBuffer } from './growing-buffer.js';
 
 /** A part of a stream: what its head says, and its bytes. */
 export interface Part {
@@ -25,7 +26,9 @@ export function boundaryOf(contentType: string): string {
 export class PartSplitter {
   readonly #delimiter: Buffer;
   readonly #limit: number;
-  #pending: Buffer = Buffer.alloc(0);
+  readonly #pending = new GrowingBuffer();
+  /** So many bytes of what is pending hold no whole delimiter. */
+  #searched = 0;
   #headers: ReadonlyMap<string, string> | undefined;
   #ended = false;
 
@@ -38,7 +41,7 @@ export class PartSplitter {
   /** @throws BadRequest when the stream is none, or a part too large */
   push(chunk: Buffer): Part[] {
     if (this.#ended) return [];
-    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#pending.push(chunk);
     const parts: Part[] = [];
     for (let part = this.#next(); part !== undefined; part = this.#next()) parts.push(part);
     return parts;
@@ -48,48 +51,59 @@ export class PartSplitter {
     this.#headers ??= this.#head();
     if (this.#headers === undefined) return undefined;
     const told = this.#headers.get('content-length');
+    if (told !== undefined && !/^\d{1,15}$/.test(told))
+      throw new BadRequest('content-length of a part: must be its number of bytes');
     const length = told === undefined ? this.#upToDelimiter() : Number(told);
-    if (length !== undefined && !(Number.isSafeInteger(length) && length >= 0 && length <= this.#limit))
+    if (length !== undefined && length > this.#limit)
       throw new BadRequest(`a part must have at most ${this.#limit} bytes`, 413, 'BodyTooLarge');
     if (length === undefined || this.#pending.length < length) {
       if (this.#pending.length > this.#limit + LONGEST_HEAD)
         throw new BadRequest(`a part must have at most ${this.#limit} bytes`, 413, 'BodyTooLarge');
       return undefined;
     }
-    const part = { headers: this.#headers, body: Buffer.from(this.#pending.subarray(0, length)) };
-    this.#pending = this.#pending.subarray(length);
+    const part = { headers: this.#headers, body: Buffer.from(this.#pending.view.subarray(0, length)) };
+    this.#drop(length);
     this.#headers = undefined;
     return part;
   }
 
+  #drop(bytes: number): void {
+    this.#pending.drop(bytes);
+    this.#searched = 0;
+  }
+
   /** Where the part ends that does not tell its length; undefined: not here yet. */
   #upToDelimiter(): number | undefined {
-    const at = this.#pending.indexOf(this.#delimiter);
-    if (at === -1) return undefined;
-    const before = this.#pending.subarray(Math.max(0, at - 2), at).toString('latin1');
+    const { view } = this.#pending;
+    const at = view.indexOf(this.#delimiter, this.#searched);
+    if (at === -1) {
+      this.#searched = Math.max(0, view.length - this.#delimiter.length);
+      return undefined;
+    }
+    const before = view.subarray(Math.max(0, at - 2), at).toString('latin1');
     return at - (before === '\r\n' ? 2 : before.endsWith('\n') ? 1 : 0);
   }
 
   /** The head of the next part; undefined: not here yet. */
   #head(): ReadonlyMap<string, string> | undefined {
-    const from = this.#pending.indexOf(this.#delimiter);
+    const { view } = this.#pending;
+    const from = view.indexOf(this.#delimiter);
     if (from === -1) {
-      if (this.#pending.length > LONGEST_HEAD)
-        throw new BadRequest('the boundary that content-type names does not come');
+      if (view.length > LONGEST_HEAD) throw new BadRequest('the boundary that content-type names does not come');
       return undefined;
     }
     const after = from + this.#delimiter.length;
-    if (this.#pending.toString('latin1', after, after + 2) === '--') {
+    if (view.toString('latin1', after, after + 2) === '--') {
       this.#ended = true;
       return undefined;
     }
-    const ends = this.#pending.indexOf(HEAD_ENDS, after);
+    const ends = view.indexOf(HEAD_ENDS, after);
     if (ends === -1) {
-      if (this.#pending.length - after > LONGEST_HEAD) throw new BadRequest('the head of a part is too long');
+      if (view.length - after > LONGEST_HEAD) throw new BadRequest('the head of a part is too long');
       return undefined;
     }
-    const lines = this.#pending.toString('latin1', after, ends).split('\r\n').filter(Boolean);
-    this.#pending = this.#pending.subarray(ends + HEAD_ENDS.length);
+    const lines = view.toString('latin1', after, ends).split('\r\n').filter(Boolean);
+    this.#drop(ends + HEAD_ENDS.length);
     return new Map(
       lines.map((line) => {
         const colon = line.indexOf(':');

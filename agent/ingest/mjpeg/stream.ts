@@ -1,27 +1,24 @@
-import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import type { Request, Response } from 'express';
 import type { ExpectedInput } from '../../frames.js';
 import type { Answer } from '../../serving/flights.js';
 import type { ServedTenant } from '../../serving/tenant.js';
-import { LARGEST_JSON_BYTES, parametersOf } from '../answer.js';
+import { LARGEST_JSON_BYTES, cutOffSender, parametersOf } from '../answer.js';
 import type { Body, BodyBudget } from '../body.js';
 import { ClientGone, NoMemory, discard } from '../body.js';
 import { goOn } from '../expect.js';
 import type { Form } from '../form.js';
 import { LARGEST_IMAGE_BYTES, formOfType } from '../form.js';
-import { connectionOf } from '../http-frame.js';
+import { connectionOf, traceOf } from '../http-frame.js';
 import { InOrder, drained } from '../in-order.js';
 import type { Incoming } from '../incoming.js';
 import { BadRequest } from '../protocol/bad-request.js';
 import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
 import { writeResponse } from '../protocol/response.js';
 import { bodyOf, toldOf } from '../told.js';
+import type { TraceHeaders } from '../tracing.js';
 import type { Part } from './parts.js';
 import { PartSplitter, boundaryOf } from './parts.js';
-
-export const isStream = ({ headers }: IncomingMessage): boolean =>
-  headers['content-type']?.trim().toLowerCase().startsWith('multipart/x-mixed-replace') === true;
 
 /** A frame as one part of a request that goes on and on. */
 class PartFrame implements Incoming {
@@ -34,12 +31,14 @@ class PartFrame implements Incoming {
   readonly #model: string;
   readonly #res: Response;
   readonly stream: string;
+  readonly trace: TraceHeaders;
 
-  constructor(part: Part, model: string, res: Response, stream: string) {
+  constructor(part: Part, model: string, res: Response, stream: string, trace: TraceHeaders) {
     this.#part = part;
     this.#model = model;
     this.#res = res;
     this.stream = stream;
+    this.trace = trace;
     this.announcedBytes = part.body.length;
   }
 
@@ -126,7 +125,7 @@ export async function serveStream(
   };
   const answers = new InOrder(req, write);
   const serve = (part: Part): void => {
-    const frame = new PartFrame(part, model, res, stream);
+    const frame = new PartFrame(part, model, res, stream, traceOf(req));
     answers.add(take(frame).then(() => frame.json, lineOf));
   };
   await new Promise<void>((resolve) => {
@@ -136,6 +135,7 @@ export async function serveStream(
       } catch (error) {
         discard(req);
         answers.add(Promise.resolve(lineOf(error)));
+        cutOffSender(res);
         resolve();
       }
     });

@@ -25,7 +25,7 @@ export function objectAt(value: unknown, path: string): Readonly<Record<string, 
   if (value === undefined || value === null) return {};
   if (!isObject(value)) throw new BadRequest(`${path}: must be an object`);
   for (const [name, why] of Object.entries(NOT_OFFERED))
-    if (Object.hasOwn(value, name) && value[name] !== 0)
+    if (Object.hasOwn(value, name) && value[name] !== 0 && value[name] !== null)
       throw new BadRequest(`${path}.${name}: ${why}`, 400, 'ParameterNotOffered');
   return value;
 }
@@ -40,15 +40,16 @@ export function flagAt(value: unknown, path: string): boolean {
 export function parametersOf(value: unknown): Parameters {
   const parameters = objectAt(value, 'parameters');
   const { sequence_id: id, timeout } = parameters;
-  const sequence = typeof id === 'string' || typeof id === 'number' ? `${id}` : undefined;
-  if (id !== undefined && sequence === undefined)
+  const sequence = ['string', 'number', 'bigint'].includes(typeof id) ? String(id) : undefined;
+  if (id !== undefined && id !== null && sequence === undefined)
     throw new BadRequest('parameters.sequence_id: must be a number or a string');
-  if (timeout !== undefined && !(Number.isSafeInteger(timeout) && (timeout as number) >= 0))
+  const timeoutUs = typeof timeout === 'bigint' ? Number(timeout) : (timeout ?? 0);
+  if (!(Number.isInteger(timeoutUs) && (timeoutUs as number) >= 0))
     throw new BadRequest('parameters.timeout: must be whole microseconds');
   return {
     // 0 means none in both (Triton's sequence and request extensions).
     ...(sequence === undefined || sequence === '0' || sequence === '' ? {} : { sequence }),
-    ...(timeout === undefined || timeout === 0 ? {} : { timeoutUs: timeout as number }),
+    ...(timeoutUs === 0 ? {} : { timeoutUs: timeoutUs as number }),
     binaryByDefault: flagAt(parameters['binary_data_output'], 'parameters.binary_data_output'),
   };
 }

@@ -23,6 +23,9 @@ export interface WantedOutputs extends Parameters {
 }
 
 const LONGEST_ID = 256;
+export const LARGEST_HEADER_BYTES = 64 * 1024;
+const SHORT_LIST = 8;
+const MOST_CLASSES = 1000;
 
 /** An inference request's one frame: its tensors as the network takes them, one after the other in parts, and what is wanted of the answer. */
 export interface FrameRequest {
@@ -48,6 +51,10 @@ export function readRequest(
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength >= 0 && headerLength <= total))
     throw new BadRequest(`Inference-Header-Content-Length must be between 0 and the body's ${total} bytes`);
   if (headerLength === 0) return { wanted: { binaryByDefault: true }, tensor: rawTensor(body, total, expected) };
+  if (headerLength !== undefined && headerLength > LARGEST_HEADER_BYTES)
+    throw new BadRequest(
+      `Inference-Header-Content-Length must be at most ${LARGEST_HEADER_BYTES}; send a request that is all JSON without it`,
+    );
   const head = take(body, headerLength ?? total);
   const request = parsed(head, headerLength === undefined ? 'body' : 'inference header', expected);
   const { inputs, places } = inputsIn(request, expected);
@@ -126,11 +133,23 @@ function checkInput(input: Json, path: string, expected: readonly ExpectedInput[
   const own = expected.find((each) => each.name === name);
   if (own === undefined) throw new BadRequest(`${path}.name: must be ${namesOf(expected)}`);
   const type = datatypeOf(own.elementType);
-  if (datatype !== type) throw new BadRequest(`${path}.datatype: must be ${type}, not ${JSON.stringify(datatype)}`);
-  const wanted = JSON.stringify([1, ...own.dims]);
-  if (JSON.stringify(shape) !== wanted)
-    throw new BadRequest(`${path}.shape: must be ${wanted} (one frame a request), not ${JSON.stringify(shape)}`);
+  if (datatype !== type) throw new BadRequest(`${path}.datatype: must be ${type}, not ${brief(datatype)}`);
+  const wanted = [1, ...own.dims];
+  const isWanted = Array.isArray(shape) && shape.length === wanted.length && wanted.every((dim, i) => shape[i] === dim);
+  if (!isWanted)
+    throw new BadRequest(`${path}.shape: must be [${wanted.join()}] (one frame a request), not ${brief(shape)}`);
   objectAt(parameters, `${path}.parameters`);
+}
+
+/** A value of a request in a few words, however large or deep it is. */
+function brief(value: unknown): string {
+  if (Array.isArray(value) && value.length <= SHORT_LIST && value.every((each) => typeof each === 'number'))
+    return `[${value.join()}]`;
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return value === undefined
+    ? 'nothing'
+    : String(typeof value === 'bigint' ? value : JSON.stringify(value)).slice(0, 64);
 }
 
 const namesOf = (expected: readonly ExpectedInput[]): string => expected.map(({ name }) => `"${name}"`).join(', ');
@@ -162,6 +181,8 @@ function binaryTensors(
 function wantedOutputs({ id, outputs, parameters }: Json): WantedOutputs {
   const common = parametersOf(parameters);
   if (id !== undefined && id !== null && typeof id !== 'string') throw new BadRequest('id: must be a string');
+  if (typeof id === 'string' && id.length > LONGEST_ID)
+    throw new BadRequest(`id: must have at most ${LONGEST_ID} characters`);
   if (outputs !== undefined && outputs !== null && !Array.isArray(outputs))
     throw new BadRequest('outputs: must be a list');
   const wanted = new Map<string, WantedOutput>();
@@ -173,7 +194,7 @@ function wantedOutputs({ id, outputs, parameters }: Json): WantedOutputs {
   });
   return {
     ...common,
-    ...(typeof id === 'string' && id !== '' ? { id: id.slice(0, LONGEST_ID) } : {}),
+    ...(typeof id === 'string' && id !== '' ? { id } : {}),
     ...(wanted.size === 0 ? {} : { outputs: wanted }),
   };
 }
@@ -182,6 +203,8 @@ function wantedOutput(parameters: Json, path: string, { binaryByDefault }: Param
   const { binary_data: binary, classification: classes } = parameters;
   if (classes !== undefined && !(Number.isSafeInteger(classes) && (classes as number) >= 0))
     throw new BadRequest(`${path}.classification: must be a number of classes`);
+  if (classes !== undefined && (classes as number) > MOST_CLASSES)
+    throw new BadRequest(`${path}.classification: must be at most ${MOST_CLASSES}; ask for the values themselves`);
   return {
     binary: binary === undefined ? binaryByDefault : flagAt(binary, `${path}.binary_data`),
     ...(classes === undefined || classes === 0 ? {} : { classes: classes as number }),

@@ -1,3 +1,4 @@
+import TinyQueue from 'tinyqueue';
 import type { OutputTensor } from '../../frames.js';
 import { Texts } from '../../frames.js';
 import { BadRequest } from './bad-request.js';
@@ -126,9 +127,9 @@ const plain = ({ name, type, dims, data }: OutputTensor): Written => ({
 function classified({ name, type, data }: OutputTensor, classes: number): Written {
   if (data instanceof Texts)
     throw new BadRequest(`outputs: "${name}" is of ${datatypeOf(type)}, which has no largest values to classify by`);
-  const values = Array.from(data as Iterable<number | bigint>, Number);
-  const places = values.map((_, place) => place).sort((a, b) => values[b]! - values[a]! || a - b);
-  const texts = places.slice(0, classes).map((place) => `${values[place]!.toFixed(6)}:${place}`);
+  const texts = largest(data as ArrayLike<number | bigint>, classes).map(
+    ({ value, place }) => `${value.toFixed(6)}:${place}`,
+  );
   return {
     name,
     datatype: 'BYTES',
@@ -137,6 +138,25 @@ function classified({ name, type, data }: OutputTensor, classes: number): Writte
     bytes: () => bytesTensor(texts),
     list: () => Promise.resolve(texts.map((text) => JSON.stringify(text)).join(',')),
   };
+}
+
+interface Ranked {
+  readonly value: number;
+  readonly place: number;
+}
+
+/** The `most` largest values, the largest first; of equal ones the first. In one pass: outputs may be large, and the thread is everybody's. */
+function largest(values: ArrayLike<number | bigint>, most: number): Ranked[] {
+  const kept = new TinyQueue<Ranked>([], (a, b) => a.value - b.value || b.place - a.place);
+  for (let place = 0; place < values.length; place++) {
+    const value = Number(values[place]);
+    if (kept.length === most && !(value > kept.peek()!.value)) continue;
+    kept.push({ value, place });
+    if (kept.length > most) kept.pop();
+  }
+  const found: Ranked[] = [];
+  for (let each = kept.pop(); each !== undefined; each = kept.pop()) found.push(each);
+  return found.reverse();
 }
 
 /** A tensor of BYTES: each element after its length in four bytes, the least first. */
