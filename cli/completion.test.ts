@@ -49,6 +49,10 @@ describe('what may come next', () => {
     [['why', '--in'], []],
     [['what-if', '--drain', ''], ['edge-1']],
     [['what-if', '--without', 'yard/d'], ['yard/dock']],
+    [['what-if', '--without', 'yard/dock', 'yard/g'], ['yard/gate']],
+    [['what-if', '--drain=e'], ['edge-1']],
+    [['why', '--namespace=yard', 'd'], ['dock']],
+    [['why', '--output=j'], ['json']],
     [['explain', ''], ['NotReady']],
     [['nothing', ''], []],
   ])('%j', async (words, expected) => {

@@ -28,10 +28,15 @@ export async function complete(
   words: readonly string[],
   names: (of: Known) => Promise<readonly string[]>,
 ): Promise<Completion> {
-  const typed = words.at(-1) ?? '';
-  const { candidates, files } = await possible(program, words[0] ?? '', words.slice(1), names);
+  const apart = spelledOut(words);
+  const typed = apart.at(-1) ?? '';
+  const { candidates, files } = await possible(program, apart[0] ?? '', apart.slice(1), names);
   return { candidates: candidates.filter(({ text }) => text.startsWith(typed)), files };
 }
+
+/** `--name=value` as two words; shells put what stands before the value back themselves (spf13/cobra, completions). */
+export const spelledOut = (words: readonly string[]): string[] =>
+  words.flatMap((word) => /^(--[^=]+)=(.*)$/s.exec(word)?.slice(1) ?? [word]);
 
 /** The same, whatever has been typed of it. */
 async function possible(
@@ -45,7 +50,7 @@ async function possible(
   const command = visible(program).find((each) => each.name() === name);
   if (command === undefined) return NOTHING;
   const before = words.slice(0, -1);
-  const option = optionOf(command, before.at(-1));
+  const option = awaiting(command, before);
   if (option?.argChoices !== undefined) return choices(option.argChoices.map((text) => ({ text })));
   if (option === undefined && words.at(-1)!.startsWith('-')) {
     const options = command.options.filter(({ hidden, long }) => !hidden && long !== undefined);
@@ -61,9 +66,14 @@ const choices = (candidates: Completion['candidates']): Completion => ({ candida
 
 const visible = (program: Command): readonly Command[] => program.createHelp().visibleCommands(program);
 
-/** The option that a word is, where a value has to follow it. */
-const optionOf = (command: Command, word: string | undefined): Option | undefined =>
-  command.options.find(({ short, long, required }) => required && word !== undefined && [short, long].includes(word));
+/** The option whose value comes next. */
+function awaiting(command: Command, before: readonly string[]): Option | undefined {
+  const at = before.findLastIndex((word) => word.startsWith('-'));
+  const option = command.options.find(
+    ({ short, long, required }) => at >= 0 && required && [short, long].includes(before[at]),
+  );
+  return at === before.length - 1 || option?.variadic === true ? option : undefined;
+}
 
 /** `file` of `--kubeconfig <file>`. */
 const valueName = ({ flags }: Option): string => /<([^.>]+)/.exec(flags)?.[1] ?? '';
@@ -71,7 +81,7 @@ const valueName = ({ flags }: Option): string => /<([^.>]+)/.exec(flags)?.[1] ??
 /** Which argument of the command comes next. */
 function argumentAt(command: Command, before: readonly string[]): Argument | undefined {
   const given = before.filter(
-    (word, i) => !word.startsWith('-') && (i === 0 || optionOf(command, before[i - 1]) === undefined),
+    (word, i) => !word.startsWith('-') && awaiting(command, before.slice(0, i)) === undefined,
   );
   return command.registeredArguments[given.length];
 }

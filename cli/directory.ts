@@ -1,5 +1,5 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Manifest, ManifestProblem, Resource, ResourceOf } from '../api/manifests.js';
 import { describeProblem, findDuplicates, keyOf, parseManifests } from '../api/manifests.js';
 
@@ -52,6 +52,11 @@ export interface Catalogue {
   readonly tenants: readonly ResourceOf<'InferenceTenant'>[];
   readonly models: ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
   readonly profiles: readonly ResourceOf<'GPUProfile'>[];
+  readonly quotas: readonly ResourceOf<'TenantQuota'>[];
+  readonly flavors: readonly ResourceOf<'DeviceFlavor'>[];
+  readonly namespaces: readonly ResourceOf<'Namespace'>[];
+  readonly nodes: readonly ResourceOf<'Node'>[];
+  readonly priorityClasses: readonly ResourceOf<'PriorityClass'>[];
   /** The folder that a model's relative URIs start from. */
   readonly baseDirs: ReadonlyMap<string, string>;
 }
@@ -59,7 +64,11 @@ export interface Catalogue {
 /** Sorts manifests by kind; objects named twice count once, and are problems. */
 export function catalogueOf(files: Files): { catalogue: Catalogue; problems: ManifestProblem[] } {
   const manifests = [...files.values()].flatMap((each) => each.manifests);
-  const problems = [...[...files.values()].flatMap((each) => each.problems), ...findDuplicates(manifests)];
+  const problems = [
+    ...[...files.values()].flatMap((each) => each.problems),
+    ...findDuplicates(manifests),
+    ...measuredTwice(manifests),
+  ];
   const first = new Map<string, Manifest>();
   for (const manifest of manifests)
     if (!first.has(keyOf(manifest.resource))) first.set(keyOf(manifest.resource), manifest);
@@ -73,6 +82,11 @@ export function catalogueOf(files: Files): { catalogue: Catalogue; problems: Man
       tenants: ofKind('InferenceTenant'),
       models: new Map(ofKind('InferenceModel').map((model) => [model.metadata.name, model])),
       profiles: ofKind('GPUProfile'),
+      quotas: ofKind('TenantQuota'),
+      flavors: ofKind('DeviceFlavor'),
+      namespaces: ofKind('Namespace'),
+      nodes: ofKind('Node'),
+      priorityClasses: ofKind('PriorityClass'),
       baseDirs: new Map(
         [...first.values()]
           .filter(({ resource }) => resource.kind === 'InferenceModel')
@@ -82,6 +96,21 @@ export function catalogueOf(files: Files): { catalogue: Catalogue; problems: Man
   };
 }
 
+/** A device has one profile: of two, nobody could tell which holds. */
+function measuredTwice(manifests: readonly Manifest[]): ManifestProblem[] {
+  const first = new Map<string, Manifest>();
+  return manifests.flatMap((manifest) => {
+    const { file, line, resource } = manifest;
+    if (resource.kind !== 'GPUProfile') return [];
+    const { nodeName, device } = resource.spec;
+    const known = first.get(`${nodeName}/${device}`);
+    if (known === undefined) first.set(`${nodeName}/${device}`, manifest);
+    if (known === undefined || known.resource.metadata.name === resource.metadata.name) return [];
+    const message = `device ${device} of ${nodeName} has the profile "${known.resource.metadata.name}" at ${known.file}:${known.line} already; name another node or device`;
+    return [{ file, line, object: keyOf(resource), path: 'spec.device', message }];
+  });
+}
+
 /**
  * Reads a folder that must be right.
  *
@@ -89,7 +118,13 @@ export function catalogueOf(files: Files): { catalogue: Catalogue; problems: Man
  */
 export async function readCatalogue(...paths: string[]): Promise<Catalogue> {
   const files = new Map<string, Files extends ReadonlyMap<string, infer F> ? F : never>();
-  for (const path of paths) for (const [file, content] of await readFiles(path)) files.set(file, content);
+  const read = new Set<string>();
+  for (const path of paths)
+    for (const [file, content] of await readFiles(path)) {
+      if (read.has(resolve(file))) continue;
+      read.add(resolve(file));
+      files.set(file, content);
+    }
   const { catalogue, problems } = catalogueOf(files);
   if (problems.length > 0) throw new BadInput(problems.map(describeProblem).join('\n'));
   return catalogue;

@@ -6,8 +6,8 @@ import { nvidiaGpus } from '../agent/device/machine.js';
 import type { Probe } from '../agent/device/providers/probe.js';
 import { chooseProvider } from '../agent/device/providers/probe.js';
 import { runtimeVersion } from '../agent/device/providers/runtime.js';
-import type { DeviceFlags } from './options.js';
-import { cpuDivision } from './options.js';
+import type { DeviceFlags } from './device-options.js';
+import { cpuDivision } from './device-options.js';
 import { table } from './table.js';
 
 /** What this machine can run networks on. */

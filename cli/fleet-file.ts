@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { deviceOf } from '../operator/admission/device.js';
-import { requestOf } from '../operator/admission/request.js';
+import type { ResourceOf } from '../api/manifests.js';
+import { requestsOf } from './decide-files.js';
 import { BadInput, readCatalogue } from './directory.js';
 import type { Fleet, NodeType } from './fleet.js';
 import { RESOURCES, planFleet } from './fleet.js';
@@ -28,23 +29,38 @@ async function readTypes(file: string): Promise<NodeType[]> {
       const { name, price, profiles } = (each ?? {}) as Record<string, unknown>;
       const at = `${file}: nodeTypes[${i}]`;
       if (typeof name !== 'string') throw new BadInput(`${at}.name: required`);
-      if (typeof price !== 'number' || !(price >= 0)) throw new BadInput(`${at}.price: required, a number from 0`);
+      if (typeof price !== 'number' || !(price >= 0 && price < Infinity))
+        throw new BadInput(`${at}.price: required, a number from 0`);
       if (!Array.isArray(profiles) || profiles.length === 0 || !profiles.every((path) => typeof path === 'string'))
         throw new BadInput(`${at}.profiles: required, a list of files`);
-      const found = (await readCatalogue(...profiles.map((path) => resolve(dirname(file), path)))).profiles;
-      if (found.length === 0) throw new BadInput(`${at}.profiles: there is no GPUProfile in ${profiles.join(', ')}`);
-      return { name, price, devices: found.map(deviceOf) };
+      // A node may have several devices of which one was measured, so a file may be named several times.
+      const found = await Promise.all(profiles.map((path) => profilesIn(resolve(dirname(file), path), at)));
+      const devices = found
+        .flat()
+        .map((profile, device) => deviceOf({ ...profile, spec: { ...profile.spec, nodeName: name, device } }));
+      return { name, price, devices };
     }),
   );
 }
 
-/** How many of which nodes the tenants of a folder need. */
+async function profilesIn(path: string, at: string): Promise<ResourceOf<'GPUProfile'>[]> {
+  const { profiles } = await readCatalogue(path).catch((error: unknown) => {
+    throw error instanceof BadInput ? new BadInput(`${at}.profiles: ${error.message}`) : error;
+  });
+  if (profiles.length === 0) throw new BadInput(`${at}.profiles: there is no GPUProfile in ${path}`);
+  return [...profiles];
+}
+
+/** How many of which nodes the tenants of a folder need, but for those that want nothing for now. */
 export async function fleetFor(dir: string, file: string): Promise<Fleet> {
-  const { tenants } = await readCatalogue(dir);
-  return planFleet(
-    await readTypes(file),
-    tenants.map((tenant) => requestOf(tenant)),
-  );
+  const catalogue = await readCatalogue(dir);
+  const requests = requestsOf(catalogue).filter(({ suspended }) => !suspended);
+  const known = requests.filter(({ model }) => catalogue.models.has(model));
+  const fleet = planFleet(await readTypes(file), known);
+  const unknown = requests
+    .filter((request) => !known.includes(request))
+    .map(({ key, model }) => ({ tenant: key, why: `there is no InferenceModel "${model}" among the manifests` }));
+  return { ...fleet, refused: [...unknown, ...fleet.refused] };
 }
 
 export function fleetText({ parts, price, boundPrice, refused, oneMore }: Fleet): string {

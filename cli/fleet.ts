@@ -49,7 +49,10 @@ type Node = readonly DevicePlan[];
 
 /** How many of which nodes these tenants need: the cheapest of a fleet of each kind, and of a mixed one. */
 export function planFleet(types: readonly NodeType[], requests: readonly TenantRequest[]): Fleet {
-  const { servable, refused } = sorted(types, requests);
+  const { servable, refused } = sorted(
+    types,
+    requests.flatMap((request) => partsOf(types, request)),
+  );
   const mixed = new Map(
     types.map((type) => [type, servable.filter((each) => each.cheapest === type).map(({ request }) => request)]),
   );
@@ -86,6 +89,16 @@ export function planFleet(types: readonly NodeType[], requests: readonly TenantR
       types,
     ),
   };
+}
+
+/** A tenant that may be split is as many as its streams are on nodes to the full, where it does not fit on one. */
+function partsOf(types: readonly NodeType[], request: TenantRequest): TenantRequest[] {
+  if (!request.allowSplit) return [request];
+  const most = Math.max(...types.flatMap(({ devices }) => devices.map((device) => mostStreams(device, request))));
+  if (most === 0 || request.streams <= most) return [request];
+  const whole = Array<TenantRequest>(Math.floor(request.streams / most)).fill({ ...request, streams: most });
+  const rest = request.streams % most;
+  return rest === 0 ? whole : [...whole, { ...request, streams: rest }];
 }
 
 interface Servable {
@@ -187,7 +200,9 @@ function placed(
 }
 
 /** The least that a tenant's share of a node can cost: in the batches that are cheapest a frame. */
-function leastPrice({ price, devices }: NodeType, { model, shape, streams, periodUs }: TenantRequest): number {
+function leastPrice({ price, devices }: NodeType, request: TenantRequest): number {
+  const { model, shape, streams, periodUs } = request;
+  if (request.class === 'BestEffort') return 0;
   const shares = devices.flatMap(({ tables }) => {
     const wcet = tables.get(categoryName(model, shape));
     if (wcet === undefined) return [];

@@ -3,12 +3,15 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { IngestOptions, IngestServer } from '../agent/ingest/server.js';
 import { addressText } from '../agent/ingest/server.js';
-import { BadCredentials, FileCredentials } from '../agent/ingest/tls.js';
+import { tracerFrom } from '../agent/ingest/tracing.js';
+import { BadCredentials, FileCredentials } from '../kube/tls.js';
 import { isLoopback } from '../agent/ingest/who/claim.js';
 import type { GuardOptions, Mode } from '../agent/ingest/who/guard.js';
 import type { IssuerKeys } from '../agent/ingest/who/tokens.js';
 import { Tokens } from '../agent/ingest/who/tokens.js';
+import type { Cluster } from '../kube/cluster.js';
 import type { Logger } from '../kube/log.js';
+import { Readers } from '../kube/readers.js';
 import { BadInput } from './directory.js';
 import type { Address } from './options.js';
 import { durationOption, listenArgument, listenOption } from './options.js';
@@ -67,6 +70,29 @@ export function modeOf({ listen, grpc, senders, allowAnyone }: ListenFlags): Mod
   return [listen, grpc].every((at) => at === undefined || isOwn(at)) ? 'Anyone' : 'Enforce';
 }
 
+/** The option by which the API server says who reads. */
+export const reviewReadersOption = (): Option =>
+  new Option(
+    '--review-readers',
+    'metrics, late frames and the live page are for who shows a token that may get their paths: the API server is asked (TokenReview, SubjectAccessReview)',
+  );
+
+/**
+ * Who may read what this process tells of itself; undefined: whoever reaches the port.
+ *
+ * @throws BadInput where tokens would travel in the clear
+ */
+export function readersOf(
+  { reviewReaders = false, tlsDir }: { readonly reviewReaders?: boolean; readonly tlsDir?: string },
+  at: Address,
+  cluster: Cluster,
+): Readers | undefined {
+  if (!reviewReaders) return undefined;
+  if (tlsDir === undefined && !isOwn(at))
+    throw new BadInput('--review-readers needs --tls-dir: tokens are shown over HTTPS, or to this machine alone');
+  return new Readers(cluster);
+}
+
 const isOwn = ({ host }: Address): boolean => host === 'localhost' || isLoopback(host);
 
 /**
@@ -93,10 +119,14 @@ export async function ingestOptions(
     senders: { mode, tokens, log },
     hostNames: hostName,
     credentials: await credentialsFrom(tlsDir, clientCa, log),
+    tracer: await tracerFrom(process.env).catch((error: unknown) => {
+      throw new BadInput((error as Error).message);
+    }),
   };
 }
 
-async function credentialsFrom(
+/** @throws BadInput when they cannot be served with */
+export async function credentialsFrom(
   dir: string | undefined,
   clientCa: string | undefined,
   log: Logger,

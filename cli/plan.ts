@@ -1,38 +1,37 @@
 import { tenantKey } from '../api/names.js';
 import type { Decision } from '../operator/admission/decide.js';
 import type { Verdict } from '../operator/admission/verdict.js';
-import { decide } from '../operator/admission/decide.js';
 import { deviceOf } from '../operator/admission/device.js';
 import { writtenOffer } from '../operator/admission/explain.js';
-import { requestOf } from '../operator/admission/request.js';
+import type { DecisionOnFiles } from './decide-files.js';
+import { decideFiles } from './decide-files.js';
 import { BadInput, readCatalogue } from './directory.js';
 import { table } from './table.js';
 
 /** Admission as a what-if, over manifests and profiles alone. */
-export async function planFiles(dir: string, profiles: readonly string[]): Promise<Decision> {
+export async function planFiles(dir: string, profiles: readonly string[] = []): Promise<DecisionOnFiles> {
   const catalogue = await readCatalogue(dir, ...profiles);
   if (catalogue.profiles.length === 0)
-    throw new BadInput(`no GPUProfile in ${[dir, ...profiles].join(', ')}; make one with deeprt profile`);
-  return decide({
-    models: catalogue.models,
-    devices: catalogue.profiles.map(deviceOf),
-    requests: catalogue.tenants.map((tenant) => requestOf(tenant)),
-  });
+    throw new BadInput(
+      `no GPUProfile in ${[dir, ...profiles].join(', ')}; make one with deeprt profile, and give it as --profile`,
+    );
+  return decideFiles(catalogue, catalogue.profiles.map(deviceOf));
 }
 
 /** The verdicts in the form of `deeprt plan -o json`: the same fields for each. */
-export function planJson({ verdicts }: Pick<Decision, 'verdicts'>): object {
+export function planJson({ verdicts, borrowed }: Pick<DecisionOnFiles, 'verdicts' | 'borrowed'>): object {
   return {
     tenants: verdicts.map(({ offer, promised, refusals, stands: _, ...verdict }) => ({
       ...verdict,
       promised: promised ?? null,
       refusals: refusals ?? [],
       offer: writtenOffer(offer) ?? null,
+      ...(borrowed.has(tenantKey(verdict)) ? { borrowed: true } : {}),
     })),
   };
 }
 
-export function planTable({ plans, verdicts }: Decision): string {
+export function planTable({ plans, verdicts, borrowed, unlimited = [] }: Decision & Partial<DecisionOnFiles>): string {
   const rows = verdicts.map((verdict) => [
     tenantKey(verdict),
     verdict.admitted ? 'yes' : 'no',
@@ -40,12 +39,17 @@ export function planTable({ plans, verdicts }: Decision): string {
     verdict.placements.map(({ node, device }) => `${node}/${device}`).join(','),
     verdict.admitted ? `${(verdict.utilization * 100).toFixed(1)}%` : '',
     gapsOf(verdict),
-    verdict.message,
+    borrowed.has(tenantKey(verdict)) ? `${verdict.message}; borrowed from another team’s share` : verdict.message,
   ]);
   const devices = plans.map(
     ({ device, utilization }) => `${device.node}/${device.device}: ${(utilization * 100).toFixed(1)}% promised`,
   );
-  return `${table(['TENANT', 'ADMITTED', 'REASON', 'DEVICE', 'UTIL', 'GAP', 'MESSAGE'], rows)}\n${devices.join('\n')}`;
+  const notes =
+    unlimited.length === 0
+      ? []
+      : [`no TenantQuota is for namespace ${unlimited.join(', ')}; a Namespace among the manifests tells its labels`];
+  const columns = ['TENANT', 'ADMITTED', 'REASON', 'DEVICE', 'UTIL', 'GAP', 'MESSAGE'];
+  return [table(columns, rows), ...devices, ...notes].join('\n');
 }
 
 function gapsOf({ placements }: Verdict): string {

@@ -5,15 +5,14 @@ import type { Profile } from '../agent/profile/profile.js';
 import { API_VERSION } from '../api/crds.js';
 import type { ResourceOf } from '../api/manifests.js';
 import { describeProblem, parseManifests } from '../api/manifests.js';
-import { tenantKey } from '../api/names.js';
 import type { ScheduleDevice } from '../api/schedule.js';
-import { decide } from '../operator/admission/decide.js';
 import type { Device } from '../operator/admission/device.js';
 import { deviceOf } from '../operator/admission/device.js';
 import type { DevicePlan } from '../operator/admission/plan.js';
-import { requestOf } from '../operator/admission/request.js';
+import type { TenantRequest } from '../operator/admission/request.js';
 import { planOf, scheduleOf } from '../operator/admission/schedule.js';
 import type { Verdict } from '../operator/admission/verdict.js';
+import { decideFiles, requestsOf } from './decide-files.js';
 import type { Files } from './directory.js';
 import { catalogueOf, readFiles } from './directory.js';
 
@@ -79,19 +78,18 @@ export class Planner {
     profiles.forEach((profile, device) => {
       if (profile !== undefined) this.#devices[device] = deviceOf(profile);
     });
-    const { models, tenants } = catalogueOf(this.#files).catalogue;
-    const requests = tenants.map((tenant) => requestOf(tenant));
+    const { catalogue } = catalogueOf(this.#files);
     let damage: string | undefined;
     const record = async (): Promise<DevicePlan[]> => {
       try {
-        return await this.#record(tenants);
+        return await this.#record(requestsOf(catalogue));
       } catch (error) {
         damage = (error as Error).message;
         return [];
       }
     };
     const promised = this.#plans ?? (await record());
-    const { plans, verdicts } = decide({ models, devices: this.#devices, requests, promised });
+    const { plans, verdicts } = decideFiles(catalogue, this.#devices, promised);
     if (plans.some((plan) => this.#plans?.includes(plan) !== true)) await this.#write(plans);
     this.#plans = plans;
     // Whoever moves leaves one device before coming to another, or both would be counted on meanwhile.
@@ -119,12 +117,12 @@ export class Planner {
   }
 
   /** What was promised before a restart. */
-  async #record(tenants: readonly ResourceOf<'InferenceTenant'>[]): Promise<DevicePlan[]> {
+  async #record(asked: readonly TenantRequest[]): Promise<DevicePlan[]> {
     const text = await kept(this.#file);
     if (text === undefined) return [];
     const resource = parseManifests(this.#file, text).manifests[0]?.resource;
     if (resource?.kind !== 'NodeSchedule') return [];
-    const requests = new Map(tenants.map((tenant) => [tenantKey(tenant.metadata), requestOf(tenant)]));
+    const requests = new Map(asked.map((request) => [request.key, request]));
     return (resource.spec.devices ?? []).flatMap((schedule) => {
       const device = this.#devices[schedule.device];
       return device === undefined ? [] : [planOf(schedule, device, requests)];

@@ -1,6 +1,7 @@
 import { createHistogram } from 'node:perf_hooks';
 import { shapeText, tenantKey, categoryName } from '../api/names.js';
 import type { DevicePlan, Placed } from '../operator/admission/plan.js';
+import { placedOn } from '../operator/admission/plan.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { outsideUs } from '../operator/admission/stages.js';
 import type { Arrival } from '../sched/arrivals.js';
@@ -8,6 +9,7 @@ import { arrivalsOf, seededRandom } from '../sched/arrivals.js';
 import type { Fault } from '../sched/faults.js';
 import { ladderOf } from '../sched/ladder.js';
 import { WcetTable } from '../sched/wcet.js';
+import { BadInput } from './directory.js';
 import { planFiles } from './plan.js';
 import type { Policy, Served } from './policies.js';
 import { simulateBy } from './policies.js';
@@ -64,11 +66,15 @@ interface Book {
 /** Tenants in virtual time: seeded phases, jitter up to J, every run at its WCET but for the faults. */
 export async function simulateFiles(
   dir: string,
-  profiles: readonly string[],
+  profiles: readonly string[] | undefined,
   options: SimulationOptions,
 ): Promise<SimulationReport> {
   const { seed, durationUs } = options;
-  const { plans, verdicts } = await planFiles(dir, profiles);
+  const { plans, verdicts, requests } = await planFiles(dir, profiles);
+  const measured = new Set(plans.flatMap(({ device }) => [...device.tables.keys()]));
+  for (const { category } of options.faults)
+    if (category !== undefined && !measured.has(category))
+      throw new BadInput(`--fault: no profile has the category "${category}"; they have ${[...measured].join(', ')}`);
   const random = seededRandom(seed);
   const books = new Map<string, Book>();
   const bookOf = (request: TenantRequest): Book => {
@@ -80,11 +86,21 @@ export async function simulateFiles(
     books.set(key, book);
     return book;
   };
+  const unplaced = new Map(requests.map((request) => [request.key, request.streams]));
+  for (const { request, streams } of plans.flatMap((plan) => [...placedOn(plan), ...plan.spare]))
+    unplaced.set(request.key, unplaced.get(request.key)! - streams);
   const devices = plans.map((plan) => ({
     node: plan.device.node,
     device: plan.device.device,
-    ...simulateDevice(plan, random, options, bookOf),
+    ...simulateDevice(plan, random, options, bookOf, unplaced),
   }));
+  // Whoever is served nowhere sends all the same.
+  for (const request of requests) {
+    const frames = unplaced.get(request.key)! * Math.floor(durationUs / request.periodUs);
+    const book = bookOf(request);
+    book.frames += frames;
+    book.refused += frames;
+  }
   return {
     seed,
     durationMs: durationUs / 1000,
@@ -111,7 +127,8 @@ export async function simulateFiles(
   };
 }
 
-function camerasOn(plan: DevicePlan, random: () => number): Served[] {
+/** @param unplaced streams that no device has a place for: those of a tenant of which others are here are spare; what comes is taken off */
+function camerasOn(plan: DevicePlan, random: () => number, unplaced: Map<string, number>): Served[] {
   const of = (placed: Placed, promised: boolean): Served[] =>
     Array.from({ length: placed.streams }, () => ({
       category: categoryName(placed.request.model, placed.request.shape),
@@ -122,9 +139,15 @@ function camerasOn(plan: DevicePlan, random: () => number): Served[] {
       promised,
       outsideUs: outsideUs(plan, placed),
     }));
+  const beyond = placedOn(plan).flatMap((placed) => {
+    const { key, beyondPromise } = placed.request;
+    const streams = beyondPromise === 'Serve' ? unplaced.get(key)! : 0;
+    if (streams > 0) unplaced.set(key, 0);
+    return { ...placed, streams };
+  });
   return [
     ...plan.categories.flatMap(({ placed }) => placed.flatMap((each) => of(each, true))),
-    ...[...plan.bestEffort, ...plan.spare].flatMap((each) => of(each, false)),
+    ...[...plan.bestEffort, ...plan.spare, ...beyond].flatMap((each) => of(each, false)),
   ];
 }
 
@@ -133,9 +156,10 @@ function simulateDevice(
   random: () => number,
   options: SimulationOptions,
   bookOf: (request: TenantRequest) => Book,
+  unplaced: Map<string, number>,
 ): { busy: number; meanBatch: number } {
   const { durationUs, faults, policy } = options;
-  const cameras = camerasOn(plan, random);
+  const cameras = camerasOn(plan, random, unplaced);
   const ladders = new Map(cameras.map(({ category, request }) => [category, ladderOn(plan, request)]));
   const spare = policy === 'no-spare' ? cameras.map(({ promised }) => promised) : cameras.map(() => true);
   let [busyUs, runs, frames] = [0, 0, 0];

@@ -7,16 +7,11 @@ import type { Cluster } from '../../kube/cluster.js';
 import { reasonOf } from '../../kube/cluster.js';
 import { capacityOf, capacityText } from './capacity.js';
 import { check, findingsText } from './check.js';
-import { podProxy } from './pods.js';
+import { adminProxy, isAgent, podsIn } from './pods.js';
 import { readCluster, snapshotOf } from './reading.js';
 
 const GROUP = '/apis/deeprt.dev/v1alpha1';
 const LOG_LINES = 2000;
-
-interface Pod {
-  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
-  readonly spec: Parameters<typeof podProxy>[1]['spec'] & { readonly containers: readonly { readonly name: string }[] };
-}
 
 /**
  * Collects in a folder what somebody needs to know who helps from afar: all objects, the operators' and agents' logs and metrics,
@@ -24,7 +19,12 @@ interface Pod {
  *
  * @returns what could not be read, and why
  */
-export async function collect(cluster: Cluster, dir: string, system: string, leases: string): Promise<string[]> {
+export async function collect(
+  cluster: Cluster,
+  dir: string,
+  system: readonly string[],
+  leases: string,
+): Promise<string[]> {
   const missing: string[] = [];
   const file = async (name: string, content: () => Promise<string>): Promise<void> => {
     try {
@@ -38,11 +38,14 @@ export async function collect(cluster: Cluster, dir: string, system: string, lea
   for (const folder of ['', 'logs', 'metrics', 'late']) await mkdir(join(dir, folder), { recursive: true });
 
   await file('about.txt', () => Promise.resolve(`deeprt ${VERSION}\ncollected at ${timestamp()}\n`));
-  for (const kind of ['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'])
-    await objects(kind, `${GROUP}/${kind}`);
+  const kinds = [
+    ...['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'],
+    ...['tenantquotas', 'deviceflavors', 'tenantshares'],
+  ];
+  for (const kind of kinds) await objects(kind, `${GROUP}/${kind}`);
   await objects('nodes', '/api/v1/nodes');
   await objects('priorityclasses', '/apis/scheduling.k8s.io/v1/priorityclasses');
-  await objects('pods', `/api/v1/namespaces/${system}/pods`);
+  for (const namespace of system) await objects(`pods-${namespace}`, `/api/v1/namespaces/${namespace}/pods`);
   await objects('events', `/api/v1/events`);
   await file('check.txt', async () => findingsText(await check(cluster, await readCluster(cluster), system, leases)));
   await file('capacity.txt', async () => {
@@ -50,21 +53,16 @@ export async function collect(cluster: Cluster, dir: string, system: string, lea
     return capacityText(capacityOf(reading, snapshotOf(reading)));
   });
 
-  const selector = new URLSearchParams({ labelSelector: 'app.kubernetes.io/name=deeprt' }).toString();
-  const pods = await cluster.read(`/api/v1/namespaces/${system}/pods?${selector}`).then(
-    (text) => (JSON.parse(text) as { items: Pod[] }).items,
-    () => [], // said of pods.yaml
-  );
+  const pods = await podsIn(cluster, system).catch(() => []); // said of pods-*.yaml
   for (const pod of pods) {
-    const { name, labels } = pod.metadata;
+    const { name, namespace } = pod.metadata;
     for (const { name: container } of pod.spec.containers)
       await file(`logs/${name}-${container}.log`, () =>
-        cluster.read(`/api/v1/namespaces/${system}/pods/${name}/log?container=${container}&tailLines=${LOG_LINES}`),
+        cluster.read(`/api/v1/namespaces/${namespace}/pods/${name}/log?container=${container}&tailLines=${LOG_LINES}`),
       );
-    const isAgent = labels?.['app.kubernetes.io/component'] === 'agent';
-    const proxy = podProxy(system, pod, isAgent ? 'admin' : 'metrics');
+    const proxy = adminProxy(pod);
     await file(`metrics/${name}.txt`, () => cluster.read(`${proxy}/metrics`));
-    if (isAgent) await file(`late/${name}.json`, () => cluster.read(`${proxy}/late`));
+    if (isAgent(pod)) await file(`late/${name}.json`, () => cluster.read(`${proxy}/late`));
   }
   return missing;
 }

@@ -73,7 +73,7 @@ export function capacityOf(reading: Reading, snapshot: Snapshot, only?: string):
         decode: costs.reduce((sum, each) => sum + each.decode, 0) / Math.max(1, stages?.workers ?? 1),
         profileAgeS: measuredAt === undefined ? undefined : Math.max(0, wallSeconds() - Date.parse(measuredAt) / 1000),
         reportAgeS: reportAgeS(schedule),
-        headroom: headroomOn(plan, plans, profile?.status?.categories ?? []),
+        headroom: stateOf(snapshot, node) === 'Ready' ? headroomOn(plan, plans, profile?.status?.categories ?? []) : [],
       };
     });
 }

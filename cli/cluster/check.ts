@@ -6,6 +6,8 @@ import { LEASES } from '../../kube/leader.js';
 import { Objects } from '../../kube/objects.js';
 import { VERSION } from '../../api/version.js';
 import { table } from '../table.js';
+import type { Pod } from './pods.js';
+import { isAgent, isOperator, podsIn } from './pods.js';
 import type { Reading } from './reading.js';
 import { SILENT_AFTER_S, reportAgeS } from './reading.js';
 
@@ -14,12 +16,6 @@ export interface Finding {
   readonly what: string;
   readonly state: 'good' | 'bad' | 'unknown';
   readonly detail: string;
-}
-
-interface Pod {
-  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
-  readonly spec: { readonly nodeName?: string };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
 const CLOCKS_APART_S = 5;
@@ -34,11 +30,11 @@ const verdict = (what: string, bad: readonly string[], good: string): Finding =>
 export async function check(
   cluster: Cluster,
   reading: Reading,
-  namespace: string,
+  namespaces: readonly string[],
   leaseNamespace: string,
 ): Promise<Finding[]> {
   return [
-    ...(await checkPods(cluster, reading, namespace)),
+    ...(await checkPods(cluster, reading, namespaces)),
     await attempt('leader', () => checkLeader(cluster, leaseNamespace)),
     ...checkReading(reading),
   ];
@@ -53,18 +49,13 @@ async function attempt(what: string, act: () => Promise<Finding>): Promise<Findi
   }
 }
 
-async function checkPods(cluster: Cluster, { nodes }: Reading, namespace: string): Promise<Finding[]> {
+async function checkPods(cluster: Cluster, { nodes }: Reading, namespaces: readonly string[]): Promise<Finding[]> {
   let pods: Pod[];
   try {
-    const query = new URLSearchParams({ labelSelector: 'app.kubernetes.io/name=deeprt' });
-    pods = (
-      JSON.parse(await cluster.read(`/api/v1/namespaces/${namespace}/pods?${query.toString()}`)) as { items: Pod[] }
-    ).items;
+    pods = await podsIn(cluster, namespaces);
   } catch (error) {
     return [{ what: 'pods', state: 'unknown', detail: reasonOf(error) }];
   }
-  const of = (component: string): Pod[] =>
-    pods.filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === component);
   const notReady = (all: readonly Pod[]): string[] =>
     all
       .filter(({ status }) => status?.conditions?.find(({ type }) => type === 'Ready')?.status !== 'True')
@@ -72,9 +63,9 @@ async function checkPods(cluster: Cluster, { nodes }: Reading, namespace: string
   const versions = [
     ...new Set(pods.map(({ metadata }) => metadata.labels?.['app.kubernetes.io/version'] ?? 'unknown')),
   ];
-  const [operators, agents] = [of('operator'), of('agent')];
+  const [operators, agents] = [pods.filter(isOperator), pods.filter(isAgent)];
   const none = (all: readonly Pod[], what: string): string[] =>
-    all.length === 0 ? [`there is no ${what} in ${namespace} (--system-namespace)`] : notReady(all);
+    all.length === 0 ? [`there is no ${what} in ${namespaces.join(', ')} (--system-namespace)`] : notReady(all);
   return [
     verdict('operators', none(operators, 'operator'), `${operators.length} ready`),
     verdict('agents', none(agents, 'agent'), `${agents.length} ready, of ${nodes.length} nodes`),

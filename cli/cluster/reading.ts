@@ -2,27 +2,35 @@ import type { ResourceOf } from '../../api/manifests.js';
 import { wallSeconds } from '../../kube/clock.js';
 import type { Cluster } from '../../kube/cluster.js';
 import { reasonOf, statusOf } from '../../kube/cluster.js';
-import type { KindRef, KubeObject, NodeObject } from '../../kube/objects.js';
-import { Nodes, Objects } from '../../kube/objects.js';
-import { MODELS, PRIORITY_CLASSES, PROFILES, SCHEDULES, TENANTS } from '../../kube/kinds.js';
+import type { KindRef, KubeObject } from '../../kube/objects.js';
+import { Objects } from '../../kube/objects.js';
+import { Namespaces, Nodes } from '../../kube/core-objects.js';
+import { FLAVORS, MODELS, PRIORITY_CLASSES, PROFILES, QUOTAS, SCHEDULES, TENANTS } from '../../kube/kinds.js';
 import { deviceOf, unmeasured } from '../../operator/admission/device.js';
 import type { NodeInfo } from '../../operator/admission/node.js';
 import { requestOf } from '../../operator/admission/request.js';
 import { planOf } from '../../operator/admission/schedule.js';
 import type { Snapshot } from '../../operator/admission/snapshot.js';
 import { isTrusted } from '../../operator/node-states.js';
-import type { ModelObject, ProfileObject, ScheduleObject, TenantObject } from '../../operator/objects.js';
+import type {
+  FlavorObject,
+  ModelObject,
+  ProfileObject,
+  QuotaObject,
+  ScheduleObject,
+  TenantObject,
+} from '../../operator/objects.js';
 import { implausible } from '../../operator/plausible.js';
 import type { PriorityClass } from '../../operator/ranking.js';
 import { Priorities, byRank } from '../../operator/ranking.js';
+import type { TeamObjects } from '../../operator/teams.js';
+import { quotasFrom } from '../../operator/teams.js';
 
-/** All of the cluster that decisions depend on, at one time. */
-export interface Reading {
+/** All of the cluster that decisions depend on, at one time; where the user may not read quotas, as if nobody were limited. */
+export interface Reading extends TeamObjects {
   readonly tenants: readonly TenantObject[];
   readonly models: readonly ModelObject[];
-  readonly profiles: readonly ProfileObject[];
   readonly schedules: readonly ScheduleObject[];
-  readonly nodes: readonly NodeObject[];
   readonly priorities: readonly PriorityClass[];
 }
 
@@ -36,15 +44,30 @@ export const SILENT_AFTER_S = 90;
 export async function readCluster(cluster: Cluster): Promise<Reading> {
   const all = async <T extends KubeObject>(kind: KindRef): Promise<T[]> =>
     (await new Objects<T>(cluster, kind).list().catch(told)).items;
-  const [tenants, models, profiles, schedules, nodes, priorities] = await Promise.all([
+  /** What an older cluster does not know, or the user may not read, is left out. */
+  const some = <T>(list: Promise<{ readonly items: readonly T[] }>): Promise<readonly T[]> =>
+    list.then(
+      ({ items }) => items,
+      (error: unknown) => {
+        if (statusOf(error) === 403 || statusOf(error) === 404) return [];
+        throw error;
+      },
+    );
+  const [tenants, models, profiles, schedules, nodes, priorities, quotas, flavors, namespaces] = await Promise.all([
     all<TenantObject>(TENANTS),
     all<ModelObject>(MODELS),
     all<ProfileObject>(PROFILES),
     all<ScheduleObject>(SCHEDULES),
     new Nodes(cluster).list().catch(told),
     all<PriorityClass>(PRIORITY_CLASSES),
+    some(new Objects<QuotaObject>(cluster, QUOTAS).list()),
+    some(new Objects<FlavorObject>(cluster, FLAVORS).list()),
+    some(new Namespaces(cluster).list()),
   ]);
-  return { tenants, models, profiles, schedules, nodes: nodes.items, priorities };
+  return {
+    ...{ tenants, models, profiles, schedules, nodes: nodes.items, priorities },
+    ...{ quotas, flavors, namespaces },
+  };
 }
 
 function told(error: unknown): never {
@@ -52,29 +75,44 @@ function told(error: unknown): never {
   throw error;
 }
 
+/** What the operator makes of PriorityClasses, unless it was told otherwise. */
+export const prioritiesOf = ({ priorities }: Pick<Reading, 'priorities'>): Priorities =>
+  new Priorities(priorities, false);
+
+/** The operator leaves out what nothing can be made of, so that is done here as well. */
+function readable<T>(make: () => T): T[] {
+  try {
+    return [make()];
+  } catch {
+    return [];
+  }
+}
+
 /** A reading as the operator's decisions take it. */
 export function snapshotOf(reading: Reading): Snapshot {
-  const priorities = new Priorities(reading.priorities, true);
+  const priorities = prioritiesOf(reading);
   const asking = reading.tenants
     .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-    .map((tenant) => ({
-      tenant,
-      request: requestOf(
-        tenant as unknown as ResourceOf<'InferenceTenant'>,
-        priorities.of(tenant.spec.priorityClassName),
-      ),
-    }))
+    .flatMap((tenant) =>
+      readable(() => ({
+        tenant,
+        request: requestOf(
+          tenant as unknown as ResourceOf<'InferenceTenant'>,
+          priorities.of(tenant.spec.priorityClassName),
+        ),
+      })),
+    )
     .sort(byRank);
   const requests = asking.map(({ request }) => request);
   const names = new Set(reading.nodes.map(({ metadata }) => metadata.name));
   const devices = reading.profiles
     .filter(({ spec }) => names.has(spec.nodeName))
-    .map((profile) => deviceOf(profile as unknown as ResourceOf<'GPUProfile'>));
+    .flatMap((profile) => readable(() => deviceOf(profile as unknown as ResourceOf<'GPUProfile'>)));
   const asked = new Map(requests.map((request) => [request.key, request]));
   const promised = reading.schedules.flatMap(({ spec }) =>
-    (spec.devices ?? []).map((schedule) => {
+    (spec.devices ?? []).flatMap((schedule) => {
       const found = devices.find(({ node, device }) => node === spec.nodeName && device === schedule.device);
-      return planOf(schedule, found ?? unmeasured(spec.nodeName, schedule.device), asked);
+      return readable(() => planOf(schedule, found ?? unmeasured(spec.nodeName, schedule.device), asked));
     }),
   );
   return {
@@ -85,6 +123,7 @@ export function snapshotOf(reading: Reading): Snapshot {
     nodes: nodesOf(reading),
     requests,
     promised,
+    quotas: quotasFrom(reading, devices),
   };
 }
 

@@ -1,47 +1,56 @@
 import type { LateFrame } from '../../agent/serving/late-frames.js';
 import type { Cluster } from '../../kube/cluster.js';
+import { statusOf } from '../../kube/cluster.js';
 import type { TenantObject } from '../../operator/objects.js';
 import { table } from '../table.js';
-import type { PodWithPorts } from './pods.js';
-import { podProxy } from './pods.js';
-
-interface AgentPod extends PodWithPorts {
-  readonly spec: PodWithPorts['spec'] & { readonly nodeName?: string };
-}
+import { adminProxy, isAgent, podsIn } from './pods.js';
 
 export interface Traced extends LateFrame {
   readonly node: string;
 }
 
-const SELECTOR = 'app.kubernetes.io/name=deeprt,app.kubernetes.io/component=agent';
-
 /**
  * The last promised frames of a tenant that were late or given up, by the agents that serve it; asked through the API server's
  * proxy to pods.
  *
+ * @param namespaces where agents run
  * @throws ApiException where the user may not, Error where no agent is found
  */
-export async function traceOf(cluster: Cluster, tenant: TenantObject, namespace: string): Promise<Traced[]> {
+export async function traceOf(
+  cluster: Cluster,
+  tenant: TenantObject,
+  namespaces: readonly string[],
+): Promise<Traced[]> {
   const { name, namespace: own = '' } = tenant.metadata;
   const nodes = new Set((tenant.status?.placements ?? []).map(({ node }) => node));
-  const query = new URLSearchParams({ labelSelector: SELECTOR }).toString();
-  const { items } = JSON.parse(await cluster.read(`/api/v1/namespaces/${namespace}/pods?${query}`)) as {
-    items: AgentPod[];
-  };
-  const pods = items.filter(({ spec }) => nodes.has(spec.nodeName ?? ''));
+  const all = await podsIn(cluster, namespaces);
+  const pods = all.filter((pod) => isAgent(pod) && nodes.has(pod.spec.nodeName ?? ''));
   if (pods.length === 0)
     throw new Error(
-      `no agent's pod in ${namespace} serves ${own}/${name}; where agents run otherwise, ask their --admin port: /late?tenant=${own}/${name}`,
+      `no agent's pod in ${namespaces.join(', ')} (--system-namespace) serves ${own}/${name}; where agents run otherwise, ask their --admin port: /late?tenant=${own}/${name}`,
     );
-  const all = await Promise.all(
+  const told = await Promise.all(
     pods.map(async (pod) => {
       const asked = new URLSearchParams({ tenant: `${own}/${name}` }).toString();
-      const path = `${podProxy(namespace, pod, 'admin')}/late?${asked}`;
-      const { frames } = JSON.parse(await cluster.read(path)) as { frames: LateFrame[] };
+      const path = `${adminProxy(pod)}/late?${asked}`;
+      const { frames } = JSON.parse(await readOf(cluster, path, pod.metadata.name)) as { frames: LateFrame[] };
       return frames.map((frame) => ({ ...frame, node: pod.spec.nodeName ?? '' }));
     }),
   );
-  return all.flat().sort((a, b) => (a.at < b.at ? 1 : -1));
+  return told.flat().sort((a, b) => (a.at < b.at ? 1 : -1));
+}
+
+/** The API server keeps its clients' tokens to itself: an agent that asks for one (--review-readers) is asked directly. */
+async function readOf(cluster: Cluster, path: string, pod: string): Promise<string> {
+  try {
+    return await cluster.read(path);
+  } catch (error) {
+    if (statusOf(error) !== 401) throw error;
+    throw new Error(
+      `${pod} tells who shows it a token, which the API server does not hand on; forward its port (kubectl port-forward) and ask /late there with a token (docs/operations.md, "Who may read")`,
+      { cause: error },
+    );
+  }
 }
 
 export function traceText(frames: readonly Traced[]): string {

@@ -4,17 +4,22 @@ import { decide } from '../../operator/admission/decide.js';
 import { requestOf } from '../../operator/admission/request.js';
 import type { Snapshot } from '../../operator/admission/snapshot.js';
 import type { Verdict } from '../../operator/admission/verdict.js';
+import type { KubeObject } from '../../kube/objects.js';
 import { table } from '../table.js';
+import type { Reading } from './reading.js';
+import { prioritiesOf, snapshotOf } from './reading.js';
 
 /** What is supposed to be otherwise. */
 export interface Change {
-  /** Tenants as they would be: new ones, and others in place of those of their name. */
+  /** Tenants as they would be: new ones, and others in place of those of their name; so with models and what teams may have. */
   readonly tenants?: readonly ResourceOf<'InferenceTenant'>[];
   readonly models?: ReadonlyMap<string, ResourceOf<'InferenceModel'>>;
+  readonly quotas?: readonly ResourceOf<'TenantQuota'>[];
+  readonly flavors?: readonly ResourceOf<'DeviceFlavor'>[];
   /** Keys of tenants that would leave. */
-  readonly without?: readonly string[];
+  readonly without?: readonly string[] | undefined;
   /** A node that would not be there. */
-  readonly drain?: string;
+  readonly drain?: string | undefined;
 }
 
 export interface Outcome {
@@ -26,9 +31,9 @@ export interface Outcome {
 }
 
 /** The operator's own decision on top of what is promised; nothing is written. Only those who change are told of. */
-export function whatIf(snapshot: Snapshot, change: Change): Outcome[] {
-  const before = verdicts(snapshot);
-  const after = verdicts(changed(snapshot, change));
+export function whatIf(reading: Reading, change: Change): Outcome[] {
+  const before = verdicts(snapshotOf(reading));
+  const after = verdicts(changed(reading, change));
   const keys = new Set([...before.keys(), ...after.keys()]);
   const named = new Set((change.tenants ?? []).map(({ metadata }) => tenantKey(metadata)));
   return [...keys]
@@ -36,10 +41,23 @@ export function whatIf(snapshot: Snapshot, change: Change): Outcome[] {
     .filter(({ tenant, ...outcome }) => named.has(tenant) || placesOf(outcome.before) !== placesOf(outcome.after));
 }
 
+/** Objects of a cluster, and others in place of those of their name. */
+function replaced<T extends KubeObject>(there: readonly T[], others: readonly T[]): T[] {
+  const names = new Set(others.map(({ metadata }) => metadata.name));
+  return [...there.filter(({ metadata }) => !names.has(metadata.name)), ...others];
+}
+
 export const verdicts = (snapshot: Snapshot): Map<string, Verdict> =>
   new Map(decide(snapshot).verdicts.map((verdict) => [tenantKey(verdict), verdict]));
 
-function changed(snapshot: Snapshot, { tenants = [], models = new Map(), without = [], drain }: Change): Snapshot {
+function changed(reading: Reading, change: Change): Snapshot {
+  const { tenants = [], models = new Map(), quotas = [], flavors = [], without = [], drain } = change;
+  const snapshot = snapshotOf({
+    ...reading,
+    quotas: replaced(reading.quotas, quotas),
+    flavors: replaced(reading.flavors, flavors),
+  });
+  const priorities = prioritiesOf(reading);
   const asked = new Map(tenants.map((tenant) => [tenantKey(tenant.metadata), tenant]));
   const gone = new Set(without);
   // One that is there already keeps its rank; new ones come last.
@@ -48,14 +66,17 @@ function changed(snapshot: Snapshot, { tenants = [], models = new Map(), without
     .map((request) => {
       const other = asked.get(request.key);
       asked.delete(request.key);
-      return other === undefined ? request : requestOf(other, request);
+      return other === undefined ? request : requestOf(other, priorities.of(other.spec.priorityClassName));
     });
   const stays = ({ node }: { readonly node: string }): boolean => node !== drain;
   return {
     ...snapshot,
     models: new Map([...snapshot.models, ...models]),
     devices: snapshot.devices.filter(stays),
-    requests: [...kept, ...[...asked.values()].map((tenant) => requestOf(tenant))],
+    requests: [
+      ...kept,
+      ...[...asked.values()].map((tenant) => requestOf(tenant, priorities.of(tenant.spec.priorityClassName))),
+    ].sort((a, b) => b.priority - a.priority),
   };
 }
 

@@ -35,7 +35,7 @@ export interface Why {
 
 /** @param snapshot all of the cluster, where the user may see it */
 export function whyOf(tenant: TenantObject, snapshot: Snapshot | undefined): Why {
-  const { name, namespace = '', generation } = tenant.metadata;
+  const { name, namespace = '', generation, deletionTimestamp } = tenant.metadata;
   const { status = {} } = tenant;
   const key = `${namespace}/${name}`;
   const conditions = (status.conditions ?? []).map(({ type, status: value, reason, message }) => ({
@@ -44,7 +44,7 @@ export function whyOf(tenant: TenantObject, snapshot: Snapshot | undefined): Why
     reason,
     message,
   }));
-  const decided = status.observedGeneration === generation;
+  const decided = status.observedGeneration === generation || deletionTimestamp !== undefined;
   const condition = conditions.find(({ type }) => type === 'Admitted');
   const admitted = decided && condition !== undefined ? condition.status === 'True' : undefined;
   return {
@@ -62,14 +62,15 @@ export function whyOf(tenant: TenantObject, snapshot: Snapshot | undefined): Why
 
 /** `status.offer` as commands that ask for it. */
 function patchesFor({ metadata: { name, namespace = 'default' }, spec: asked, status }: TenantObject): string[] {
-  const { framesPerSecond, deadline, streams, frames } = status?.offer ?? {};
+  const { framesPerSecond, deadline, streams, minStreams, frames } = status?.offer ?? {};
   const patch = (spec: object): string =>
     `kubectl patch itn ${name} -n ${namespace} --type merge -p '${JSON.stringify({ spec })}'`;
   const size = /^(\d+)x(\d+)$/.exec(frames ?? '');
   return [
     ...(framesPerSecond === undefined ? [] : [patch({ framesPerSecond, period: null })]),
     ...(deadline === undefined ? [] : [patch({ deadline })]),
-    ...(streams === undefined ? [] : [patch({ streams })]),
+    ...(streams === undefined ? [] : [patch({ streams, ...(minStreams === undefined ? {} : { minStreams }) })]),
+    ...(frames === 'Tensor' ? [patch({ frames: { encoding: 'Tensor', width: null, height: null } })] : []),
     ...(size === null
       ? []
       : [

@@ -10,7 +10,7 @@ import { collect } from '../cluster/bundle.js';
 import { BadInput } from '../directory.js';
 import { durationOption } from '../options.js';
 import type { Asked } from './asking.js';
-import { answer, asking, keyOf, question, tenantAt } from './asking.js';
+import { answer, asking, placeOf, question, systemNamespaceOption, tenantAt } from './asking.js';
 import { EXIT } from './shared.js';
 
 const POLL_MS = 500;
@@ -30,7 +30,7 @@ export function actionCommands(program: Command): void {
       .option('-n, --namespace <name>', 'the tenant’s namespace; the current context’s when not given')
       .action((text: string, options: Asked & { namespace?: string }) =>
         asking(options, async (cluster) => {
-          const { metadata } = await tenantAt(cluster, keyOf(text, options.namespace, cluster));
+          const { metadata } = await tenantAt(cluster, placeOf(text, options.namespace, cluster));
           await new Objects(cluster, TENANTS).merge(metadata, { spec: { suspend } });
           const tenant = `${metadata.namespace}/${metadata.name}`;
           answer(
@@ -82,11 +82,13 @@ export function actionCommands(program: Command): void {
     'Collects in a folder what somebody who helps needs: objects, logs, metrics, what check and capacity say. Reads no Secret.',
   )
     .addOption(new Option('--dir <folder>', 'where to; made where it is missing').default('deeprt-support'))
-    .option('--system-namespace <name>', 'where operators and agents run', 'deeprt-system')
+    .addOption(systemNamespaceOption())
     .option('--lease-namespace <name>', 'where the operators’ Lease is', 'kube-system')
-    .action((options: Asked & { dir: string; systemNamespace: string; leaseNamespace: string }) =>
+    .action((options: Asked & { dir: string; systemNamespace: string[]; leaseNamespace: string }) =>
       asking(options, async (cluster) => {
         const missing = await collect(cluster, options.dir, options.systemNamespace, options.leaseNamespace);
+        // What it was called for is not there then.
+        if (missing.some((each) => each.startsWith('inferencetenants'))) process.exitCode = EXIT.failed;
         answer(options, { dir: options.dir, missing }, () =>
           [
             `collected in ${options.dir}; look through it before you hand it on`,

@@ -9,21 +9,14 @@ import { Follower } from '../../agent/node/follower.js';
 import { FollowedIssuerKeys } from '../../agent/node/issuer-keys.js';
 import { BadInput } from '../directory.js';
 import { newLogger } from '../log.js';
-import type { DeviceFlags, Address } from '../options.js';
-import {
-  deviceOptions,
-  listenArgument,
-  logOption,
-  promisedBy,
-  stateOption,
-  modelsFromOption,
-  aborted,
-  stopSignal,
-  withDeviceOptions,
-} from '../options.js';
+import type { DeviceFlags } from '../device-options.js';
+import type { Address } from '../options.js';
+import { deviceOptions, promisedBy, withDeviceOptions } from '../device-options.js';
+import { listenArgument, logOption, stateOption, modelsFromOption } from '../options.js';
+import { aborted, stopSignal } from '../signals.js';
 import { progressBar } from '../progress.js';
 import type { ListenFlags } from '../listening.js';
-import { ingestOptions, listen, withListenOptions } from '../listening.js';
+import { ingestOptions, listen, readersOf, reviewReadersOption, withListenOptions } from '../listening.js';
 import { ownFolder } from '../state-folder.js';
 import { kubeconfigOption, reportPeriodOption, connect } from './cluster.js';
 
@@ -52,6 +45,7 @@ export function agentCommand(program: Command): void {
       listenArgument,
     )
     .addOption(reportPeriodOption())
+    .addOption(reviewReadersOption())
     .addOption(logOption())
     .action(
       async (
@@ -64,6 +58,7 @@ export function agentCommand(program: Command): void {
             state: string;
             advertise?: Address;
             reportPeriod: number;
+            reviewReaders?: boolean;
             log: 'text' | 'json';
           },
       ) => {
@@ -75,6 +70,7 @@ export function agentCommand(program: Command): void {
         const cluster = connect(options.kubeconfig, 'deeprt-agent');
         const keys = new FollowedIssuerKeys(cluster, options.state, log);
         const ingest = await ingestOptions(options, keys, log);
+        const readers = readersOf(options, options.admin ?? options.listen, cluster);
         await ownFolder(options.state);
         const devices = await Devices.start({
           node: options.nodeName,
@@ -86,7 +82,7 @@ export function agentCommand(program: Command): void {
           progress: progressBar('profiling'),
         });
         const stop = stopSignal();
-        const server = new IngestServer(devices, ingest);
+        const server = new IngestServer(devices, { ...ingest, readers });
         try {
           if (ingest.senders.mode !== 'Anyone') await keys.start();
           const { url, address } = await listen(server, options, log);

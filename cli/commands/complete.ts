@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { Cluster } from '../../kube/cluster.js';
-import { keyOf as objectKey } from '../../kube/informer.js';
+import { keyOf } from '../../kube/informer.js';
 import { PROFILES, TENANTS } from '../../kube/kinds.js';
 import { Objects } from '../../kube/objects.js';
 import type { ProfileObject } from '../../operator/objects.js';
 import { knownReasons } from '../cluster/explain.js';
 import type { Known } from '../completion.js';
-import { complete } from '../completion.js';
-import { keyOf } from './asking.js';
+import { complete, spelledOut } from '../completion.js';
+import { placeOf } from './asking.js';
 import { connect } from './cluster.js';
 import { print } from './shared.js';
 
@@ -21,7 +21,8 @@ const DIRECTIVE = { files: 0, noFiles: 4 } as const;
  * `deeprt __complete WORDS...`: prints what the last word may become, one a line, as kubectl asks its plugins'
  * `kubectl_complete-NAME` (k8s.io/kubectl, plugin_completion.go). Its words are another command's: options are none of its own.
  */
-export async function printCompletion(program: Command, words: readonly string[]): Promise<void> {
+export async function printCompletion(program: Command, typed: readonly string[]): Promise<void> {
+  const words = spelledOut(typed);
   const { candidates, files } = await complete(program, words, (of) => namesOf(of, words));
   const lines = candidates.map(({ text, description }) =>
     [text, description?.replaceAll('\n', ' ')].filter(Boolean).join('\t'),
@@ -53,8 +54,8 @@ async function listed(
     return [...new Set(items.map(({ spec }) => spec.nodeName))];
   }
   const tenants = new Objects(cluster, TENANTS);
-  if (of === 'tenants' || words.at(-1)!.includes('/')) return (await tenants.list()).items.map(objectKey);
-  const { namespace } = keyOf('', after(words, '-n', '--namespace'), cluster);
+  if (of === 'tenants' || words.at(-1)!.includes('/')) return (await tenants.list()).items.map(keyOf);
+  const { namespace } = placeOf('', after(words, '-n', '--namespace'), cluster);
   return (await tenants.list({}, namespace)).items.map(({ metadata }) => metadata.name);
 }
 

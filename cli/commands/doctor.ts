@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { examine, healthTable } from '../doctor.js';
-import { threadsOption } from '../options.js';
+import { threadsOption } from '../device-options.js';
 import { outputOption, print } from './shared.js';
 
 export function doctorCommand(program: Command): void {

@@ -7,8 +7,8 @@ import { Devices } from '../../agent/node/devices.js';
 import { profileText } from '../../agent/profile/store.js';
 import type { Logger } from '../../kube/log.js';
 import { BadInput, readCatalogue } from '../directory.js';
-import type { DeviceFlags } from '../options.js';
-import { deviceOptions, promisedBy, withDeviceOptions } from '../options.js';
+import type { DeviceFlags } from '../device-options.js';
+import { deviceOptions, promisedBy, withDeviceOptions } from '../device-options.js';
 import { progressBar } from '../progress.js';
 import { manifests, print } from './shared.js';
 
@@ -39,15 +39,18 @@ export function profileCommand(program: Command): void {
       });
       try {
         const texts: string[] = [];
+        const failures: string[] = [];
         for (const { keeper } of devices.units) {
           const models = [...catalogue.models.values()];
           const profile = await keeper.bring(models, ({ metadata }) => catalogue.baseDirs.get(metadata.name)!);
-          if (keeper.unavailable.size > 0) throw new BadInput([...keeper.unavailable.values()].join('\n'));
+          failures.push(...keeper.unavailable.values());
           texts.push(profileText(profile));
         }
         const text = texts.join('---\n');
         if (options.output === '-') print(text);
         else await writeFile(options.output, text);
+        // What was measured is not lost by what cannot be.
+        if (failures.length > 0) throw new BadInput([...new Set(failures)].join('\n'));
       } finally {
         await devices.stop();
         await rm(downloads, { recursive: true, force: true });

@@ -11,7 +11,8 @@ import { whyOf, whyText } from '../cluster/why.js';
 import { BadInput, readCatalogue } from '../directory.js';
 import { durationOption } from '../options.js';
 import type { Asked } from './asking.js';
-import { answer, asking, keyOf, question, tenantAt } from './asking.js';
+import { keyOf } from '../../kube/informer.js';
+import { answer, asking, placeOf, question, systemNamespaceOption, tenantAt } from './asking.js';
 import { EXIT } from './shared.js';
 
 /** What people ask of a cluster: commands that read with their user's own rights, and write nothing. */
@@ -34,7 +35,7 @@ export function questionCommands(program: Command): void {
     .option('-n, --namespace <name>', 'the tenant’s namespace; the current context’s when not given')
     .action((text: string, options: Asked & { namespace?: string }) =>
       asking(options, async (cluster) => {
-        const tenant = await tenantAt(cluster, keyOf(text, options.namespace, cluster));
+        const tenant = await tenantAt(cluster, placeOf(text, options.namespace, cluster));
         const why = whyOf(tenant, await readCluster(cluster).then(snapshotOf, whereAllowed));
         answer(options, why, whyText);
         process.exitCode = exitFor(why.admitted, why.promised);
@@ -48,10 +49,10 @@ export function questionCommands(program: Command): void {
   )
     .argument('<tenant>', 'its name, or NAMESPACE/NAME')
     .option('-n, --namespace <name>', 'the tenant’s namespace; the current context’s when not given')
-    .option('--system-namespace <name>', 'where agents run', 'deeprt-system')
-    .action((text: string, options: Asked & { namespace?: string; systemNamespace: string }) =>
+    .addOption(systemNamespaceOption())
+    .action((text: string, options: Asked & { namespace?: string; systemNamespace: string[] }) =>
       asking(options, async (cluster) => {
-        const tenant = await tenantAt(cluster, keyOf(text, options.namespace, cluster));
+        const tenant = await tenantAt(cluster, placeOf(text, options.namespace, cluster));
         answer(options, await traceOf(cluster, tenant, options.systemNamespace), traceText);
       }),
     );
@@ -68,7 +69,7 @@ export function questionCommands(program: Command): void {
       asking(options, async (cluster) => {
         const untilMs = performance.now() + options.timeout / 1000;
         for (;;) {
-          const why = whyOf(await tenantAt(cluster, keyOf(text, options.namespace, cluster)), undefined);
+          const why = whyOf(await tenantAt(cluster, placeOf(text, options.namespace, cluster)), undefined);
           if (why.admitted !== undefined) {
             answer(options, why, whyText);
             process.exitCode = exitFor(why.admitted, why.promised);
@@ -90,7 +91,9 @@ export function questionCommands(program: Command): void {
     .action((options: Asked & { node?: string }) =>
       asking(options, async (cluster) => {
         const reading = await readCluster(cluster);
-        answer(options, capacityOf(reading, snapshotOf(reading), options.node), capacityText);
+        const { node } = options;
+        if (node !== undefined && !namesIn(reading).node.has(node)) throw new BadInput(`there is no node ${node}`);
+        answer(options, capacityOf(reading, snapshotOf(reading), node), capacityText);
       }),
     );
 
@@ -114,14 +117,8 @@ export function questionCommands(program: Command): void {
           ['tenant', without ?? []],
         ] as const)
           for (const name of names) if (!there[what].has(name)) throw new BadInput(`there is no ${what} ${name}`);
-        const { tenants, models } =
-          filename === undefined ? { tenants: [], models: new Map() } : await readCatalogue(filename);
-        const outcomes = whatIf(snapshotOf(reading), {
-          tenants,
-          models,
-          without: without ?? [],
-          ...(drain === undefined ? {} : { drain }),
-        });
+        const asked = filename === undefined ? undefined : await readCatalogue(filename);
+        const outcomes = whatIf(reading, { ...asked, without, drain });
         answer(options, outcomes, outcomesText);
         if (outcomes.some(({ after }) => after?.admitted === false)) process.exitCode = EXIT.notAllAdmitted;
       }),
@@ -136,9 +133,9 @@ export function questionCommands(program: Command): void {
     'check',
     'Looks whether operators and agents are there and agree, and models, profiles and tenants are as they should be.',
   )
-    .option('--system-namespace <name>', 'where operators and agents run', 'deeprt-system')
+    .addOption(systemNamespaceOption())
     .option('--lease-namespace <name>', 'where the operators’ Lease is', 'kube-system')
-    .action((options: Asked & { systemNamespace: string; leaseNamespace: string }) =>
+    .action((options: Asked & { systemNamespace: string[]; leaseNamespace: string }) =>
       asking(options, async (cluster) => {
         const findings = await check(
           cluster,
@@ -154,7 +151,7 @@ export function questionCommands(program: Command): void {
 
 const namesIn = ({ nodes, tenants }: Reading): { readonly node: Set<string>; readonly tenant: Set<string> } => ({
   node: new Set(nodes.map(({ metadata }) => metadata.name)),
-  tenant: new Set(tenants.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)),
+  tenant: new Set(tenants.map(keyOf)),
 });
 
 /** Who sees only a namespace gets what its tenants' statuses say. */

@@ -10,10 +10,7 @@ export const manifests = (): Option =>
     'folder (or file) of InferenceTenant and InferenceModel manifests',
   ).makeOptionMandatory();
 export const profileOption = (): Option =>
-  new Option(
-    '--profile <file...>',
-    'GPUProfile manifests, one or more, as deeprt profile writes them',
-  ).makeOptionMandatory();
+  new Option('--profile <file...>', 'GPUProfile manifests, as deeprt profile writes them, beside those of the folder');
 export const outputOption = (flag: string): Option =>
   new Option(flag, 'how to print').choices(['table', 'json']).default('table');
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);

@@ -39,7 +39,7 @@ export function simulateCommand(program: Command): void {
     .action(
       async (options: {
         filename: string;
-        profile: string[];
+        profile?: string[];
         seed: number;
         duration: number;
         fault?: Fault[];

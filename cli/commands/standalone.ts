@@ -3,16 +3,10 @@ import { apart } from '../../agent/device/cores.js';
 import { newLogger } from '../log.js';
 import type { ListenFlags } from '../listening.js';
 import { ingestOptions, withListenOptions } from '../listening.js';
-import type { DeviceFlags } from '../options.js';
-import {
-  deviceOptions,
-  durationArgument,
-  logOption,
-  promisedBy,
-  stateOption,
-  untilStopped,
-  withDeviceOptions,
-} from '../options.js';
+import type { DeviceFlags } from '../device-options.js';
+import { deviceOptions, promisedBy, withDeviceOptions } from '../device-options.js';
+import { durationArgument, logOption, stateOption } from '../options.js';
+import { untilStopped } from '../signals.js';
 import { reportOf, reportTable } from '../report.js';
 import { Standalone } from '../standalone.js';
 import { manifests, outputOption, print } from './shared.js';
