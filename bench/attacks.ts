@@ -61,21 +61,21 @@ const flood =
     await Promise.all(open);
   };
 
-/** Connections that say something and then do next to nothing. */
+/** Connections that say something, and then a byte a second, or nothing and read nothing, or nothing. */
 const linger =
-  (count: number, first: (path: string) => Buffer, reads: boolean): Attack =>
+  (count: number, first: (path: string) => Buffer, then: 'drips' | 'deaf' | 'idle'): Attack =>
   async (url, path, forMs) => {
     const { hostname, port } = new URL(url);
     const all = Array.from({ length: count }, () => {
       const socket = connect(Number(port), hostname);
       socket.on('error', () => undefined);
       socket.write(first(path));
-      if (reads) socket.resume();
-      else socket.pause();
+      if (then === 'deaf') socket.pause();
+      else socket.resume();
       return socket;
     });
     for (const startMs = performance.now(); performance.now() - startMs < forMs; await delay(1000))
-      if (reads) for (const socket of all) if (!socket.destroyed) socket.write('x');
+      if (then === 'drips') for (const socket of all) if (!socket.destroyed) socket.write('x');
     for (const socket of all) socket.destroy();
   };
 
@@ -95,8 +95,15 @@ const attacks = (input: string, dims: readonly number[]): Readonly<Record<string
   'a PNG of 64 megapixels a second': flood('image/png', () => png(8191, 8191), 1),
   'bodies of 256 MB': flood('application/octet-stream', () => Buffer.alloc(256 * 1024 ** 2), 1, 2),
   'tensors in JSON, 50 a second': flood('application/json', () => jsonFrame(input, dims), 50),
-  '200 slow senders': linger(200, (path) => head(path, 100_000), true),
-  '200 who never read': linger(200, (path) => Buffer.concat([head(path, png1.length), png1]), false),
+  '20 times its rate': async (...to) => {
+    const body = await jpegOf(640, 480);
+    await flood('image/jpeg', () => body, 100)(...to);
+  },
+  'garbage, 200 bodies a second': flood('image/jpeg', () => garbage, 200),
+  '1,000 idle connections': linger(1000, () => Buffer.alloc(0), 'idle'),
+  '200 who send heads slowly': linger(200, (path) => head(path, 1).subarray(0, -4), 'drips'),
+  '200 who send bodies slowly': linger(200, (path) => head(path, 100_000), 'drips'),
+  '200 who never read': linger(200, (path) => Buffer.concat([head(path, png1.length), png1]), 'deaf'),
 });
 
 /** Eight cameras of ten frames a second. */
@@ -104,6 +111,8 @@ export const UHD = '80 JPEGs of 3840x2160 a second';
 export const ATTACKS = Object.keys(attacks('', [])).filter((name) => name !== UHD);
 
 const png1 = png(1, 1);
+/** No image, and of the size of one. */
+const garbage = Buffer.from(Array.from({ length: 60_000 }, (_, i) => (i * 7919) % 251));
 const head = (path: string, bytes: number): Buffer =>
   Buffer.from(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: ${bytes}\r\n\r\n`);
 

@@ -1,5 +1,5 @@
 /**
- * `node network-outputs.js PROVIDER MODEL.onnx HEIGHT WIDTH`: what a network of bench/networks.ts puts out for two seeded frames,
+ * `node network-outputs.js PROVIDER MODEL.onnx HEIGHT WIDTH`: what a network of bench/networks/ puts out for two seeded frames,
  * as JSON; a process of its own per provider.
  */
 import { Session } from '../agent/device/thread/sessions.js';

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { shapeText } from '../api/names.js';
 import { ATTACKS, UHD } from './attacks.js';
@@ -20,6 +21,9 @@ const ATTACK = fileURLToPath(new URL('./attacks.js', import.meta.url));
 /** The share of each stage that is promised when all is. */
 const FULL = 0.7;
 const DEADLINE_MS = 200;
+/** So long after an attack memory has come back. */
+const CALM_MS = 3000;
+const MIB = 1024 ** 2;
 
 /** A tenant that keeps what it declared: two cameras that send JPEG. */
 const SMALL: Cameras = { tenant: 'small', streams: 2, fps: 5, deadlineMs: DEADLINE_MS, jitterMs: 5 };
@@ -71,16 +75,26 @@ export async function benchStages(): Promise<Figure[]> {
   const servers = new Servers(dir);
   const good: Tenant = { cameras: SMALL, network, asks: declared };
   const figures: Figure[] = [];
+  /** The main process's resident memory before, at most beside, and a while after attacks. */
+  const memory = { before: 0, most: 0, after: 0 };
   /** The small tenant's cameras, beside one of the attacks by another tenant. */
   const withSmall = (name?: string, foe?: Tenant): Promise<Tally> =>
     servers.with([good, ...(foe === undefined ? [] : [foe])], async ({ url }) => {
+      const resident = (): Promise<number> => metric(url, /^process_resident_memory_bytes/);
+      memory.before = Math.max(memory.before, await resident());
       const forMs = WARM_UP_MS + 1000 * SECONDS;
       const path = '/v2/models/default.foe/infer';
       const attack = [ATTACK, url, path, `${forMs}`, network.input, shapeText(network.dims), name ?? ''];
       const child = name === undefined ? undefined : spawn(process.execPath, attack, { stdio: 'inherit' });
       const plays = [{ cameras: SMALL, sender: imagesOf('small', image) }];
+      const sampler = setInterval(() => {
+        void resident().then((bytes) => (memory.most = Math.max(memory.most, bytes)));
+      }, 1000);
       const tallies = await play(url, plays, WARM_UP_MS, 1000 * SECONDS, 1);
       child?.kill('SIGKILL');
+      clearInterval(sampler);
+      await delay(CALM_MS);
+      memory.after = Math.max(memory.after, await resident());
       return tallies.get('small')!;
     });
   try {
@@ -109,6 +123,10 @@ export async function benchStages(): Promise<Figure[]> {
       );
     const foe: Cameras = { tenant: 'foe', streams: 1, fps: 5, deadlineMs: DEADLINE_MS, jitterMs: 0 };
     for (const name of ATTACKS) told(name, await withSmall(name, { cameras: foe, network, asks: declared }));
+    figures.push(
+      { name: 'memory beside attacks, most', value: memory.most / MIB, unit: 'MiB' },
+      { name: 'memory after attacks against before, most', value: memory.after / memory.before, unit: 'x' },
+    );
     return [...figures, ...(await full(servers, network, image))];
   } finally {
     await rm(dir, { recursive: true, force: true });

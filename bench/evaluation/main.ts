@@ -5,11 +5,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { draw } from '../plot.js';
+import { rounded } from '../figure.js';
+import { markdown } from '../markdown.js';
+import { plot, tableOf } from './report.js';
 import { RULES } from './rules.js';
 import type { Cell } from './study.js';
 import { NETWORKS, falseRejects, mostCameras, study } from './study.js';
-import type { WorkloadFile } from './workload.js';
 import { workloads } from './workload.js';
 
 const FOLDER = fileURLToPath(new URL('../../../docs/evaluation/', import.meta.url));
@@ -21,70 +22,6 @@ const DEVICE =
 
 const only = process.argv.slice(2);
 const files = workloads().filter(({ name }) => only.length === 0 || only.includes(name));
-
-const row = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
-const markdown = (head: readonly string[], rows: readonly (readonly (string | number)[])[]): string =>
-  [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
-const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.01 ? 2 : 1)}`;
-
-function tableOf({ title }: WorkloadFile, cells: readonly Cell[]): string {
-  const head = [
-    'load',
-    'rule',
-    'in time/s (least–most)',
-    'missed %',
-    'worst camera %',
-    'p50 ms',
-    'p99 ms',
-    'p99.9 ms',
-    'busy %',
-    'promised %',
-    'of it missed %',
-  ];
-  const rows = cells
-    .filter(({ networks, load }) => networks === SHOWN_NETWORKS && SHOWN_LOADS.includes(load))
-    .map((cell) => [
-      cell.load,
-      cell.rule,
-      `${cell.goodput.toFixed(0)} (${cell.goodputSpread.map((each) => each.toFixed(0)).join('–')})`,
-      percent(cell.missed),
-      percent(cell.worstCamera),
-      cell.p50Ms.toFixed(1),
-      cell.p99Ms.toFixed(1),
-      cell.p999Ms.toFixed(1),
-      percent(cell.busy),
-      cell.promisedShare === 0 ? '' : percent(cell.promisedShare),
-      cell.promisedShare === 0 ? '' : percent(cell.promisedMissed),
-    ]);
-  return `### ${title[0]!.toUpperCase()}${title.slice(1)}\n\n${markdown(head, rows)}`;
-}
-
-async function plot(file: string, what: 'goodput' | 'missed', title: string, cells: readonly Cell[]): Promise<void> {
-  const values = cells
-    .filter(({ networks }) => networks === SHOWN_NETWORKS)
-    .map((cell) => ({ ...cell, goodput: cell.goodput / cell.offered, missed: Math.max(1e-4, cell.missed) }));
-  await draw(join(FOLDER, file), {
-    title: { text: title, subtitle: `in virtual time on ${DEVICE}; ${SHOWN_NETWORKS} networks, three seeds` },
-    data: { values },
-    facet: { field: 'workload', type: 'nominal', title: null },
-    columns: 4,
-    spec: {
-      width: 200,
-      height: 160,
-      mark: { type: 'line', point: { size: 12 } },
-      encoding: {
-        x: { field: 'load', type: 'quantitative', title: 'offered load (in batches of eight)' },
-        y: {
-          field: what,
-          type: 'quantitative',
-          title: what === 'goodput' ? 'part of all frames in time' : 'missed',
-          ...(what === 'missed' ? { scale: { type: 'log' } } : { scale: { domain: [0, 1] } }),
-        },
-        color: { field: 'rule', type: 'nominal', sort: RULES.map(({ name }) => name), scale: { scheme: 'tableau20' } },
-      },
-    },
-  });
-}
 
 const started = performance.now();
 const cells: Cell[] = [];
@@ -98,8 +35,6 @@ const capacity = files.map((file) => {
 });
 await mkdir(FOLDER, { recursive: true });
 const columns = Object.keys(cells[0]!) as (keyof Cell)[];
-const rounded = (_: string, value: unknown): unknown =>
-  typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 const lines = cells.map((cell) =>
   JSON.stringify(
     columns.map((column) => cell[column]),
@@ -110,8 +45,12 @@ await writeFile(
   join(FOLDER, 'baselines.json'),
   `{"device":${JSON.stringify(DEVICE)},"columns":${JSON.stringify(columns)},"rows":[\n${lines.join(',\n')}\n]}\n`,
 );
-await plot('goodput.svg', 'goodput', 'Frames in time, by what is offered', cells);
-await plot('missed.svg', 'missed', 'Frames missed, of all, by what is offered (0.0001: none)', cells);
+const plotted = cells.filter(({ networks }) => networks === SHOWN_NETWORKS);
+const shown = plotted.filter(({ load }) => SHOWN_LOADS.includes(load));
+const subtitle = `in virtual time on ${DEVICE}; ${SHOWN_NETWORKS} networks, three seeds`;
+const missedTitle = 'Frames missed, of all, by what is offered (0.0001: none)';
+await plot(join(FOLDER, 'goodput.svg'), 'goodput', 'Frames in time, by what is offered', subtitle, plotted);
+await plot(join(FOLDER, 'missed.svg'), 'missed', missedTitle, subtitle, plotted);
 
 const sources = markdown(
   ['rule', 'what it does, and where it comes from'],
@@ -187,7 +126,7 @@ ${files
   .map((file) =>
     tableOf(
       file,
-      cells.filter(({ workload }) => workload === file.name),
+      shown.filter(({ workload }) => workload === file.name),
     ),
   )
   .join('\n\n')}

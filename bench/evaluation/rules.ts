@@ -42,11 +42,18 @@ const TRITON = { preferredBatch: 8, delayUs: 5000 };
 /** Runs take this part of their WCET, drawn evenly: E(n) is a p99 with a margin. */
 const PARTS = [0.6, 0.85] as const;
 
-type Serve = (load: Load, frames: readonly Arrival[], seed: number) => Served;
+/** How long a run takes, in microseconds. */
+export type Execute = (run: {
+  readonly category: string;
+  readonly frames: readonly unknown[];
+  readonly wcetUs: number;
+}) => number;
+
+type Serve = (load: Load, frames: readonly Arrival[], executeUs: Execute) => Served;
 
 const baseline =
   (make: (tables: ReadonlyMap<string, WcetTable>) => Decider<Arrival>): Serve =>
-  (load, frames, seed) => {
+  (load, frames, executeUs) => {
     const tables = new Map(load.tables.map((wcet, i) => [`c${i}`, wcet]));
     const config = {
       categories: [...tables].map(([name, wcet]) => ({ name, ladder: [wcet], promised: new Map<string, Streams>() })),
@@ -56,7 +63,7 @@ const baseline =
       config,
       arrivals: frames,
       offerOf,
-      executeUs: durations(seed),
+      executeUs,
       decider: () => make(tables),
     });
     return { runs: ranOf(runs), promised: () => false, admitted: 0 };
@@ -70,7 +77,8 @@ const offer = ({ cameras }: Load, camera: number, atUs: number, promised: boolea
   dueUs: atUs + cameras[camera]!.deadlineUs,
 });
 
-function durations(seed: number): (run: { readonly wcetUs: number }) => number {
+/** Runs of a synthetic device. */
+export function durations(seed: number): Execute {
   const random = seededRandom(seed + 1);
   return ({ wcetUs }) => Math.ceil(wcetUs * (PARTS[0] + (PARTS[1] - PARTS[0]) * random()));
 }
@@ -81,7 +89,7 @@ const ranOf = (runs: Iterable<{ run: { frames: readonly Arrival[] }; startUs: nu
 /** Quota rounds; frames are policed as at an agent's door. */
 const ours =
   (spareTime: boolean): Serve =>
-  (load, frames, seed) => {
+  (load, frames, executeUs) => {
     const set: AdmittedSet = admittedSet(load);
     const policers = load.cameras.map(({ periodUs, jitterUs }) => new Policer(1, periodUs, jitterUs));
     const promised = new Set<Arrival>();
@@ -90,13 +98,13 @@ const ours =
         promised.add(frame);
     const arrivals = spareTime ? frames : frames.filter((frame) => promised.has(frame));
     const offerOf = (frame: Arrival) => offer(load, frame.camera, frame.atUs, promised.has(frame));
-    const runs = simulate({ config: set.config, arrivals, offerOf, executeUs: durations(seed) });
+    const runs = simulate({ config: set.config, arrivals, offerOf, executeUs });
     const admitted = set.cameras.filter((camera) => camera.promised).length;
     return { runs: ranOf(runs), promised: (frame) => promised.has(frame), admitted };
   };
 
 /** The paper's own: windows of half the shortest deadline, np-EDF, the imitator's admission. */
-const paper: Serve = (load, frames, seed) => {
+const paper: Serve = (load, frames, executeUs) => {
   const streams = new Map<number, Streams[]>();
   const taken = new Set<number>();
   const categoriesOf = (all: ReadonlyMap<number, readonly Streams[]>) =>
@@ -125,7 +133,7 @@ const paper: Serve = (load, frames, seed) => {
     ...simulatePaper({
       config: { realTime, bestEffort: [], bestEffortUs: 0, earlyRelease: false, adaptation: false },
       arrivals: [...promised],
-      executeUs: durations(seed),
+      executeUs,
       termsOf: ({ camera, atUs }) => offer(load, camera, atUs, true),
     }),
   ].map(({ job, startUs, endUs }) => ({ frames: job.frames, startUs, endUs }));

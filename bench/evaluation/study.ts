@@ -1,7 +1,7 @@
 import { mean } from '../figure.js';
 import type { Measured } from './measure.js';
 import { measure, missShare, quantile } from './measure.js';
-import { RULES } from './rules.js';
+import { RULES, durations } from './rules.js';
 import type { WorkloadFile } from './workload.js';
 import { drawn, framesOf } from './workload.js';
 
@@ -45,17 +45,25 @@ export function study(file: WorkloadFile): Cell[] {
       });
       return RULES.map(({ name, serve }) => {
         const all = trials.map(({ set, frames, seed }) =>
-          measure(set, frames, serve(set, frames, seed), SECONDS * 1e6),
+          measure(set, frames, serve(set, frames, durations(seed)), SECONDS * 1e6),
         );
-        return cellOf(file.name, networks, load, name, all);
+        return cellOf(file.name, networks, load, name, all, SECONDS);
       });
     }),
   );
 }
 
-function cellOf(workload: string, networks: number, load: number, rule: string, all: readonly Measured[]): Cell {
+/** What trials of so many seconds each come to. */
+export function cellOf(
+  workload: string,
+  networks: number,
+  load: number,
+  rule: string,
+  all: readonly Measured[],
+  seconds: number,
+): Cell {
   const sum = (figure: (one: Measured) => number): number => all.reduce((total, one) => total + figure(one), 0);
-  const goodputs = all.map(({ inTime }) => inTime / SECONDS);
+  const goodputs = all.map(({ inTime }) => inTime / seconds);
   const latencies = all.flatMap(({ latenciesUs }) => latenciesUs).sort((a, b) => a - b);
   const promised = sum((one) => one.promised);
   return {
@@ -65,7 +73,7 @@ function cellOf(workload: string, networks: number, load: number, rule: string, 
     rule,
     goodput: mean(goodputs),
     goodputSpread: [Math.min(...goodputs), Math.max(...goodputs)],
-    offered: sum(({ frames }) => frames) / SECONDS / all.length,
+    offered: sum(({ frames }) => frames) / seconds / all.length,
     missed: mean(all.map(missShare)),
     honestMissed:
       sum((one) => one.honestMissed) /
@@ -97,7 +105,7 @@ export function mostCameras(file: WorkloadFile, networks: number): Map<string, n
         for (let load = 0.1; load <= 2; load += 0.05) {
           const set = drawn(file, networks, load, seed, SECONDS / 2);
           const frames = framesOf(set, seed);
-          if (missShare(measure(set, frames, serve(set, frames, seed), (SECONDS / 2) * 1e6)) > 0.01) break;
+          if (missShare(measure(set, frames, serve(set, frames, durations(seed)), (SECONDS / 2) * 1e6)) > 0.01) break;
           cameras = set.cameras.length;
         }
         return cameras;
@@ -116,7 +124,7 @@ export function falseRejects(
   for (const seed of SEEDS) {
     const set = drawn(file, networks, 1, seed, SECONDS / 2);
     const frames = framesOf(set, seed);
-    const { promised } = OURS.serve(set, frames, seed);
+    const { promised } = OURS.serve(set, frames, durations(seed));
     const taken = new Set(frames.filter(promised).map(({ camera }) => camera));
     for (const [i, camera] of set.cameras.entries()) {
       if (taken.has(i)) continue;
@@ -126,7 +134,7 @@ export function falseRejects(
         if (name.startsWith('ours') || name === 'DeepRT (paper)') return false;
         return SEEDS.every((fall) => {
           const frames = framesOf(alone, fall);
-          return missShare(measure(alone, frames, serve(alone, frames, fall), (SECONDS / 2) * 1e6)) === 0;
+          return missShare(measure(alone, frames, serve(alone, frames, durations(fall)), (SECONDS / 2) * 1e6)) === 0;
         });
       });
       if (served) wrongly++;

@@ -62,17 +62,25 @@ export const workloads = (): WorkloadFile[] =>
 /**
  * Cameras of a workload, drawn by a seed, until their frames in batches of eight would keep the device busy for `load` of its time.
  *
- * @param networks how many; with several sizes each is as many categories
+ * @param networks how many; with several sizes each is as many categories. Or what their batches take, where that was measured.
  */
-export function drawn(file: WorkloadFile, networks: number, load: number, seed: number, seconds: number): Load {
-  const random = seededRandom(seed * 7919 + networks);
+export function drawn(
+  file: WorkloadFile,
+  networks: number | readonly WcetTable[],
+  load: number,
+  seed: number,
+  seconds: number,
+): Load {
+  const count = typeof networks === 'number' ? networks : networks.length;
+  const random = seededRandom(seed * 7919 + count);
   const between = ([low, high]: readonly [number, number]): number => low + random() * (high - low);
   const draw = (from: Drawn): number =>
     'pick' in from ? from.pick[Math.floor(random() * from.pick.length)]! : between(from.between);
-  const tables = Array.from({ length: networks }, () => {
+  const synthetic = (): WcetTable[] => {
     const [fixedUs, perFrameUs] = [Math.round(between(FIXED_US)), Math.round(between(PER_FRAME_US))];
     return (file.sizes ?? [1]).map((size) => affine(fixedUs, perFrameUs * size));
-  }).flat();
+  };
+  const tables = typeof networks === 'number' ? Array.from({ length: count }, synthetic).flat() : networks;
   const cameras: Camera[] = [];
   for (let busy = 0; ;) {
     const category = Math.floor(random() * tables.length);

@@ -3,7 +3,6 @@
  * quarter to four times what the device does in single frames, interleaved in one run. Prints tables, draws docs/peers.svg.
  * `make bench-peers ONLY="DeepRT Triton"` takes some of the systems, LOADS="100 200" some of the loads.
  */
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +12,8 @@ import { draw } from '../plot.js';
 import type { Cameras, Tally } from './cameras.js';
 import { play } from './cameras.js';
 import { networks } from './networks.js';
-import type { Environment, System, Tenant } from './systems.js';
+import { environment } from './environment.js';
+import type { System, Tenant } from './systems.js';
 import { bentoml, deeprt, litserve, triton } from './systems.js';
 
 const repo = fileURLToPath(new URL('../../../', import.meta.url));
@@ -87,11 +87,7 @@ function report(cells: readonly Cell[], systems: readonly System[]): void {
   console.log(`\nby tenant\n${table(columns, rows)}`);
 }
 
-const env: Environment = (() => {
-  const sources = join(repo, 'bench', 'peers');
-  const python = execFileSync('sh', [join(sources, 'setup.sh')], { encoding: 'utf8' }).trim();
-  return { python, sources, site: join(python, '..', '..', 'lib', 'python3.11', 'site-packages') };
-})();
+const env = environment();
 const state = await mkdtemp(join(tmpdir(), 'deeprt-peers-state-'));
 try {
   const all = [deeprt(state), triton(env, false), triton(env, true), bentoml(env), litserve(env)];

@@ -1,7 +1,7 @@
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import ort from 'onnxruntime-node';
 import { readCatalogue } from '../../cli/directory.js';
-import { EXAMPLES } from '../../hack/example-manifests.js';
+import { EXAMPLES, exampleFile } from '../../hack/example-manifests.js';
 import { median } from '../figure.js';
 import type { Network } from './systems.js';
 
@@ -11,7 +11,7 @@ export async function networks(names: Iterable<string>): Promise<Map<string, Net
   const found = new Map<string, Network & { readonly singleUs: number }>();
   for (const name of new Set(names)) {
     const { spec } = models.get(name)!;
-    const path = fileURLToPath(new URL(spec.source.slice('file:'.length), pathToFileURL(`${EXAMPLES}/`)));
+    const path = fileURLToPath(exampleFile(spec.source));
     const dims = spec.shapes!.at(-1)!;
     const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
     const frame = new ort.Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(0.1), [1, ...dims]);

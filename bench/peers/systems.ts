@@ -1,13 +1,11 @@
-import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { DEEPRT } from '../../hack/example-manifests.js';
 import type { Cameras, Sender } from './cameras.js';
 import { freePort } from '../../hack/free-port.js';
+import type { Served } from './serve.js';
+import { serve } from './serve.js';
 
 /** A network that all systems serve. */
 export interface Network {
@@ -31,10 +29,11 @@ export interface Tenant {
   readonly asks?: Readonly<Record<string, unknown>>;
 }
 
-export interface Running {
+export interface Running extends Served {
   readonly url: string;
+  /** Where it takes gRPC, if it does. */
+  readonly grpc?: string;
   readonly senderOf: (tenant: Tenant) => Sender;
-  readonly stop: () => Promise<void>;
 }
 
 export interface System {
@@ -53,7 +52,6 @@ export interface Environment {
 
 /** Threads that one run may use, in every system. */
 const THREADS = 1;
-const READY_MS = 60_000;
 
 const networksOf = (tenants: readonly Tenant[]): Network[] => [...new Set(tenants.map(({ network }) => network))];
 
@@ -61,7 +59,7 @@ const networksOf = (tenants: readonly Tenant[]): Network[] => [...new Set(tenant
 const deadlineMsOf = (tenants: readonly Tenant[], network: Network): number =>
   Math.min(...tenants.filter((each) => each.network === network).map(({ cameras }) => cameras.deadlineMs));
 
-const frameOf = ({ dims }: Network): Buffer => {
+export const frameOf = ({ dims }: Network): Buffer => {
   const frame = new Float32Array(dims.reduce((product, dim) => product * dim, 1));
   for (let i = 0; i < frame.length; i++) frame[i] = (((i * 7919) % 1000) - 500) / 500;
   return Buffer.from(frame.buffer);
@@ -93,47 +91,6 @@ function tensorSender(path: string, network: Network): Sender {
   };
 }
 
-/** Starts a command with its children in a process group of its own, and waits until a path is answered. */
-async function serve(
-  command: string,
-  args: readonly string[],
-  options: { readonly cwd: string; readonly env?: Readonly<Record<string, string>> },
-  ready: string,
-): Promise<() => Promise<void>> {
-  const child: ChildProcess = spawn(command, args, {
-    cwd: options.cwd,
-    env: { ...process.env, ...options.env },
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let said = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream!.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
-  const ended = once(child, 'exit');
-  const stop = async (): Promise<void> => {
-    const kill = (signal: NodeJS.Signals): void => {
-      try {
-        process.kill(-child.pid!, signal);
-      } catch {
-        // ended already
-      }
-    };
-    kill('SIGTERM');
-    await Promise.race([ended, delay(5000)]);
-    kill('SIGKILL');
-    await ended;
-  };
-  for (const untilMs = performance.now() + READY_MS; ; await delay(100)) {
-    if (child.exitCode !== null || performance.now() > untilMs) {
-      await stop();
-      throw new Error(`${command} did not begin to serve: ${said}`);
-    }
-    const answer = await fetch(ready).catch(() => undefined);
-    await answer?.arrayBuffer();
-    if (answer?.ok === true) return stop;
-  }
-}
-
 /** Ours: tenants as manifests, admitted where they fit, the rest served in spare time. */
 export const deeprt = (stateDir: string): System => ({
   name: 'DeepRT',
@@ -163,16 +120,18 @@ export const deeprt = (stateDir: string): System => ({
     }));
     await writeFile(join(dir, 'manifests.yaml'), [...models, ...asked].map((each) => stringify(each)).join('---\n'));
     const args = [DEEPRT, 'standalone', '-f', dir, '--provider', 'cpu', '--threads', `${THREADS}`];
-    const stop = await serve(
+    const grpc = `127.0.0.1:${await freePort()}`;
+    const served = await serve(
       process.execPath,
-      [...args, '--state', stateDir, '--listen', `127.0.0.1:${port}`],
+      [...args, '--state', stateDir, '--listen', `127.0.0.1:${port}`, '--grpc', grpc],
       { cwd: dir },
       `http://127.0.0.1:${port}/v2/health/ready`,
     );
     return {
       url: `http://127.0.0.1:${port}`,
+      grpc,
       senderOf: ({ cameras, network }) => tensorSender(`/v2/models/default.${cameras.tenant}/infer`, network),
-      stop,
+      ...served,
     };
   },
 });
@@ -215,16 +174,22 @@ parameters [
         );
       }
       const args = ['--model-repository', join(dir, 'models'), '--backend-directory', join(dir, 'backends')];
-      const stop = await serve(
+      const [host, grpcPort] = ['127.0.0.1', await freePort()];
+      const served = await serve(
         join(bundled, 'bin', 'tritonserver'),
-        [...args, '--http-address=127.0.0.1', `--http-port=${port}`, '--allow-grpc=false', '--allow-metrics=false'],
+        [
+          ...args,
+          ...[`--http-address=${host}`, `--http-port=${port}`, '--allow-metrics=false'],
+          ...[`--grpc-address=${host}`, `--grpc-port=${grpcPort}`],
+        ],
         { cwd: dir, env: { PEER_SITE: site } },
         `http://127.0.0.1:${port}/v2/health/ready`,
       );
       return {
         url: `http://127.0.0.1:${port}`,
+        grpc: `${host}:${grpcPort}`,
         senderOf: ({ network }) => tensorSender(`/v2/models/${network.name}/infer`, network),
-        stop,
+        ...served,
       };
     },
   };
@@ -239,7 +204,7 @@ export const bentoml = ({ python, sources }: Environment): System => ({
   start: async (tenants, dir) => {
     const port = await freePort();
     const networks = networksOf(tenants);
-    const stop = await serve(
+    const served = await serve(
       python,
       ['-m', 'bentoml', 'serve', 'bento_app:Door', '--host', '127.0.0.1', '--port', `${port}`],
       {
@@ -259,7 +224,7 @@ export const bentoml = ({ python, sources }: Environment): System => ({
         headers: { 'content-type': 'application/octet-stream' },
         body: frameOf(network),
       }),
-      stop,
+      ...served,
     };
   },
 });
@@ -273,7 +238,7 @@ export const litserve = ({ python, sources }: Environment): System => {
     start: async (tenants, dir) => {
       const port = await freePort();
       const settings = JSON.stringify({ threads: THREADS, delayMs, models: peerModels(tenants) });
-      const stop = await serve(
+      const served = await serve(
         python,
         [join(sources, 'litserve_app.py'), `${port}`, settings],
         { cwd: dir },
@@ -292,7 +257,7 @@ export const litserve = ({ python, sources }: Environment): System => {
             Buffer.from(`\r\n--${boundary}--\r\n`),
           ]),
         }),
-        stop,
+        ...served,
       };
     },
   };
