@@ -26,7 +26,8 @@ RUN node_modules/.bin/tsc -p tsconfig.json --noEmit false \
     && node_modules/.bin/tsc -p ui/page \
     && npm prune --omit=dev --no-fund --no-audit \
     && find dist -name '*.test.*' -delete && chmod +x dist/cli/main.js \
-    && find node_modules \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete \
+    && find node_modules \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name README.md -o -name CHANGELOG.md \) -delete \
+    && find node_modules/@opentelemetry -name '*.cjs' ! -path '*/api/*' -delete \
     && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 -type d ! -path "*/linux/$(node -p process.arch)" -exec rm -rf {} +
 RUN if [ "$PROVIDER" = cuda ]; then \
       apt-get update && apt-get install -y --no-install-recommends python3-pip \
