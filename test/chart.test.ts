@@ -43,6 +43,20 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
     '--set=networkPolicy.frames[0].namespaceSelector.matchLabels.team=cameras',
     '--set=networkPolicy.metrics[0].namespaceSelector.matchLabels.team=monitoring',
   ],
+  'metrics and pages for who shows a token': [
+    ...MONITORING,
+    '--set=tls.enabled=true,tls.certManager.enabled=true,tls.certManager.issuerRef.name=edge',
+    '--set=monitoring.readers=review,monitoring.podMonitor.credentials.name=prometheus',
+  ],
+  'agents in a namespace of their own': [
+    ...MONITORING,
+    '--set=agent.namespace=deeprt-agents,tls.enabled=true',
+    '--set=tls.certManager.enabled=true,tls.certManager.issuerRef.name=edge',
+  ],
+  'OpenShift, and a fence around namespaces': [
+    ...['--api-versions', 'security.openshift.io/v1/SecurityContextConstraints'],
+    '--set=namespaceFence.enabled=true,agent.hostPort.enabled=true',
+  ],
 };
 
 interface Rendered {
@@ -130,6 +144,25 @@ describe('the chart', () => {
     expect(error).toMatch(where);
   });
 
+  test('has agents, and what is theirs, in a namespace of their own where that is asked for', () => {
+    const args = VARIANTS['agents in a namespace of their own']!;
+    const placed = objectsOf(rendered('--no-hooks', ...args)).flatMap(({ kind, metadata: { name, namespace } }) =>
+      namespace === undefined ? [] : [`${namespace}: ${kind} ${name}`],
+    );
+    expect(placed.filter((each) => each.startsWith('deeprt-agents: ')).sort()).toEqual([
+      'deeprt-agents: Certificate deeprt-agent',
+      'deeprt-agents: DaemonSet deeprt-agent',
+      'deeprt-agents: NetworkPolicy deeprt-agent',
+      'deeprt-agents: NetworkPolicy deeprt-agent-tenants',
+      'deeprt-agents: PodMonitor deeprt-agent',
+      // Whose addresses they are, and who may send to them, the operator looks up here.
+      'deeprt-agents: Role deeprt-operator',
+      'deeprt-agents: RoleBinding deeprt-operator',
+      'deeprt-agents: ServiceAccount deeprt-agent',
+    ]);
+    expect(placed.filter((each) => /agent/.test(each) && !each.startsWith('deeprt-agents: '))).toEqual([]);
+  });
+
   test('asks for the issuer that cert-manager needs', () => {
     const { code, error } = helm('template', 'deeprt', CHART, '--set=tls.enabled=true,tls.certManager.enabled=true');
     expect(code).not.toBe(0);
@@ -146,7 +179,7 @@ describe('the chart', () => {
   test('keeps the kinds, and all tenants with them, when it is uninstalled, unless told otherwise', () => {
     const kinds = (text: string): KubeManifest[] =>
       objectsOf(text).filter(({ kind }) => kind === 'CustomResourceDefinition');
-    expect(kinds(rendered())).toHaveLength(4);
+    expect(kinds(rendered())).toHaveLength(7);
     for (const { metadata } of kinds(rendered()))
       expect(metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
     for (const { metadata } of kinds(rendered('--set=crds.keep=false'))) expect(metadata.annotations).toBeUndefined();
@@ -157,7 +190,8 @@ describe('on a real API server', () => {
   let api: ApiServer;
   beforeAll(async () => {
     api = await ApiServer.start();
-    await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'deeprt-system' } });
+    for (const name of ['deeprt-system', 'deeprt-agents'])
+      await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
     const foreign = execFileSync(join(ROOT, 'hack/foreign-crds.sh'), { encoding: 'utf8' }).trim().split('\n');
     const files = foreign.flatMap((file) => ['-f', file]);
     expect(api.kubectl('apply', '--server-side', ...files)).toMatchObject({ code: 0 });
@@ -226,6 +260,7 @@ describe('dashboards and alerts', () => {
     const lookups = {
       depths: () => new Map(),
       silence: () => new Map(),
+      shares: () => [{ quota: 'a', flavor: 'edge', nominal: 100, used: 60 }],
       silentAgents: () => new Map(),
       reasons: () => new Map(),
     };

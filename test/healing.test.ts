@@ -132,6 +132,52 @@ describe('what is changed is put right', () => {
     await stillServed();
   });
 
+  test('a Service’s type and selector, and a slice’s labels', async () => {
+    interface Found {
+      readonly metadata: { readonly labels?: Readonly<Record<string, string>> };
+      readonly spec: { readonly type?: string; readonly selector?: object };
+    }
+    const service = (): Promise<Found> => cluster.api.must('GET', `${SERVICES}/deeprt-gate`);
+    const isRight = async (): Promise<boolean> => {
+      const { type, selector } = (await service()).spec;
+      return type === 'ClusterIP' && selector === undefined;
+    };
+    await cluster.api.must('PATCH', `${SERVICES}/deeprt-gate`, { spec: { selector: { app: 'evil' } } });
+    await until(isRight, 'the selector to go', undefined, 10_000);
+    await cluster.api.must('PATCH', `${SERVICES}/deeprt-gate`, {
+      spec: { type: 'ExternalName', externalName: 'evil.example.com', clusterIP: null, clusterIPs: null },
+    });
+    await until(isRight, 'the type', undefined, 10_000);
+    const slice = `${SLICES}/deeprt-gate-ipv4-8080`;
+    const label = 'kubernetes.io/service-name';
+    await cluster.api.must('PATCH', slice, { metadata: { labels: { [label]: 'elsewhere' } } });
+    const labelled = async (): Promise<boolean> =>
+      (await cluster.api.must<Found>('GET', slice)).metadata.labels?.[label] === 'deeprt-gate';
+    await until(labelled, 'the label', undefined, 10_000);
+    await stillServed();
+  });
+
+  test('a tenant’s finalizer, and a schedule’s owner', async () => {
+    const tenant = `${GROUP}/namespaces/default/inferencetenants/gate`;
+    interface Found {
+      readonly metadata: {
+        readonly finalizers?: readonly string[];
+        readonly ownerReferences?: { readonly uid: string }[];
+      };
+    }
+    await cluster.api.must('PATCH', tenant, { metadata: { finalizers: null } });
+    const held = async (): Promise<boolean> =>
+      (await cluster.api.must<Found>('GET', tenant)).metadata.finalizers?.includes('deeprt.dev/withdraw') === true;
+    await until(held, 'the finalizer', undefined, 10_000);
+    const schedule = `${GROUP}/nodeschedules/edge-1`;
+    await cluster.api.must('PATCH', schedule, { metadata: { ownerReferences: null } });
+    const owned = async (): Promise<boolean> =>
+      (await cluster.api.must<Found>('GET', schedule)).metadata.ownerReferences?.[0]?.uid ===
+      (await uidOf('/api/v1/nodes/edge-1'));
+    await until(owned, 'the owner', undefined, 10_000);
+    await stillServed();
+  });
+
   test('a schedule that was edited by hand', async () => {
     await cluster.api.must('PATCH', `${GROUP}/nodeschedules/edge-1`, {
       spec: { devices: [{ device: 0, categories: [] }] },
@@ -178,6 +224,23 @@ test('all of it at once, while the operator is killed and started again', async 
     10_000,
   );
   await stillServed();
+});
+
+test('a tenant that somebody else’s finalizer keeps says that it is withdrawn, and nobody is sent to it', async () => {
+  await cluster.tenant('kept');
+  await cluster.condition('kept', 'Ready', 'True', 'Serving', 30_000);
+  const path = `${GROUP}/namespaces/default/inferencetenants/kept`;
+  const finalizers = ['example.com/hold', ...(await cluster.getTenant('kept'))!.metadata.finalizers!];
+  await cluster.api.must('PATCH', path, { metadata: { finalizers } });
+  await cluster.deleteTenant('kept');
+  await until(async () => {
+    const { conditions = [], placements = [] } = (await cluster.getTenant('kept'))?.status ?? {};
+    const told = conditions.map(({ type, status, reason }) => `${type}=${status}/${reason}`);
+    return told.includes('Admitted=False/Withdrawn') && placements.length === 0;
+  }, 'it to be told');
+  await until(async () => !(await exists(`${SLICES}/deeprt-kept-ipv4-8080`)), 'its slice to go');
+  await cluster.api.must('PATCH', path, { metadata: { finalizers: null } });
+  await until(async () => (await cluster.getTenant('kept')) === undefined, 'it to go');
 });
 
 test('a Service of somebody else is left alone, and the tenant says so until it is gone', async () => {

@@ -213,10 +213,11 @@ describe('a leader', () => {
     expect(taken!.atMs - ended!.atMs).toBeGreaterThan(500);
     // The API server away for everybody: nobody leads; afterwards one does.
     await api.down();
-    await until(() => history.length === 4, 'the second to end');
+    await until(() => history.length >= 4, 'the second to end');
     await api.up();
-    await until(() => history.length === 5, 'one to lead again');
-    expect(history.slice(3).map(({ what }) => what)).toEqual(['ends', 'leads']);
+    // A server that is slow at first may cost a term that has just begun.
+    await until(() => history.length >= 5, 'one to lead again');
+    expect(history.slice(3, 5).map(({ what }) => what)).toEqual(['ends', 'leads']);
     stop.abort();
     await Promise.all([first, second]);
     // An orderly end leaves the lease free.

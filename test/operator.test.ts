@@ -216,16 +216,41 @@ describe('admission', () => {
     await cluster.condition('giant', 'Admitted', 'False', 'UtilizationExceeded');
     await cluster.admitted('small', 'better', 'urgent');
 
+    // Whoever counts for less than before is looked at again by those who waited.
+    await cluster.tenant('urgent', { ...heavy, streams: 14 });
+    await cluster.tenant('next', { ...heavy, streams: 14, priorityClassName: 'low' });
+    await cluster.admitted('next');
+    await cluster.condition('urgent', 'Admitted', 'False', 'Preempted');
+
+    await cluster.deleteTenant('next');
     await cluster.deleteTenant('urgent');
     await cluster.admitted('big');
   });
+});
+
+test('a node that is made anew owns what was promised on it', async () => {
+  await cluster.node('edge-1');
+  await cluster.profile('edge-1');
+  await cluster.tenant('gate');
+  await cluster.admitted('gate');
+  await cluster.api.must('DELETE', '/api/v1/nodes/edge-1');
+  await cluster.node('edge-1');
+  const uid = async (): Promise<unknown> =>
+    (await cluster.api.must<{ metadata: { uid: string } }>('GET', '/api/v1/nodes/edge-1')).metadata.uid;
+  await until(async () => {
+    const metadata = (await cluster.schedule('edge-1'))?.metadata as
+      { ownerReferences?: { uid: string }[] } | undefined;
+    return metadata?.ownerReferences?.[0]?.uid === (await uid());
+  }, 'the new owner');
 });
 
 describe('promises', () => {
   test('outlive a restart, whoever comes first afterwards', async () => {
     await cluster.node('edge-1');
     await cluster.profile('edge-1');
-    for (const name of ['a', 'b']) await cluster.tenant(name, heavy);
+    await cluster.tenant('a', heavy);
+    await cluster.admitted('a');
+    await cluster.tenant('b', heavy);
     await cluster.condition('b', 'Admitted', 'False');
     const record = (await cluster.schedule('edge-1'))!;
     await operator.kill('SIGTERM');
@@ -531,4 +556,33 @@ test('an agent that claims figures out of all proportion gets nobody, until an a
   });
   await cluster.admitted('lured');
   expect(await cluster.servedBy('liar')).toContain('lured');
+});
+
+// The last one: the API server ends all watches when a schema changes.
+test('an object that nobody can read is told so, and keeps nobody else waiting', async () => {
+  await cluster.node('edge-1');
+  await cluster.profile('edge-1');
+  const crd = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/inferencetenants.deeprt.dev';
+  const { spec } = await cluster.api.must<{ readonly spec: { readonly versions: object[] } }>('GET', crd);
+  const loose = JSON.parse(JSON.stringify(spec.versions), (key, value: unknown) =>
+    ['x-kubernetes-validations', 'pattern'].includes(key) && typeof value !== 'string' ? undefined : value,
+  ) as object[];
+  await cluster.api.must('PATCH', crd, { spec: { versions: loose } });
+  const period = { framesPerSecond: undefined, period: '1 s' };
+  // The API server takes a new schema into use a moment later.
+  await until(
+    () =>
+      cluster.tenant('old', period).then(
+        () => true,
+        () => false,
+      ),
+    'the object to be stored',
+  );
+  await cluster.api.must('PATCH', crd, { spec: { versions: spec.versions } });
+  const { message } = await cluster.condition('old', 'Admitted', 'False', 'DecisionFailed');
+  expect(message).toMatch(/cannot be read: .*"1 s" is not a duration/);
+  await cluster.tenant('later');
+  await cluster.admitted('later');
+  await cluster.tenant('old');
+  await cluster.admitted('old');
 });

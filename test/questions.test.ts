@@ -1,11 +1,16 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { readFile, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CommandResult } from './support/cli.js';
 import { deeprt } from './support/cli.js';
 import { TestCluster } from './support/cluster.js';
+import { tenantManifest } from './support/workspace.js';
 
 /** What people ask of a cluster, answered on a real API server with a real operator, and checked against what it then does. */
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 let cluster: TestCluster;
 const ask = (...args: string[]): Promise<CommandResult> => deeprt(...args, '--kubeconfig', cluster.api.kubeconfig);
@@ -20,7 +25,8 @@ const heavy = { streams: 15, framesPerSecond: 30, deadline: '100ms' };
 
 beforeAll(async () => {
   cluster = await TestCluster.start();
-  await cluster.operator();
+  // The agents that this test plays report when it says so, and commands take a while.
+  await cluster.operator('--agent-silence', '120s');
   await cluster.model();
   await cluster.node('edge-1');
   await cluster.profile('edge-1');
@@ -56,6 +62,33 @@ test('kubectl scales streams, selects by class, and shows where frames go', asyn
   expect(output).not.toContain('scaled');
   await cluster.deleteTenant('scaled');
   await cluster.report('edge-1');
+});
+
+test('kubectl answers by the plugin that krew installs from a release, with nothing but Node beside it', async () => {
+  const { dir } = cluster.api;
+  const run = (program: string, ...args: string[]): string =>
+    execFileSync(program, args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, KREW_ROOT: dir },
+    });
+  run(process.execPath, join(ROOT, 'dist/hack/kubectl-plugin.js'), dir);
+  const [archive] = (await readdir(dir)).filter((file) => /^deeprt-kubectl-.*\.tar\.gz$/.test(file));
+  const krew = run(join(ROOT, 'hack/go-tool.sh'), 'krew').trim();
+  run(krew, 'install', `--manifest=${join(dir, 'deeprt.yaml')}`, `--archive=${join(dir, archive!)}`);
+  const PATH = [join(dir, 'bin'), dirname(process.execPath), '/usr/bin', '/bin'].join(':');
+  const kubectl = (...args: string[]): { code: number; output: string } =>
+    cluster.api.kubectlWith({ PATH, NODE_OPTIONS: '' }, ...args);
+  for (const question of [
+    ['why', 'first'],
+    ['why', 'second'],
+    ['wait', 'first'],
+    ['what-if', '--drain', 'edge-1'],
+  ]) {
+    const { code, stdout } = await ask(...question);
+    expect([question, kubectl('deeprt', ...question)]).toEqual([question, { code, output: stdout }]);
+  }
+  expect(kubectl('deeprt', 'standalone').output).toContain("unknown command 'standalone'");
 });
 
 test('a shell completes tenants of the namespace, of all, and nodes', async () => {
@@ -234,6 +267,26 @@ test('what if a node were drained, or a tenant left', async () => {
   expect((await ask('what-if')).code).toBe(2);
   // Nothing was written.
   expect(await cluster.servedBy('edge-1')).toContain('first');
+});
+
+test('what if teams had quotas', async () => {
+  const tiny = tenantManifest('tiny', { framesPerSecond: 1, deadline: '900ms' });
+  const spec = {
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'default' } },
+    flavors: [{ name: 'any', nominalQuota: 1 }],
+  };
+  const teams = [
+    { apiVersion: 'deeprt.dev/v1alpha1', kind: 'DeviceFlavor', metadata: { name: 'any' }, spec: {} },
+    { apiVersion: 'deeprt.dev/v1alpha1', kind: 'TenantQuota', metadata: { name: 'all' }, spec },
+  ];
+  const reasonWith = async (...items: object[]): Promise<string | undefined> => {
+    const list = { apiVersion: 'v1', kind: 'List', items: [...items, tiny] };
+    const file = await cluster.file('teams.json', JSON.stringify(list));
+    const outcomes = await json<{ tenant: string; after?: { reason: string } }[]>('what-if', '-f', file);
+    return outcomes.find(({ tenant }) => tenant === 'default/tiny')?.after?.reason;
+  };
+  expect(await reasonWith()).toBe('Admitted');
+  expect(await reasonWith(...teams)).toBe('QuotaExceeded');
 });
 
 test('top is what the agents report', async () => {

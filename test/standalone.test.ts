@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { seededRandom } from '../sched/arrivals.js';
 import type { Running } from './support/cli.js';
-import { background, childrenOf, deeprt, inferJson, standalone, start } from './support/cli.js';
+import { background, childrenOf, deeprt, inferJson, standalone, standaloneAnew, start } from './support/cli.js';
 import { identityNetwork, operatorNetwork, scalingNetwork, valueInfo } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
@@ -132,7 +132,7 @@ describe('the folder is followed', () => {
   test('a change while the machine is being measured, before the folder is watched, is found', async () => {
     await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()));
     await workspace.write('a.yaml', tenantManifest('a'));
-    const starting = standalone(workspace);
+    const starting = standaloneAnew(workspace);
     for (let waits = 0; waits < 1000 && !existsSync(workspace.state); waits++) await setTimeout(5); // made when the folder has been read
     await workspace.write('b.yaml', tenantManifest('b'));
     running = await starting;

@@ -1,10 +1,11 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Browser } from 'puppeteer-core';
 import { until } from './support/api-server.js';
 import { cellsOf, chromium, openBrowser, violations, visit } from './support/browser.js';
 import { inferJson, standalone } from './support/cli.js';
 import type { Running } from './support/cli.js';
-import { TestCluster } from './support/cluster.js';
+import { GROUP, TestCluster } from './support/cluster.js';
 import type { Workspace } from './support/workspace.js';
 import { echoNetwork, newWorkspace, tenantManifest } from './support/workspace.js';
 
@@ -12,6 +13,7 @@ import { echoNetwork, newWorkspace, tenantManifest } from './support/workspace.j
 
 const path = chromium();
 const looked = path === undefined ? describe.skip : describe;
+const QUOTAS = fileURLToPath(new URL('../../examples/teams/quotas.yaml', import.meta.url));
 const PHONE = { width: 375, height: 700 };
 
 let browser: Browser;
@@ -195,6 +197,18 @@ looked('the page of the cluster', () => {
       await cluster.tenant('wild', { deadline: '1ms' });
       await until(async () => (await cellsOf(page, 'decisions'))[0]?.[1] === 'default/wild', 'the next decision');
       expect((await cellsOf(page, 'decisions'))[0]![2]).toBe('no');
+      expect(await cellsOf(page, 'shares')).toEqual([['There is no TenantQuota: whoever comes first may have all.']]);
+      await cluster.api.applyFile(QUOTAS);
+      await cluster.api.must('PATCH', '/api/v1/namespaces/default', { metadata: { labels: { team: 'gates' } } });
+      await until(async () => (await cellsOf(page, 'shares')).length === 2, 'both teams');
+      const quota = async (): Promise<{ status?: { flavors?: { used: number }[]; pendingTenants?: number } }> =>
+        cluster.api.must('GET', `${GROUP}/tenantquotas/gates`);
+      await until(async () => ((await quota()).status?.flavors?.[0]?.used ?? 0) > 0, 'the quota to tell what is used');
+      const { flavors, pendingTenants } = (await quota()).status!;
+      expect((await cellsOf(page, 'shares'))[0]).toEqual(
+        ['gates', 'edge', flavors![0]!.used, 600, '', pendingTenants].map(String),
+      );
+      expect(pendingTenants).toBe(1);
       expect(await violations(page)).toEqual([]);
       await page.setViewport(PHONE);
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(PHONE.width);

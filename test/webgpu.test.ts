@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { Running } from './support/cli.js';
-import { deeprt, standalone } from './support/cli.js';
+import { deeprt, standaloneAnew } from './support/cli.js';
 import type { Workspace } from './support/workspace.js';
 import { newWorkspace, tenantManifest } from './support/workspace.js';
 
@@ -92,7 +92,7 @@ async function infer(url: string, frame: string): Promise<Answer> {
   });
 
   test('profiles, admits and serves, and its answers are the CPU provider’s', async () => {
-    const gpu = await standalone(workspace, '--provider', 'webgpu');
+    const gpu = await standaloneAnew(workspace, '--provider', 'webgpu');
     running.push(gpu);
     const profile = parse(
       await readFile(join(workspace.state, `profiles/${hostname().toLowerCase()}-0.yaml`), 'utf8'),
@@ -106,7 +106,7 @@ async function infer(url: string, frame: string): Promise<Answer> {
     expect(answers.map(({ parameters }) => parameters.deadline_met)).toEqual([true, true]);
     await gpu.kill('SIGTERM');
 
-    const cpu = await standalone(workspace, '--provider', 'cpu');
+    const cpu = await standaloneAnew(workspace, '--provider', 'cpu');
     running.push(cpu);
     for (const [i, frame] of FRAMES.entries()) {
       const wanted = (await infer(cpu.url, frame)).outputs;

@@ -11,7 +11,7 @@ import type { Sight } from './camera.js';
 import { Camera } from './camera.js';
 import { NODE, helm, kill, kubectl, kubectlJson, logOf, revive, startCluster, until } from './node.js';
 import { checkMonitoring, drawDashboards, firing, mark, startPrometheus } from './monitoring.js';
-import { askQuestions, traceCauses } from './questions.js';
+import { askQuestions, shareOut, traceCauses } from './questions.js';
 import { asInReadme, notRun } from './readme.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -300,6 +300,9 @@ async function story(): Promise<void> {
   step('kubectl deeprt: why, how full, what if, who gets what, is all well');
   askQuestions(say);
 
+  step('a team’s share: what it is told is what its tenants are charged');
+  await shareOut(say);
+
   step('Prometheus: every dashboard query, every alert');
   await startPrometheus();
   // Somebody comes and goes, and sends what is no picture, so that there are decisions and refusals to show.
@@ -332,8 +335,10 @@ async function story(): Promise<void> {
     await stopDevices(1300); // longer than their deadlines, shorter than a device may stand still
     await pause(500);
   });
-  say(`why frames were late: ${traceCauses('gate').join(', ')}`);
-  assert.ok(traceCauses('gate').length > 0);
+  const causes = traceCauses('gate');
+  say(`why frames were late: ${causes.join(', ')}`);
+  // Between two runs it stood still; within one it took too long.
+  assert.ok(causes.includes('DeviceLost') || causes.includes('Overrun'));
   await provoked(['DeepRTDeviceDown'], 'the device’s process is killed again and again', () => {
     for (const { pid } of devices()) process.kill(pid, 'SIGKILL');
   });

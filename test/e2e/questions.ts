@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { NODE, kubeconfig, kubectlJson, tools, work } from './node.js';
+import { NODE, kubeconfig, kubectl, kubectlJson, tools, until, work } from './node.js';
 
 const DEEPRT = fileURLToPath(new URL('../../../bin/deeprt', import.meta.url));
 
@@ -27,6 +27,40 @@ const json = <T>(...args: string[]): T => JSON.parse(ask(...args, '-o', 'json').
 interface Schedule {
   readonly spec: { readonly promised?: string };
   readonly status?: { readonly tenants?: { readonly name: string; readonly misses?: number }[] };
+}
+
+/** A team's share, and that what it is told adds up. */
+export async function shareOut(say: (text: string) => void): Promise<void> {
+  const head = { apiVersion: 'deeprt.dev/v1alpha1' };
+  const objects = [
+    { ...head, kind: 'DeviceFlavor', metadata: { name: 'any' }, spec: {} },
+    {
+      ...head,
+      kind: 'TenantQuota',
+      metadata: { name: 'everybody' },
+      spec: {
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'default' } },
+        flavors: [{ name: 'any', nominalQuota: 5000 }],
+      },
+    },
+  ];
+  const file = join(work, 'quota.json');
+  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+  kubectl('apply', '-f', file);
+  interface Share {
+    readonly items: readonly { readonly status: { readonly usedHere: number } }[];
+  }
+  interface Tenants {
+    readonly items: readonly { readonly status?: { readonly charged?: number } }[];
+  }
+  await until('the share to be what tenants are charged', () => {
+    const [share] = kubectlJson<Share>('get', 'tenantshares').items;
+    const charged = kubectlJson<Tenants>('get', 'itn').items.map(({ status }) => status?.charged ?? 0);
+    const sum = charged.reduce((a, b) => a + b, 0);
+    return sum > 0 && share !== undefined && Math.abs(share.status.usedHere - sum) < 0.05 * charged.length + 0.1;
+  });
+  say(kubectl('get', 'tenantquotas'));
+  say(kubectl('get', 'tenantshares'));
 }
 
 /** Asks everything, and holds the answers against what the API says. */

@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,14 +56,14 @@ export class ApiServer {
       await writeFile(join(dir, 'tokens.csv'), `${server.#token},admin,admin,system:masters\n`);
       await server.up();
       await writeFile(server.kubeconfig, await server.kubeconfigFor());
-      for (const kind of ['inferencetenants', 'inferencemodels', 'gpuprofiles', 'nodeschedules'])
-        await server.applyFile(join(ROOT, 'crds', `${kind}.deeprt.dev.yaml`));
+      const kinds = await readdir(join(ROOT, 'crds'));
+      for (const file of kinds) await server.applyFile(join(ROOT, 'crds', file));
       await until(async () => {
         const { body } = await server.request<{
           items: { status?: { conditions?: { type: string; status: string }[] } }[];
         }>('GET', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions');
         return (
-          body.items.length === 4 &&
+          body.items.length === kinds.length &&
           body.items.every(({ status }) =>
             status?.conditions?.some((each) => each.type === 'Established' && each.status === 'True'),
           )
@@ -204,11 +204,22 @@ export class ApiServer {
 
   /** The real kubectl. */
   kubectl(...args: string[]): { code: number; output: string } {
+    return this.kubectlWith({}, ...args);
+  }
+
+  /** The same with further environment. */
+  kubectlWith(env: Readonly<Record<string, string>>, ...args: string[]): { code: number; output: string } {
     try {
-      const output = execFileSync(join(this.#tools, 'kubectl'), ['--kubeconfig', this.kubeconfig, ...args], {
+      const output = execFileSync(join(this.#tools, 'kubectl'), args, {
         encoding: 'utf8',
         stdio: 'pipe',
-        env: { ...process.env, HOME: this.dir, KUBECACHEDIR: join(this.dir, 'kubectl') },
+        env: {
+          ...process.env,
+          HOME: this.dir,
+          KUBECONFIG: this.kubeconfig,
+          KUBECACHEDIR: join(this.dir, 'kubectl'),
+          ...env,
+        },
       });
       return { code: 0, output };
     } catch (error) {
@@ -254,6 +265,8 @@ const PLURALS: Readonly<Record<string, string>> = {
   ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
 };
 const CLUSTER_SCOPED = new Set([
+  'TenantQuota',
+  'DeviceFlavor',
   'Node',
   'Namespace',
   'PriorityClass',

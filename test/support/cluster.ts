@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ResourceOf } from '../../api/manifests.js';
@@ -6,6 +7,7 @@ import type { Process } from './cli.js';
 import { background, backgroundWith } from './cli.js';
 import { objectsOf, rendered } from './chart.js';
 import { faultyDevice } from './faulty-device.js';
+import { keepFigures, lendFigures } from './figures.js';
 import { brokenPromises } from './invariants.js';
 import { modelManifest, tenantManifest } from './workspace.js';
 
@@ -21,6 +23,11 @@ const NAMESPACE = 'deeprt-system';
 /** Short times, so that tests need not wait long; operators in the field use the defaults. */
 const QUICK = ['--lease-duration', '3s', '--node-grace', '2s', '--agent-silence', '20s', '--report-period', '10s'];
 
+const LAST_WORDS = 6;
+
+/** The kinds that say who may do what. */
+const RIGHTS = /^(ServiceAccount|(Cluster)?Role(Binding)?|ValidatingAdmissionPolicy(Binding)?)$/;
+
 /** What nodes, and the agents that tests play, are reached at. */
 const ADDRESSES = ['192.0.2.1', '192.0.2.7', '2001:db8::7'];
 
@@ -28,6 +35,8 @@ const ADDRESSES = ['192.0.2.1', '192.0.2.7', '2001:db8::7'];
 export class TestCluster {
   readonly api: ApiServer;
   readonly #processes: Process[] = [];
+  /** Nodes whose figures hold for this machine. */
+  readonly #measuring: { readonly state: string; readonly node: string }[] = [];
   #started = 0;
 
   private constructor(api: ApiServer) {
@@ -41,18 +50,19 @@ export class TestCluster {
   /** Ends everything that was started. */
   async stop(): Promise<void> {
     await Promise.all(this.#processes.map((process) => process.kill('SIGKILL')));
+    for (const { state, node } of this.#measuring) await keepFigures(state, node);
     await this.api.stop();
   }
 
-  /** Installs the rights that the chart gives; operators and agents can then run as who they are in the field. */
-  async deploy(): Promise<void> {
+  /** Installs the rights that the chart gives, with some of its values; operators and agents can then run as who they are in the field. */
+  async deploy(...values: string[]): Promise<void> {
     await this.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
-    const rights = ['agent-rbac', 'operator-rbac'].flatMap((name) => ['--show-only', `templates/${name}.yaml`]);
-    for (const object of objectsOf(rendered(...rights))) await this.api.apply(object);
+    for (const object of objectsOf(rendered(...values.map((value) => `--set=${value}`))))
+      if (RIGHTS.test(object.kind)) await this.api.apply(object);
   }
 
   /** A token of a service account, bound to a node where one is named. */
-  async token(account: 'deeprt-operator' | 'deeprt-agent', node?: string): Promise<string> {
+  async token(account: string, node?: string, namespace = NAMESPACE): Promise<string> {
     let boundObjectRef = {};
     if (node !== undefined) {
       const { metadata } = await this.api.must<{ metadata: { uid: string } }>('GET', `/api/v1/nodes/${node}`);
@@ -60,7 +70,7 @@ export class TestCluster {
     }
     const { status } = await this.api.must<{ status: { token: string } }>(
       'POST',
-      `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${account}/token`,
+      `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`,
       {
         apiVersion: 'authentication.k8s.io/v1',
         kind: 'TokenRequest',
@@ -72,9 +82,13 @@ export class TestCluster {
 
   /** An agent of a node as a process of its own, with its node's rights and no more. */
   async agent(node: string, options: AgentOptions = {}): Promise<RunningAgent> {
-    const rights = await this.api.kubeconfigFor(await this.token('deeprt-agent', node));
+    const rights = await this.api.kubeconfigFor(await this.token('deeprt-agent', node, options.namespace));
     const kubeconfig = await this.file(`${node}.kubeconfig`, rights);
     const state = options.state ?? join(this.api.dir, `state-${node}`);
+    if (options.faults === undefined && !existsSync(state)) {
+      await lendFigures(state, node);
+      this.#measuring.push({ state, node });
+    }
     const args = [
       ...['agent', '--kubeconfig', kubeconfig, '--node-name', node, '--state', state],
       ...['--model-dir', options.modelDir ?? this.api.dir, '--listen', '127.0.0.1:0'],
@@ -250,11 +264,23 @@ export class TestCluster {
         withinMs,
       );
     } catch {
-      throw new Error(
-        `${name} did not become ${type}=${status}${reason === undefined ? '' : `/${reason}`}; it is ${JSON.stringify(tenant?.status ?? tenant, null, 1)}`,
-      );
+      const wanted = `${name} did not become ${type}=${status}${reason === undefined ? '' : `/${reason}`}`;
+      const { conditions, ...rest } = tenant?.status ?? {};
+      const told = (conditions ?? []).map((each) => `${each.type}=${each.status}/${each.reason}: ${each.message}`);
+      throw new Error([wanted, ...told, JSON.stringify(rest), ...this.#lastWords()].join('\n'));
     }
     return found!;
+  }
+
+  /** What the processes that run logged last. */
+  #lastWords(): string[] {
+    const running = this.#processes.filter((process) => !process.ended());
+    return running.flatMap((process) =>
+      process
+        .log()
+        .slice(-LAST_WORDS)
+        .map((line) => JSON.stringify(line)),
+    );
   }
 
   async admitted(...names: string[]): Promise<void> {
@@ -284,6 +310,8 @@ export class TestCluster {
 }
 
 export interface AgentOptions {
+  /** Where its account is; with the operator's when absent. */
+  readonly namespace?: string;
   readonly state?: string;
   readonly modelDir?: string;
   /** A file that says what goes wrong with its device. */

@@ -5,9 +5,13 @@ import { SCHEMA } from '../../agent/ingest/grpc/schema.js';
 
 type Call = (request: object, metadata: Metadata, done: (error: ServiceError | null, answer: object) => void) => void;
 
-const LOADED = loadPackageDefinition(
-  fromJSON(SCHEMA as Parameters<typeof fromJSON>[0], { keepCase: true, longs: String }),
-) as unknown as { inference: { GRPCInferenceService: ServiceClientConstructor } };
+const LOADED = loadPackageDefinition(fromJSON(SCHEMA, { keepCase: true, longs: String })) as unknown as {
+  inference: { GRPCInferenceService: ServiceClientConstructor };
+};
+
+/** A method as clients call it. */
+export const grpcMethod = (name: string): MethodDefinition<object, object> =>
+  LOADED.inference.GRPCInferenceService.service[name] as MethodDefinition<object, object>;
 
 /** One that sends messages of ModelInfer as they are, right or wrong. */
 export function rawGrpcClient(address: string): {
@@ -17,7 +21,7 @@ export function rawGrpcClient(address: string): {
   close(): void;
 } {
   const client = new Client(address, credentials.createInsecure());
-  const infer = LOADED.inference.GRPCInferenceService.service['ModelInfer'] as MethodDefinition<object, object>;
+  const infer = grpcMethod('ModelInfer');
   const same = (bytes: Buffer): Buffer => bytes;
   return {
     encode: (request) => infer.requestSerialize(request),
