@@ -12,7 +12,7 @@ SOURCES := $(shell find api kube sched agent operator cli bench test hack ui -na
 BUILT := dist/.built
 JEST := NODE_OPTIONS='--experimental-vm-modules --no-warnings' jest
 
-.PHONY: help demo test unit lint format build generate api-server bench bench-peers gpu e2e pictures screenshots version release clean
+.PHONY: help demo test unit lint format build generate api-server bench evaluation evaluation-cpu plans bench-peers bench-protocols gpu e2e pictures screenshots version release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,14 +32,16 @@ demo: $(BUILT) ## the main job on this machine: real models, real frames, admiss
 
 # Tests against real parts keep deadlines: one at a time, or they would take each other's cores. Those of the control plane
 # alone wait more than they work.
-TOGETHER := (chart|crash|crds|docs|kube|operator)\.test
+TOGETHER := (chart|crash|crds|docs|kube|operator|questions|teams)\.test
 ifdef T
 test: $(BUILT)
-	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null
+	@rm -rf dist/.figures
+	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null && hack/go-tool.sh grpcurl >/dev/null && hack/go-tool.sh krew >/dev/null
 	@$(JEST) --runInBand '$(T)'
 else
 test: $(BUILT) lint ## lint, then every test; T=pattern: those of files whose path matches
-	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null
+	@hack/kube.sh >/dev/null && hack/helm.sh >/dev/null && hack/go-tool.sh grpcurl >/dev/null && hack/go-tool.sh krew >/dev/null
+	@rm -rf dist/.figures
 	@$(JEST) --testPathIgnorePatterns /dist/test/
 	@$(JEST) --maxWorkers=2 'dist/test/$(TOGETHER)'
 	@$(JEST) --runInBand --testPathIgnorePatterns 'dist/test/$(TOGETHER)' -- dist/test/
@@ -82,13 +84,22 @@ bench: $(BUILT) ## measure what docs/performance.md states
 evaluation: $(BUILT) ## docs/evaluation/: the rules that DeepRT is compared with, on bench/workloads, in virtual time
 	@node dist/bench/evaluation/main.js $(ONLY)
 
+evaluation-cpu: $(BUILT) ## docs/evaluation/cpu.md: the same, each run executed on this machine's CPU
+	@node dist/bench/evaluation/real.js
+
+plans: $(BUILT) ## docs/evaluation/plans.md: sequential, concurrent and batched execution of real networks on this machine
+	@node dist/bench/plans/main.js $(ONLY)
+
 bench-peers: $(BUILT) ## side by side with Triton, BentoML and LitServe, which it sets up (Debian's python3.11)
 	@node dist/bench/peers/main.js
+
+bench-protocols: $(BUILT) ## what a frame costs besides its run, by protocol, beside Triton and BentoML (Debian's python3.11)
+	@node dist/bench/peers/protocols.js
 
 version: $(INSTALLED) ## V=x.y.z: the version, everywhere it is named
 	@npm version --no-git-tag-version --allow-same-version $(V) >/dev/null && $(MAKE) --no-print-directory generate
 
-release: $(BUILT) ## release/: the image's archive, the chart's package, the CRDs in one file, their checksums (root, Debian)
+release: $(BUILT) ## release/: the image's archive, the chart's package, kubectl's plugin, the CRDs in one file, their checksums (root, Debian)
 	@hack/release.sh
 
 clean: ## remove what the other targets built in this tree

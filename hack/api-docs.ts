@@ -90,17 +90,19 @@ function sectionOf({ spec }: CrdFile): string {
     ({ name, priority = 0 }) => `${name}${priority > 0 ? ' (`-o wide`)' : ''}`,
   );
   const selectable = (version!.selectableFields ?? []).map(({ jsonPath }) => code(jsonPath.slice(1)));
-  const table = (part: 'spec' | 'status'): string => {
+  const table = (part: 'spec' | 'status'): string[] => {
     const { [part]: inner } = schema.properties!;
-    const rules = (inner!['x-kubernetes-validations'] ?? []).map(({ message }) => `- ${message}`);
+    if (inner === undefined) return [];
+    const rules = (inner['x-kubernetes-validations'] ?? []).map(({ message }) => `- ${message}`);
     return [
+      '',
       `### ${kind} ${part}`,
       '',
       '| field | type | |',
       '| --- | --- | --- |',
-      ...fieldsOf(part, inner!),
+      ...fieldsOf(part, inner),
       ...(rules.length === 0 ? [] : ['', 'Also:', '', ...rules]),
-    ].join('\n');
+    ];
   };
   return [
     `## ${kind}`,
@@ -108,14 +110,15 @@ function sectionOf({ spec }: CrdFile): string {
     `${schema.description ?? ''} ${spec.scope === 'Namespaced' ? 'Namespaced' : 'Cluster-scoped'}; ${code(plural)}, short ${shortNames.map(code).join(', ')}.`,
     '',
     `\`kubectl get\` shows ${columns.join(', ')}.${selectable.length === 0 ? '' : ` Field selectors: ${selectable.join(', ')}.`}`,
-    '',
-    table('spec'),
-    '',
-    table('status'),
+    ...table('spec'),
+    ...table('status'),
   ].join('\n');
 }
 
-const ORDER = ['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule'];
+const ORDER = [
+  ...['InferenceTenant', 'InferenceModel', 'GPUProfile', 'NodeSchedule'],
+  ...['TenantQuota', 'DeviceFlavor', 'TenantShare'],
+];
 
 /** The reference of the kinds, in Markdown. */
 export function apiDocs(): string {

@@ -131,6 +131,20 @@ const FLEET: DashboardSpec = {
         ],
       },
     ],
+    Teams: [
+      {
+        title: 'Shares in use',
+        description:
+          'What teams’ promises cost, of their nominal quotas: above 1 is borrowed, and given back when another team asks. Long at 1 with tenants pending: a larger quota, or another device.',
+        unit: 'percentunit',
+        queries: [
+          {
+            expr: 'max by (quota, flavor) (deeprt_quota_used) / max by (quota, flavor) (deeprt_quota_nominal)',
+            legend: '{{quota}} {{flavor}}',
+          },
+        ],
+      },
+    ],
     Frames: [
       {
         title: 'Frames by outcome',

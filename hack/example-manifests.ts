@@ -13,6 +13,9 @@ export const EXAMPLES = `${repo}examples`;
 export const FRAMES = `${repo}examples/frames`;
 export const DEEPRT = `${repo}dist/cli/main.js`;
 
+/** Where the file of an example's model is, as a URL. */
+export const exampleFile = (source: string): URL => new URL(source.slice('file:'.length), `file://${EXAMPLES}/`);
+
 /** The spec at another rate; its jitter is no longer than the period then. */
 export function atRate(spec: Spec, framesPerSecond: number): Spec {
   const { jitter } = spec;
@@ -25,7 +28,7 @@ export function atRate(spec: Spec, framesPerSecond: number): Spec {
 export function modelManifests({ models }: Catalogue): string {
   return [...models.values()]
     .map(({ apiVersion, kind, metadata, spec }) => {
-      const source = new URL(spec.source.slice('file:'.length), `file://${EXAMPLES}/`).href;
+      const source = exampleFile(spec.source).href;
       return stringify({ apiVersion, kind, metadata: { name: metadata.name }, spec: { ...spec, source } });
     })
     .join('---\n');

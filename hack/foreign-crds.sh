@@ -2,7 +2,7 @@
 # Prints the files of those CRDs of other projects that the chart makes objects of, one a line: from Go's module cache, where they
 # come with the modules pinned here.
 set -eu
-command -v go >/dev/null || { echo "the tests of the chart need the CRDs of prometheus-operator and cert-manager: install Go to have them brought" >&2; exit 1; }
+command -v go >/dev/null || { echo "the tests of the chart need the CRDs of prometheus-operator, cert-manager and OpenShift: install Go to have them brought" >&2; exit 1; }
 # bring MODULE@VERSION DIGEST FILE...
 bring() {
   module=$1 digest=$2
@@ -20,3 +20,5 @@ bring github.com/prometheus-operator/prometheus-operator@v0.92.0 h1:tAbsod3+9sQs
   example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml
 bring github.com/cert-manager/cert-manager@v1.21.2 h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68= \
   deploy/crds/cert-manager.io_certificates.yaml
+bring github.com/openshift/api@v0.0.0-20240124164020-e2ce40831f2e h1:cxgCNo/R769CO23AK5TCh45H9SMUGZ8RukiF2/Qif3o= \
+  security/v1/0000_03_security-openshift_01_scc.crd.yaml

@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { apiDocs } from './api-docs.js';
 import { DASHBOARDS, build } from './dashboards.js';
 import { reasonsDocs } from './reasons-docs.js';
+import { syntheticProfiles } from './synthetic-profiles.js';
 import { generatedTypes } from './types-from-crds.js';
 import { versionedFiles } from './versions.js';
 import { ways } from './ways.js';
@@ -20,6 +21,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   files.set('docs/api.md', apiDocs());
   files.set('docs/troubleshooting.md', reasonsDocs());
   files.set('docs/ways.svg', ways());
+  for (const [file, text] of syntheticProfiles()) files.set(file, text);
   for (const [file, text] of versionedFiles()) files.set(file, text);
   return files;
 }

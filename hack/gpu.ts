@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import type { ResourceOf } from '../api/manifests.js';
-import { NETWORKS } from '../bench/networks.js';
+import { NETWORKS } from '../bench/networks/networks.js';
 import { readCatalogue } from '../cli/directory.js';
 import type { Health } from '../cli/doctor.js';
 import { table } from '../cli/table.js';
@@ -25,6 +25,8 @@ const DEMO = 'demo';
 /** Height and width of the networks' inputs, the largest first. */
 const SIZES = [224, 160, 96];
 const MOST = 64;
+/** Larger batches take seconds there. */
+const MOST_ON_CPU = 8;
 /** Largest difference of any score from the CPU's, as a part of the largest score; TensorFloat-32 has ten bits of mantissa. */
 const TOLERANCE = 1e-2;
 
@@ -52,13 +54,15 @@ function network(work: string, name: keyof typeof NETWORKS, maxBatchSize: number
   return { path, manifest };
 }
 
-/** The examples' networks at 224x224 and at their own shapes that are smaller. */
-async function demoNetworks(): Promise<string> {
+/** The examples' networks at their own shapes that are no larger than 224x224, and there as well where they take squares. */
+async function demoNetworks(maxBatchSize: number): Promise<string> {
   const catalogue = await readCatalogue(EXAMPLES);
   const models = new Map(
     [...catalogue.models].map(([name, model]) => {
       const smaller = model.spec.shapes!.filter((shape) => shape[1]! * shape[2]! < 224 * 224);
-      return [name, { ...model, spec: { ...model.spec, shapes: [[3, 224, 224], ...smaller], maxBatchSize: MOST } }];
+      const square = smaller.some((shape) => shape[1] === shape[2]);
+      const shapes = [...(square ? [[3, 224, 224]] : []), ...smaller];
+      return [name, { ...model, spec: { ...model.spec, shapes, maxBatchSize } }];
     }),
   );
   return modelManifests({ ...catalogue, models });
@@ -102,9 +106,9 @@ async function main(work: string): Promise<boolean> {
     console.error(`none of the providers ${(asked.length === 0 ? GPU_PROVIDERS : asked).join(', ')} works here`);
     return false;
   }
-  const most = providers.includes('cpu') ? 2 : MOST;
+  const most = providers.includes('cpu') ? MOST_ON_CPU : MOST;
   const networks = names.map((name) => ({ name, ...network(work, name, most) }));
-  const manifests = [...networks.map(({ manifest }) => manifest), ...(withDemo ? [await demoNetworks()] : [])];
+  const manifests = [...networks.map(({ manifest }) => manifest), ...(withDemo ? [await demoNetworks(most)] : [])];
   writeFileSync(join(work, 'models.yaml'), manifests.join('---\n'));
   mkdirSync(PROFILES, { recursive: true });
   let good = true;

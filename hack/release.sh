@@ -10,6 +10,7 @@ hack/image.sh "$out/deeprt-$version.tar"
 gzip -n "$out/deeprt-$version.tar"
 "$(hack/helm.sh)" package charts/deeprt --destination "$out" >/dev/null
 mv "$out/deeprt-$version.tgz" "$out/deeprt-chart-$version.tgz"
+node dist/hack/kubectl-plugin.js "$out"
 for crd in crds/*.yaml; do
   echo ---
   cat "$crd"

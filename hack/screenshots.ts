@@ -47,6 +47,8 @@ async function pictureOfCluster(browser: Browser): Promise<void> {
     const operator = await cluster.operator('--listen', '127.0.0.1:0');
     const { url } = await operator.logged(({ msg }) => msg === 'listening for health, metrics and the live page');
     await cluster.model();
+    await cluster.api.applyFile(join(EXAMPLES, 'teams/quotas.yaml'));
+    await cluster.api.must('PATCH', '/api/v1/namespaces/default', { metadata: { labels: { team: 'gates' } } });
     for (const node of ['edge-1', 'edge-2']) {
       await cluster.node(node);
       await cluster.profile(node);

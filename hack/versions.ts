@@ -6,6 +6,7 @@ const NAMED: Readonly<Record<string, readonly RegExp[]>> = {
   'charts/deeprt/Chart.yaml': [/(?<=^(?:version|appVersion): )[\d.]+/gm],
   Dockerfile: [/(?<=\bdeeprt:)\d+\.\d+\.\d+/g, /(?<=image\.version=")[\d.]+/g],
   'README.md': [/(?<=\bdeeprt:)\d+\.\d+\.\d+/g],
+  'docs/kubectl-deeprt.md': [/(?<=deeprt-kubectl-)\d+\.\d+\.\d+/g],
   'docs/install.md': [/(?<=\bdeeprt:)\d+\.\d+\.\d+/g],
 };
 

@@ -4,7 +4,7 @@ import { element, fill, say } from './tables.js';
 import { ago, clockTime, percent } from './words.js';
 
 function tellCluster(data: unknown): void {
-  const { version, leading, devices, reasons, decisions } = data as LiveCluster;
+  const { version, leading, devices, shares, reasons, decisions } = data as LiveCluster;
   say(element('version'), `${version}, ${leading ? 'leading' : 'not leading'}`);
   element('follower').hidden = leading;
   fill(
@@ -20,6 +20,18 @@ function tellCluster(data: unknown): void {
       ago(reportAgeS),
     ]),
     'No device is measured yet.',
+  );
+  fill(
+    'shares',
+    shares.map(({ quota, flavor, nominal, used, borrowed, pendingTenants }) => [
+      quota,
+      flavor,
+      `${used}`,
+      `${nominal}`,
+      borrowed === 0 ? '' : `${borrowed}`,
+      { text: `${pendingTenants}`, bad: pendingTenants > 0 && used < nominal },
+    ]),
+    'There is no TenantQuota: whoever comes first may have all.',
   );
   fill(
     'reasons',
