@@ -88,6 +88,11 @@ describe('the status of a tenant', () => {
     expect(status.conditions!.every(({ observedGeneration }) => observedGeneration === 3)).toBe(true);
   });
 
+  test('of one on several devices of a node counts its frames once', () => {
+    const status = statusOf({ ...admitted, placements: [placement, { ...placement, device: 1 }] });
+    expect(status).toMatchObject({ streams: 4, misses: 4, promisedFrames: 90, spareFrames: 10, onTimeRatio: '0.950' });
+  });
+
   test.each<[string, Partial<NodeReport>, [string, string], [string, string]]>([
     [
       'an agent that was never heard of',

@@ -89,8 +89,9 @@ export function tenantStatus(
   const ready = readyOf(reports, programmed.status, obstacle);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
-  const total = (figure: (report: NodeReport) => number): number =>
-    reports.reduce((sum, each) => sum + figure(each), 0);
+  // A node reports of all its devices together.
+  const byNode = [...new Map(reports.map((report) => [report.node, report])).values()];
+  const total = (figure: (report: NodeReport) => number): number => byNode.reduce((sum, each) => sum + figure(each), 0);
   const promisedFrames = total((report) => report.promisedFrames);
   const spareFrames = total((report) => report.spareFrames);
 
@@ -144,7 +145,7 @@ function spareConditions(
   condition: (type: string, status: Condition['status'], reason: string, message: string) => Condition,
 ): Condition[] {
   if (placements.length === 0 || placements.some(({ promised }) => promised)) return [];
-  const nodes = placements.map(({ node }) => node).join(', ');
+  const nodes = [...new Set(placements.map(({ node }) => node))].join(', ');
   const message = `frames are answered on ${nodes} in time that nobody was promised; status.onTimeRatio tells how many in time`;
   return [condition('ServedInSpareTime', 'True', 'NoPromise', message)];
 }

@@ -262,6 +262,25 @@ describe('two devices', () => {
     expect(Math.min(first!.jobs, second!.jobs)).toBeGreaterThan(50);
   });
 
+  test('answer what nobody was promised together, where the tenant may be split', async () => {
+    await tenants(1, { streams: 201, placement: { allowSplit: true } });
+    for (const device of [0, 1]) initial.set(device, { input: 'in', nsPerElement: 20_000 });
+    const { url, devices } = await start(2);
+    expect(verdict('t0')).toMatchObject({
+      admitted: false,
+      placements: [
+        { device: 0, streams: 101, promised: false },
+        { device: 1, streams: 100, promised: false },
+      ],
+    });
+    const statuses = await Promise.all(
+      Array.from({ length: 8 }, async () => (await inferJson(url, 't0', frame)).status),
+    );
+    expect(statuses).toEqual(Array(8).fill(200));
+    for (const { service } of devices.units) expect(service.books.jobs).toBeGreaterThan(1);
+    expect(devices.books().get('default/t0')!.spareFrames).toBe(8);
+  });
+
   test('of which one vanishes: its tenants move where they fit or are told why, the other’s go on undisturbed, and all return with it', async () => {
     await tenants(10);
     for (const device of [0, 1]) initial.set(device, { input: 'in', nsPerElement: 12_000 });

@@ -15,7 +15,7 @@ import type { FrameRequest, WantedOutputs } from './protocol/request.js';
 import { Busy, asTold, compressed, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
 import type { Passage, Serving } from './passage.js';
 import { passedOf, traced } from './passage.js';
-import { police } from './policing.js';
+import { leastBusy, police } from './policing.js';
 import { SpareGate } from './spare-gate.js';
 import { Trials } from './trials.js';
 import { within } from './timeout.js';
@@ -271,7 +271,7 @@ function admit(passage: Passage, servings: readonly Serving[], { cost }: Found, 
     cost.receiveUs <= SAME * terms.covered.receiveUs &&
     cost.decodeUs <= SAME * terms.covered.decodeUs;
   const policed = covered ? police(servings, atUs) : undefined;
-  passage.serving = policed?.serving ?? servings.find(({ service }) => service.ready) ?? servings[0]!;
+  passage.serving = policed?.serving ?? leastBusy(servings);
   passage.promised = policed?.promised === true;
   if (passage.promised) return;
   if (refuses) throw covered ? notPromised(servings, policed!.retryAfterUs) : notCovered(terms.periodUs);

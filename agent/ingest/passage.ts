@@ -8,7 +8,7 @@ import type { TracedFrame } from './tracing.js';
 /** A device, as a frame's way to it sees it. */
 export type FrameTaker = Pick<
   DeviceService,
-  'ready' | 'stages' | 'hasRoomForSpare' | 'takeSlot' | 'giveSlot' | 'submit' | 'count'
+  'ready' | 'backlogUs' | 'stages' | 'hasRoomForSpare' | 'takeSlot' | 'giveSlot' | 'submit' | 'count'
 >;
 
 /** A tenant's streams on a device. */

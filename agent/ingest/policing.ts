@@ -1,16 +1,29 @@
 import type { Serving } from './passage.js';
 
-/** Which of a tenant's devices takes a frame that arrives now, those that work first; when the next promised one would be, where it is not. */
+/**
+ * Which of a tenant's devices takes a frame that arrives now, those that work first: one that promised to, else the one with
+ * the least to do; when the next promised one would be, where it is not.
+ */
 export function police(
   servings: readonly Serving[],
   arrivedUs: number,
 ): { readonly serving: Serving; readonly promised: boolean; readonly retryAfterUs: number } {
   let retryAfterUs = Infinity;
-  const byReadiness = [true, false].flatMap((ready) => servings.filter(({ service }) => service.ready === ready));
-  for (const serving of byReadiness) {
+  for (const serving of byReadiness(servings)) {
     const policed = serving.tenant.arrive(arrivedUs);
     if (policed.accepted) return { serving, promised: true, retryAfterUs: 0 };
     retryAfterUs = Math.min(retryAfterUs, policed.retryAfterUs);
   }
-  return { serving: byReadiness[0]!, promised: false, retryAfterUs };
+  return { serving: leastBusy(servings), promised: false, retryAfterUs };
 }
+
+/** Which of a tenant's devices has the least to do, among those that work where any does. */
+export function leastBusy(servings: readonly Serving[]): Serving {
+  const busy = ({ service }: Serving): number => service.backlogUs;
+  return byReadiness(servings)
+    .filter(({ service }, _, [first]) => service.ready === first!.service.ready)
+    .reduce((best, each) => (busy(each) < busy(best) ? each : best));
+}
+
+const byReadiness = (servings: readonly Serving[]): Serving[] =>
+  [true, false].flatMap((ready) => servings.filter(({ service }) => service.ready === ready));

@@ -37,6 +37,7 @@ export interface Trial {
 /** Takes frames as a device does, a message there and back included, and answers them at once. */
 class Echo implements FrameTaker {
   readonly ready = true;
+  readonly backlogUs = 0;
   readonly stages = undefined;
   outputs = new Float32Array(ELEMENTS);
   readonly #service: DeviceService;
@@ -166,6 +167,7 @@ const ANYBODY: Omit<TenantTerms, 'inputs' | 'image'> = {
   decodeDueUs: 0,
   answerDueUs: 0,
   gapUs: Infinity,
+  runUs: 0,
   layout: 'NCHW',
   outputs: [],
 };

@@ -98,8 +98,8 @@ export interface Flight {
   readonly reject: (error: FrameFailure) => void;
 }
 
-/** A flight, and whether it waits for a device to be there, and has outlived one. */
-type OnItsWay = Flight & { waits: boolean; outlived: boolean };
+/** A flight, what it takes the device, and whether it waits for a device to be there, and has outlived one. */
+type OnItsWay = Flight & { readonly runUs: number; waits: boolean; outlived: boolean };
 
 /** What a flight needs of the device and its tenant. */
 export interface Airport {
@@ -123,6 +123,7 @@ export class Flights {
   readonly #all = new Map<number, OnItsWay>();
   readonly #sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
   #lastId = 0;
+  #backlogUs = 0;
 
   constructor(airport: Airport) {
     this.#airport = airport;
@@ -132,10 +133,17 @@ export class Flights {
     return this.#all.size;
   }
 
+  /** What all of them take the device, in microseconds, as far as is known. */
+  get backlogUs(): number {
+    return this.#backlogUs;
+  }
+
   /** @param deviceIsThere whether the frame can be handed over now; it waits otherwise */
   add(flight: Flight, deviceIsThere: boolean): void {
     const id = ++this.#lastId;
-    this.#all.set(id, { ...flight, waits: !deviceIsThere, outlived: !deviceIsThere });
+    const { runUs } = flight.tenant.terms;
+    this.#backlogUs += runUs;
+    this.#all.set(id, { ...flight, runUs, waits: !deviceIsThere, outlived: !deviceIsThere });
     if (deviceIsThere) this.#airport.send(id, flight);
   }
 
@@ -143,6 +151,7 @@ export class Flights {
   land(id: number): OnItsWay | undefined {
     const flight = this.#all.get(id);
     if (flight === undefined || !this.#all.delete(id)) return undefined;
+    this.#backlogUs -= flight.runUs;
     this.#airport.landed(flight);
     return flight;
   }

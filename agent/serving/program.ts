@@ -144,6 +144,7 @@ function ladderOn(
     throw new Error(`category ${category.name}: its model is not loaded and measured on this device`);
   const { layout } = model.spec.input;
   const ladder = shapes.map(({ shape, points }) => ({ dims: networkDims(shape, layout), points }));
+  const runUs = Math.min(...shapes[0]!.points.map(({ batch, wcetUs }) => wcetUs / batch));
   const inputs = inputsOf(model, category.shape);
   const tensorBytes = inputBytes(inputs);
   const {
@@ -184,6 +185,7 @@ function ladderOn(
     decodeDueUs: receiveUs + (tenant.decodeUs ?? 0),
     answerDueUs: receiveUs + (profile.stages?.channelUs ?? 0) / 2,
     gapUs,
+    runUs,
     deepest: deepestRung(tenant.minShape, shapes),
     late: tenant.lateFrames === 'Drop' ? 'drop' : 'serve',
     senders: tenant.senders,

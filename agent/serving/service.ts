@@ -246,6 +246,11 @@ export class DeviceService {
     await this.#lateLog?.close();
   }
 
+  /** What the frames that the device has now take it, as far as is known. */
+  get backlogUs(): number {
+    return this.#flights.backlogUs;
+  }
+
   /** Frames that were accepted and not answered yet. */
   get inFlight(): number {
     return this.#flights.size;

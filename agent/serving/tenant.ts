@@ -49,6 +49,8 @@ export interface TenantTerms {
   readonly answerDueUs: number;
   /** From one visit of its category to the next at most, while frames wait. */
   readonly gapUs: number;
+  /** What one of its frames takes the device in a batch as large as pays. */
+  readonly runUs: number;
   /** The tensors that a frame is made of. */
   readonly inputs: readonly ExpectedInput[];
   readonly layout: Layout;

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { allowedCores, pinProcess } from '../../agent/device/cores.js';
 import { table } from '../../cli/table.js';
 import { draw } from '../plot.js';
 import type { Cameras, Tally } from './cameras.js';
@@ -18,6 +19,7 @@ import { bentoml, deeprt, litserve, triton } from './systems.js';
 
 const repo = fileURLToPath(new URL('../../../', import.meta.url));
 const LOADS = (process.env['LOADS'] ?? '25 50 75 100 150 200 300 400').split(' ').map(Number);
+const CORES = allowedCores() ?? [];
 const [WARM_UP_MS, FOR_MS] = [2000, 8000];
 const CAMERA_FPS = 25;
 /** Each tenant's network, how much of the device's time it asks for at 100 %, and its deadline. */
@@ -48,9 +50,12 @@ async function measure(system: System, tenants: readonly Tenant[], load: number)
   try {
     const running = await system.start(tenants, dir);
     try {
+      // Real cameras do not take turns with what a system runs its networks on.
+      pinProcess(CORES.slice(0, 1));
       const plays = tenants.map((tenant) => ({ cameras: tenant.cameras, sender: running.senderOf(tenant) }));
       return { system: system.name, load, tallies: await play(running.url, plays, WARM_UP_MS, FOR_MS, load) };
     } finally {
+      pinProcess(CORES);
       await running.stop();
     }
   } finally {

@@ -171,6 +171,28 @@ describe('promises', () => {
     expect(after.plans[0]!.spare.map(({ request }) => request.name)).toEqual(['greedy']);
   });
 
+  test('that are not made leave streams that may be split to all devices of one node, and others to one', () => {
+    const devices = [0, 1].map((index) => device('edge-1', 1, undefined, { index })).concat(device('edge-2', 3));
+    const [split, whole] = [true, false].map((allowSplit) =>
+      tenant(allowSplit ? 'split' : 'whole', { streams: 401, placement: { allowSplit } }),
+    );
+    const placements = (decision: Decision, name: string): unknown[] =>
+      verdict(decision, name).placements.map(({ node, device: index, streams }) => [node, index, streams]);
+    const first = decide(snapshot([split!, whole!], { devices }));
+    expect(placements(first, 'split')).toEqual([
+      ['edge-1', 0, 201],
+      ['edge-1', 1, 200],
+    ]);
+    expect(placements(first, 'whole')).toEqual([['edge-1', 0, 401]]);
+    // What has changed takes the place of what it was, and is not served twice.
+    const changed = tenant('split', { streams: 500, placement: { allowSplit: true } });
+    const then = decide(snapshot([changed, whole!], { devices, promised: first.plans }));
+    expect(placements(then, 'split').map((placement) => (placement as number[])[2])).toEqual([250, 250]);
+    // Where a device is gone, the others take all of them.
+    const left = decide(snapshot([changed, whole!], { devices: devices.slice(1), promised: then.plans.slice(1) }));
+    expect(placements(left, 'split').map((placement) => (placement as number[])[2])).toEqual([500]);
+  });
+
   test('are sticky: whoever comes first in the list later does not push out those admitted before', () => {
     const before = decide(snapshot(some));
     const greedy = tenant('greedy', { streams: 18, framesPerSecond: 30, beyondPromise: 'Refuse' });

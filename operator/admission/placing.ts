@@ -120,19 +120,25 @@ export function placeElsewhere(plans: Plans, request: TenantRequest, lost: reado
   return refusals;
 }
 
-/** Gives a tenant without a place whatever time is left: where it had that before, else where most of it is. */
+/**
+ * Gives a tenant without a place whatever time is left: where it had that before, else where most of it is. Streams of a
+ * tenant that may be split are spread over the devices of that node.
+ */
 export function placeInSpareTime(plans: Plans, request: TenantRequest): void {
-  const { key } = request;
+  const { key, streams, allowSplit } = request;
   const { plans: eligible } = plans.eligible({ ...request, strategy: 'Spread' });
-  const [known] = plans.spareOf(key);
-  if (known !== undefined && sameRequest(known.placed.request, request) && eligible.includes(known.plan)) return;
+  const known = plans.spareOf(key);
+  const served = known.reduce((sum, { placed }) => sum + placed.streams, 0);
+  const stands = known.every(({ plan, placed }) => sameRequest(placed.request, request) && eligible.includes(plan));
+  if (stands && served === streams) return;
   leaveSpareTime(plans, key);
-  for (const plan of eligible) {
-    const served = withSpare(plan, { request, streams: request.streams, covered: request.frames ?? {}, decodeUs: 0 });
-    if (served === undefined) continue;
-    plans.set(served);
-    return;
-  }
+  const on = ({ device }: DevicePlan, share: number): DevicePlan | undefined =>
+    withSpare(plans.of(device), { request, streams: share, covered: request.frames ?? {}, decodeUs: 0 });
+  const willing = eligible.filter((plan) => on(plan, streams) !== undefined);
+  const node = willing[0]?.device.node;
+  const taking = willing.filter(({ device }) => device.node === node).slice(0, allowSplit ? streams : 1);
+  for (const [i, plan] of taking.entries())
+    plans.set(on(plan, Math.floor(streams / taking.length) + (i < streams % taking.length ? 1 : 0))!);
 }
 
 export function leaveSpareTime(plans: Plans, key: string): void {
