@@ -119,6 +119,10 @@ test('nodes are chosen by the labels and taints that files tell', async () => {
   });
   const placed = tenant('a', 'x', 1, { placement: { nodeSelector: { zone: 'north' } } });
   expect(answers(await plan(MODEL, PROFILE, node({}), placed))).toEqual({ x: 'Admitted' });
+  // What no file tells is not held against anybody, and that is said.
+  const unknown = await plan(MODEL, PROFILE, placed);
+  expect(answers(unknown)).toEqual({ x: 'Admitted' });
+  expect(planTable(unknown)).toMatch(/nodeSelector is not held against edge; a Node among the manifests tells/);
   const taints = [{ key: 'dedicated', value: 'others', effect: 'NoSchedule' }];
   expect(answers(await plan(MODEL, PROFILE, node({ taints }), placed))['x']).not.toBe('Admitted');
 });

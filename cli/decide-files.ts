@@ -20,6 +20,8 @@ const NAMESPACE_LABEL = 'kubernetes.io/metadata.name';
 export interface DecisionOnFiles extends Decision {
   /** Namespaces that none of the files' quotas is for, where there is any quota. */
   readonly unlimited: readonly string[];
+  /** Nodes whose labels no file tells, where a tenant asks for labels. */
+  readonly unlabelled: readonly string[];
   /** What everybody asks for, in the order in which they were decided. */
   readonly requests: readonly TenantRequest[];
 }
@@ -43,10 +45,19 @@ export function decideFiles(
     for (const key of decision.notices) noticed.add(key);
     decision = decide({ ...snapshot, promised: before, noticed });
   }
-  const { quotas, requests } = snapshot;
+  const { quotas, requests, nodes } = snapshot;
   const unlimited = requests.map(({ namespace }) => namespace).filter((each) => quotas?.of(each) === undefined);
-  return { ...decision, requests, unlimited: quotas === undefined ? [] : [...new Set(unlimited)].sort() };
+  const asksForLabels = requests.some(({ nodeSelector }) => Object.keys(nodeSelector).length > 0);
+  const unlabelled = devices.map(({ node }) => node).filter((node) => nodes?.has(node) !== true);
+  return {
+    ...decision,
+    requests,
+    unlimited: quotas === undefined ? [] : sorted(unlimited),
+    unlabelled: asksForLabels ? sorted(unlabelled) : [],
+  };
 }
+
+const sorted = (names: readonly string[]): string[] => [...new Set(names)].sort();
 
 function hasMoreToDecide(
   { notices, plans, verdicts }: Decision,

@@ -31,7 +31,13 @@ export function planJson({ verdicts, borrowed }: Pick<DecisionOnFiles, 'verdicts
   };
 }
 
-export function planTable({ plans, verdicts, borrowed, unlimited = [] }: Decision & Partial<DecisionOnFiles>): string {
+export function planTable({
+  plans,
+  verdicts,
+  borrowed,
+  unlimited = [],
+  unlabelled = [],
+}: Decision & Partial<DecisionOnFiles>): string {
   const rows = verdicts.map((verdict) => [
     tenantKey(verdict),
     verdict.admitted ? 'yes' : 'no',
@@ -44,10 +50,17 @@ export function planTable({ plans, verdicts, borrowed, unlimited = [] }: Decisio
   const devices = plans.map(
     ({ device, utilization }) => `${device.node}/${device.device}: ${(utilization * 100).toFixed(1)}% promised`,
   );
-  const notes =
-    unlimited.length === 0
-      ? []
-      : [`no TenantQuota is for namespace ${unlimited.join(', ')}; a Namespace among the manifests tells its labels`];
+  const note = (names: readonly string[], told: string): string[] => (names.length === 0 ? [] : [told]);
+  const notes = [
+    ...note(
+      unlimited,
+      `no TenantQuota is for namespace ${unlimited.join(', ')}; a Namespace among the manifests tells its labels`,
+    ),
+    ...note(
+      unlabelled,
+      `spec.placement.nodeSelector is not held against ${unlabelled.join(', ')}; a Node among the manifests tells its labels`,
+    ),
+  ];
   const columns = ['TENANT', 'ADMITTED', 'REASON', 'DEVICE', 'UTIL', 'GAP', 'MESSAGE'];
   return [table(columns, rows), ...devices, ...notes].join('\n');
 }
