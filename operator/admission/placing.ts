@@ -134,9 +134,11 @@ export function placeInSpareTime(plans: Plans, request: TenantRequest): void {
   leaveSpareTime(plans, key);
   const on = ({ device }: DevicePlan, share: number): DevicePlan | undefined =>
     withSpare(plans.of(device), { request, streams: share, covered: request.frames ?? {}, decodeUs: 0 });
-  const willing = eligible.filter((plan) => on(plan, streams) !== undefined);
-  const node = willing[0]?.device.node;
-  const taking = willing.filter(({ device }) => device.node === node).slice(0, allowSplit ? streams : 1);
+  const first = eligible.find((plan) => on(plan, streams) !== undefined);
+  if (first === undefined) return;
+  const isBeside = (plan: DevicePlan): boolean =>
+    plan.device.node === first.device.node && on(plan, streams) !== undefined;
+  const taking = allowSplit ? eligible.filter(isBeside).slice(0, streams) : [first];
   for (const [i, plan] of taking.entries())
     plans.set(on(plan, Math.floor(streams / taking.length) + (i < streams % taking.length ? 1 : 0))!);
 }
