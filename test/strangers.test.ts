@@ -186,7 +186,9 @@ describe('over HTTP', () => {
     });
     const valued = `{"inputs":[{"name":"in","datatype":"UINT8","shape":[1,3,8,8],"data":${nested('1')}}]}`;
     expect(await infer(valued)).toMatchObject({ status: 400 });
-    expect(await childrenOf(agents.open.pid, 'agent/ingest/decode/process')).toEqual(decoders);
+    // All of them are still there; more may have come, for spare frames.
+    const left = await childrenOf(agents.open.pid, 'agent/ingest/decode/process');
+    expect(left).toEqual(expect.arrayContaining(decoders));
   });
 
   test('a stream whose tenant is not known, or whose part is broken, is ended', async () => {
