@@ -11,11 +11,12 @@ const HELD_UP_US = 5000;
 export class Arrivals {
   readonly #timer = setInterval(() => this.#tick(), TICK_MS).unref();
   #tickUs = nowUs();
-  #heldUpSinceUs: number | undefined;
+  /** When those hold-ups began whose frames may not have been noticed yet, the earliest first. */
+  readonly #heldUpSinceUs: number[] = [];
 
   /** The instant to count from for a frame that is noticed now. */
   get nowUs(): number {
-    return this.#heldUpSinceUs ?? nowUs();
+    return this.#heldUpSinceUs[0] ?? nowUs();
   }
 
   stop(): void {
@@ -27,11 +28,11 @@ export class Arrivals {
     const dueUs = this.#tickUs + 1000 * TICK_MS;
     this.#tickUs = atUs;
     if (atUs - dueUs <= HELD_UP_US) return;
-    this.#heldUpSinceUs = dueUs;
+    this.#heldUpSinceUs.push(dueUs);
     // Timers run before sockets are read, and this after: connections are accepted the first time, and read the second.
     setImmediate(() =>
       setImmediate(() => {
-        this.#heldUpSinceUs = undefined;
+        this.#heldUpSinceUs.shift();
       }),
     );
   }
