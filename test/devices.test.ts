@@ -229,11 +229,14 @@ describe('two devices', () => {
     standalone!.decision.verdicts.filter((each) => each.admitted).map(({ name }) => name);
 
   test('of unequal speed: each is promised what it can do, tight deadlines go to the fast one, and all are met', async () => {
-    // Time enough on both, also where this process is held up while it measures itself.
-    await tenants(16, { framesPerSecond: 10, deadline: '1s' });
+    // What receiving takes, of one loop for both devices, must not be what is short.
+    await tenants(16, { framesPerSecond: 10, jitter: '20ms', deadline: '1s', frames: { encoding: 'JSON' } });
     // One frame alone takes the slow device longer than this, and the fast one much shorter.
     const tight = { modelRef: { name: 'large' }, inputShape: [3, 48, 48], framesPerSecond: 1, deadline: '400ms' };
-    await workspace.write('a-tight.yaml', tenantManifest('tight', { ...tight, jitter: '10ms' }));
+    await workspace.write(
+      'a-tight.yaml',
+      tenantManifest('tight', { ...tight, jitter: '10ms', frames: { encoding: 'Tensor' } }),
+    );
     const large = identityNetwork('float32', ['n', 3, 'h', 'w']);
     await workspace.write(
       'large.yaml',
@@ -245,8 +248,7 @@ describe('two devices', () => {
     expect(devicesOf('tight')).toEqual([1]);
     const [slow, fast] = [0, 1].map((index) => decision.devices.find(({ schedule }) => schedule.device === index)!);
     const told = decision.verdicts.map(({ name, message }) => `${name}: ${message}`);
-    const counts = { slow: placed(slow!), fast: placed(fast!), told };
-    expect({ ...counts, shared: counts.slow > 0 && counts.fast > counts.slow }).toEqual({ ...counts, shared: true });
+    if (placed(slow!) === 0 || placed(fast!) <= placed(slow!)) throw new Error(told.join('\n'));
     for (const { utilization } of [slow!, fast!]) expect(utilization).toBeLessThan(1);
     expect(admitted().length).toBeLessThan(17);
 
