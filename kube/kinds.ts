@@ -1,6 +1,8 @@
 import type { KindRef } from './objects.js';
 
 const ours = (kind: string, plural: string): KindRef => ({ group: 'deeprt.dev', version: 'v1alpha1', plural, kind });
+/** Of Kubernetes itself. */
+const theirs = (group: string, kind: string, plural: string): KindRef => ({ group, version: 'v1', plural, kind });
 
 export const TENANTS = ours('InferenceTenant', 'inferencetenants');
 export const MODELS = ours('InferenceModel', 'inferencemodels');
@@ -9,33 +11,8 @@ export const SCHEDULES = ours('NodeSchedule', 'nodeschedules');
 export const QUOTAS = ours('TenantQuota', 'tenantquotas');
 export const FLAVORS = ours('DeviceFlavor', 'deviceflavors');
 export const SHARES = ours('TenantShare', 'tenantshares');
-export const ENDPOINT_SLICES: KindRef = {
-  group: 'discovery.k8s.io',
-  version: 'v1',
-  plural: 'endpointslices',
-  kind: 'EndpointSlice',
-};
-export const NETWORK_POLICIES: KindRef = {
-  group: 'networking.k8s.io',
-  version: 'v1',
-  plural: 'networkpolicies',
-  kind: 'NetworkPolicy',
-};
-export const PRIORITY_CLASSES: KindRef = {
-  group: 'scheduling.k8s.io',
-  version: 'v1',
-  plural: 'priorityclasses',
-  kind: 'PriorityClass',
-};
-export const TOKEN_REVIEWS: KindRef = {
-  group: 'authentication.k8s.io',
-  version: 'v1',
-  plural: 'tokenreviews',
-  kind: 'TokenReview',
-};
-export const ACCESS_REVIEWS: KindRef = {
-  group: 'authorization.k8s.io',
-  version: 'v1',
-  plural: 'subjectaccessreviews',
-  kind: 'SubjectAccessReview',
-};
+export const ENDPOINT_SLICES = theirs('discovery.k8s.io', 'EndpointSlice', 'endpointslices');
+export const NETWORK_POLICIES = theirs('networking.k8s.io', 'NetworkPolicy', 'networkpolicies');
+export const PRIORITY_CLASSES = theirs('scheduling.k8s.io', 'PriorityClass', 'priorityclasses');
+export const TOKEN_REVIEWS = theirs('authentication.k8s.io', 'TokenReview', 'tokenreviews');
+export const ACCESS_REVIEWS = theirs('authorization.k8s.io', 'SubjectAccessReview', 'subjectaccessreviews');

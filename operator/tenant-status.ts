@@ -74,13 +74,15 @@ export function tenantStatus(
     verdict.message,
   );
 
-  const reports = verdict.placements.map(({ node }) => ({ node, ...reportOf(node) }));
+  // A node reports of all its devices together.
+  const byNode = new Map(verdict.placements.map(({ node }) => [node, { node, ...reportOf(node) }]));
+  const reports = [...byNode.values()];
   const places = (list: TenantStatus['placements']): string =>
     JSON.stringify((list ?? []).map(({ node, device, streams, category }) => [node, device, streams, category]));
   const moved = places(previous?.placements) !== places([...verdict.placements]);
   const stands = before('Programmed')?.status === 'True' && !moved;
-  const placements = verdict.placements.map((placement, i) => {
-    const report = reports[i]!;
+  const placements = verdict.placements.map((placement) => {
+    const report = byNode.get(placement.node)!;
     const { endpoint } = report;
     const ready = readyOf([report], programmedOf([report], stands).status, undefined).status === 'True';
     return { ...placement, ...(endpoint === undefined ? {} : { endpoint }), ready };
@@ -89,9 +91,8 @@ export function tenantStatus(
   const ready = readyOf(reports, programmed.status, obstacle);
   const degraded = degradedOf(reports);
   const offer = writtenOffer(verdict.offer);
-  // A node reports of all its devices together.
-  const byNode = [...new Map(reports.map((report) => [report.node, report])).values()];
-  const total = (figure: (report: NodeReport) => number): number => byNode.reduce((sum, each) => sum + figure(each), 0);
+  const total = (figure: (report: NodeReport) => number): number =>
+    reports.reduce((sum, each) => sum + figure(each), 0);
   const promisedFrames = total((report) => report.promisedFrames);
   const spareFrames = total((report) => report.spareFrames);
 
@@ -119,7 +120,7 @@ export function tenantStatus(
     placements,
     url,
     streams: placements.reduce((sum, { promised, streams }) => sum + (promised ? streams : 0), 0),
-    ...(placements.length === 0 ? {} : { nodes: [...new Set(placements.map(({ node }) => node))].join(',') }),
+    ...(placements.length === 0 ? {} : { nodes: [...byNode.keys()].join(',') }),
     framesPerSecond: framesPerSecond(tenant.spec),
     ...(verdict.promised === undefined
       ? {}

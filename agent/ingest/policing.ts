@@ -1,4 +1,4 @@
-import type { Serving } from './passage.js';
+import type { FrameTaker, Serving } from './passage.js';
 
 /**
  * Which of a tenant's devices takes a frame that arrives now, those that work first: one that promised to, else the one with
@@ -18,12 +18,10 @@ export function police(
 }
 
 /** Which of a tenant's devices has the least to do, among those that work where any does. */
-export function leastBusy(servings: readonly Serving[]): Serving {
-  const busy = ({ service }: Serving): number => service.backlogUs;
-  return byReadiness(servings)
-    .filter(({ service }, _, [first]) => service.ready === first!.service.ready)
-    .reduce((best, each) => (busy(each) < busy(best) ? each : best));
-}
+export const leastBusy = (servings: readonly Serving[]): Serving =>
+  servings.reduce((best, each) => (isBetter(each.service, best.service) ? each : best));
+
+const isBetter = (a: FrameTaker, b: FrameTaker): boolean => (a.ready === b.ready ? a.backlogUs < b.backlogUs : a.ready);
 
 const byReadiness = (servings: readonly Serving[]): Serving[] =>
   [true, false].flatMap((ready) => servings.filter(({ service }) => service.ready === ready));

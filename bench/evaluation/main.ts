@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rounded } from '../figure.js';
 import { markdown } from '../markdown.js';
-import { plot, tableOf } from './report.js';
+import { plot, tablesOf } from './report.js';
 import { RULES } from './rules.js';
 import type { Cell } from './study.js';
 import { NETWORKS, falseRejects, mostCameras, study } from './study.js';
@@ -122,14 +122,7 @@ ${rejects}
 
 ## By workload
 
-${files
-  .map((file) =>
-    tableOf(
-      file,
-      shown.filter(({ workload }) => workload === file.name),
-    ),
-  )
-  .join('\n\n')}
+${tablesOf(files, shown)}
 `;
 await writeFile(join(FOLDER, 'baselines.md'), text);
 console.log(`${((performance.now() - started) / 1000).toFixed(0)}s: done; docs/evaluation/baselines.md`);

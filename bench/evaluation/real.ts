@@ -12,7 +12,7 @@ import { markdown } from '../markdown.js';
 import { subjects } from '../plans/subjects.js';
 import { measure } from './measure.js';
 import { RealDevice } from './real-device.js';
-import { plot, tableOf } from './report.js';
+import { plot, tablesOf } from './report.js';
 import { RULES } from './rules.js';
 import type { Cell } from './study.js';
 import { cellOf } from './study.js';
@@ -86,14 +86,7 @@ Cameras are drawn until their frames, in batches of eight, would keep the core b
 
 ![Frames in time by rule and offered load](goodput-cpu.svg)
 
-${files
-  .map((file) =>
-    tableOf(
-      file,
-      cells.filter(({ workload }) => workload === file.name),
-    ),
-  )
-  .join('\n\n')}
+${tablesOf(files, cells)}
 `;
   await writeFile(join(FOLDER, 'cpu.md'), text);
   console.log('done; docs/evaluation/cpu.md');

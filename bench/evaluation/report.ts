@@ -6,8 +6,19 @@ import type { WorkloadFile } from './workload.js';
 
 const percent = (share: number): string => `${(100 * share).toFixed(share > 0 && share < 0.01 ? 2 : 1)}`;
 
+/** A table for each workload. */
+export const tablesOf = (files: readonly WorkloadFile[], cells: readonly Cell[]): string =>
+  files
+    .map((file) =>
+      tableOf(
+        file,
+        cells.filter(({ workload }) => workload === file.name),
+      ),
+    )
+    .join('\n\n');
+
 /** The cells of one workload. */
-export function tableOf({ title }: WorkloadFile, cells: readonly Cell[]): string {
+function tableOf({ title }: WorkloadFile, cells: readonly Cell[]): string {
   const head = [
     'load',
     'rule',
