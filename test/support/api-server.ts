@@ -107,6 +107,16 @@ export class ApiServer {
     this.#client = undefined;
   }
 
+  /** Does something while the API server takes connections and answers nothing. */
+  async held<T>(during: () => Promise<T>): Promise<T> {
+    this.#api?.kill('SIGSTOP');
+    try {
+      return await during();
+    } finally {
+      this.#api?.kill('SIGCONT');
+    }
+  }
+
   /** Where the API server listens on loopback. */
   get port(): number {
     return this.#ports.api;
