@@ -131,7 +131,20 @@ describe('quotas', () => {
     ]);
     expect(two).toMatchObject({ visits: [{ quota: 1 }, { quota: 1 }] });
     const never = chooseRounds([demand('a', affine(5, 1), camera(100, 5))]);
-    expect(never).toMatchObject({ misfit: { category: 'a', gapUs: 6 * ms, allowedUs: -1 * ms } });
+    expect(never).toMatchObject({ misfit: { category: 'a', gapUs: 6 * ms, allowedUs: 0 } });
+    // Visits every 26 ms end in time for the first frames; those that come every 25 ms they do not keep up with.
+    const crowd = Array.from({ length: 4 }, () => camera(25, 40));
+    const many = solve(
+      [demand('a', affine(2, 3), ...crowd), demand('b', affine(11, 1), camera(100, 100))],
+      [
+        { stride: 1, offset: 0 },
+        { stride: 1, offset: 0 },
+      ],
+    );
+    if (!('misfit' in many)) throw new Error('no quota serves them');
+    expect(many.misfit).toMatchObject({ category: 'a', gapUs: 26 * ms, bottleneck: 'a' });
+    expect(many.misfit.allowedUs).toBeGreaterThan(24 * ms);
+    expect(many.misfit.allowedUs).toBeLessThan(25 * ms);
   });
 
   test('the least fixed point finds quotas whenever there are any (Theorem 2)', () => {
@@ -179,7 +192,15 @@ describe('quotas', () => {
               choice.visits.map(({ quota }) => quota),
             ),
           ).toBe(true);
-        } else expect(any).toBe(false);
+        } else {
+          expect(any).toBe(false);
+          // What stands in the way is so: a quota where visits are as near as is said, none where they are as far as they would be.
+          const { category, gapUs, allowedUs } = choice.misfit;
+          const one = demands.find(({ name }) => name === category)!;
+          expect(leastQuota(one, gapUs)).toBeUndefined();
+          if (allowedUs > 0) expect(leastQuota(one, allowedUs)).toBeGreaterThan(0);
+          expect(allowedUs).toBeLessThan(gapUs);
+        }
         seen['visits' in choice ? 'some' : 'none']++;
       }),
       { numRuns: runs(400) },

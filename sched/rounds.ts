@@ -81,8 +81,21 @@ export function suffices(demands: readonly Demand[], turns: readonly Turn[], quo
   return demands.every((demand, c) => leastQuota(demand, gaps[c]!, quotas[c]) === quotas[c]);
 }
 
+/** Where a table's search for quotas ends without any: at a category whose visits would be too far apart. */
+interface Stuck {
+  readonly turns: readonly Turn[];
+  readonly quotas: readonly number[];
+  readonly at: number;
+  readonly gapUs: number;
+}
+
 /** The least quotas that suffice in a table, or why there are none: complete, by the least fixed point (docs/theory.md, Theorem 2). */
 export function solve(demands: readonly Demand[], turns: readonly Turn[]): Choice {
+  const found = quotasIn(demands, turns);
+  return 'visits' in found ? found : { misfit: misfitOf(demands, found) };
+}
+
+function quotasIn(demands: readonly Demand[], turns: readonly Turn[]): { visits: Visit[] } | Stuck {
   const quotas = demands.map(() => 1);
   const known = demands.map(() => 0);
   for (let i = 0; i < MOST_ITERATIONS; i++) {
@@ -92,13 +105,13 @@ export function solve(demands: readonly Demand[], turns: readonly Turn[]): Choic
       if (gaps[c] === known[c]) continue;
       known[c] = gaps[c]!;
       const quota = leastQuota(demand, gaps[c]!, quotas[c]);
-      if (quota === undefined) return { misfit: misfitOf(demands, turns, quotas, c, gaps[c]!) };
+      if (quota === undefined) return { turns, quotas, at: c, gapUs: gaps[c]! };
       changed ||= quota !== quotas[c];
       quotas[c] = quota;
     }
     if (!changed) return { visits: turns.map((turn, c) => ({ ...turn, quota: quotas[c]!, gapUs: gaps[c]! })) };
   }
-  return { misfit: misfitOf(demands, turns, quotas, 0, gapsUs(turns, costsOf(demands, quotas))[0]!) };
+  return { turns, quotas, at: 0, gapUs: gapsUs(turns, costsOf(demands, quotas))[0]! };
 }
 
 /**
@@ -113,11 +126,13 @@ export function chooseRounds(demands: readonly Demand[]): Choice {
   const weights = (strides: readonly number[]): number[] =>
     demands.map(({ wcet, curve }, c) => wcet.at(max(1, ceil(curve.rate * TYPICAL_ROUND_US * strides[c]!))));
   const tried = new Set<string>();
-  let closest: Misfit | undefined;
+  let closest: Stuck | undefined;
+  const excess = ({ at, quotas, gapUs }: Stuck): number =>
+    gapUs / max(1, demands[at]!.curve.shortestUs - demands[at]!.wcet.at(quotas[at]!));
   const attempt = (turns: readonly Turn[]): Choice | undefined => {
-    const choice = solve(demands, turns);
-    if ('visits' in choice) return choice;
-    if (closest === undefined || excess(choice.misfit) < excess(closest)) closest = choice.misfit;
+    const found = quotasIn(demands, turns);
+    if ('visits' in found) return found;
+    if (closest === undefined || excess(found) < excess(closest)) closest = found;
     return undefined;
   };
   if (demands.some(({ promised }) => promised !== undefined)) {
@@ -131,7 +146,7 @@ export function chooseRounds(demands: readonly Demand[]): Choice {
     const choice = attempt(balanced(strides, weights(strides)));
     if (choice !== undefined) return choice;
   }
-  return { misfit: closest! };
+  return { misfit: misfitOf(demands, closest!) };
 }
 
 function* candidateStrides(
@@ -185,19 +200,22 @@ export function leastUtilization({ wcet, curve }: Demand): number {
 const costsOf = (demands: readonly Demand[], quotas: readonly number[]): number[] =>
   demands.map(({ wcet }, c) => wcet.at(quotas[c]!));
 
+/** How far apart a category's visits may be at most, where so far is too far, within a thousandth of that. */
+function longestGapUs(demand: Demand, tooFarUs: number): number {
+  let [low, high] = [0, tooFarUs];
+  while (high - low > tooFarUs / 1000) {
+    const middle = (low + high) / 2;
+    if (leastQuota(demand, middle) === undefined) high = middle;
+    else low = middle;
+  }
+  return low;
+}
+
 const powerOfTwo = (x: number): number => min(MOST_ROUNDS, 2 ** max(0, floor(Math.log2(x) + 1e-9)));
 
-const excess = ({ gapUs, allowedUs }: Misfit): number => gapUs / max(1, allowedUs);
-
-function misfitOf(
-  demands: readonly Demand[],
-  turns: readonly Turn[],
-  quotas: readonly number[],
-  c: number,
-  gapUs: number,
-): Misfit {
-  const { name, curve, wcet } = demands[c]!;
-  const shares = costsOf(demands, quotas).map((costUs, other) => costUs / turns[other]!.stride);
+function misfitOf(demands: readonly Demand[], { turns, quotas, at, gapUs }: Stuck): Misfit {
+  const shares = costsOf(demands, quotas).map((costUs, c) => costUs / turns[c]!.stride);
   const most = shares.indexOf(max(...shares));
-  return { category: name, gapUs, allowedUs: curve.shortestUs - wcet.at(quotas[c]!), bottleneck: demands[most]!.name };
+  const [{ name: category }, { name: bottleneck }] = [demands[at]!, demands[most]!];
+  return { category, gapUs, allowedUs: longestGapUs(demands[at]!, gapUs), bottleneck };
 }
