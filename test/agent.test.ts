@@ -423,7 +423,7 @@ async function devicesServing(node: string): Promise<number[]> {
 }
 
 describe('without the API server', () => {
-  test('agents go on serving for a minute and across a restart, and everything converges afterwards', async () => {
+  test('agents go on serving, also across a restart, and everything converges afterwards', async () => {
     for (const [i, name] of ['north', 'south'].entries())
       await cluster.tenant(name, {
         jitter: '50ms',
@@ -436,11 +436,11 @@ describe('without the API server', () => {
       return agents[['edge-1', 'edge-2'].indexOf(node)]!.url;
     };
     const [north, south] = [await urlOf('north'), await urlOf('south')];
-    const frames = 68_000 / 60;
+    const frames = 28_000 / 60;
     const sending = Promise.all([camera(north, 'north', frames, 60), camera(south, 'south', frames, 60)]);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     await cluster.api.down();
-    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    await new Promise((resolve) => setTimeout(resolve, 20_000));
     await cluster.api.up();
     for (const result of await sending) {
       expect(result).toMatchObject({ refused: 0, failed: [] });

@@ -46,7 +46,7 @@ test(
     expect(output).toMatch(/Warning\s+UtilizationExceeded\s+.*deeprt-operator\s+edge-1: utilization would be/);
     const table = cluster.api.kubectl('get', 'itn').output;
     expect(table).toMatch(
-      /entrance-north\s+text-detector\s+3\s+4\s+300ms\s+True\s+Admitted\s+3x4fps\/300ms\s+True\s+edge-1\s+0\.\d{3}\s+0/,
+      /entrance-north\s+text-detector\s+3\s+3\s+400ms\s+True\s+Admitted\s+3x3fps\/400ms\s+True\s+edge-1\s+0\.\d{3}\s+0/,
     );
     expect(table).toMatch(/crowd-count\s+text-detector\s+16\s+30\s+300ms\s+False/);
 
