@@ -60,7 +60,7 @@ async function infer(url: string, frame: string): Promise<Answer> {
     const source = spec.source.replace('file:../', `file:${repository}`);
     await writeFile(
       join(workspace.dir, 'model.yaml'),
-      stringify({ ...head, spec: { ...spec, source, maxBatchSize: 2 } }),
+      stringify({ ...head, spec: { ...spec, source, maxBatchSize: 1 } }),
     );
     const tenant = {
       modelRef: { name: MODEL },
