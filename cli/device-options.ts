@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { isCuda, nvidiaGpus } from '../agent/device/machine.js';
 import type { DeviceOptions } from '../agent/device/messages.js';
-import { chooseProvider, probe } from '../agent/device/providers/probe.js';
+import { chosenOf, probe, tryProviders } from '../agent/device/providers/probe.js';
 import type { Provider } from '../agent/device/providers/providers.js';
 import { PROVIDERS } from '../agent/device/providers/providers.js';
 import type { Promised } from '../sched/promise.js';
@@ -11,6 +11,8 @@ import { BadInput } from './directory.js';
 
 /** Of a CPU node's cores, the part that receives and decodes frames. */
 const INGEST_SHARE = 0.25;
+
+const ACCELERATED = PROVIDERS.filter((provider) => provider !== 'cpu');
 
 /** What the options about devices say. */
 export interface DeviceFlags {
@@ -38,7 +40,7 @@ export async function deviceOptions(asked: DeviceFlags): Promise<DeviceOptions[]
   const cores = availableParallelism();
   const { cpuDevices, threads } = cpuDivision(cores, asked);
   let { provider } = asked;
-  if (provider === 'auto') provider = (await chooseProvider({ threads })).provider;
+  if (provider === 'auto') provider = chosenOf(await tryProviders({ threads }, ACCELERATED));
   else if (provider !== 'cpu') {
     const { failure } = await probe({ provider, threads, deviceId: asked.devices?.[0] ?? 0 });
     if (failure !== undefined) throw new BadInput(`--provider ${provider} does not work here: ${failure}`);

@@ -4,7 +4,7 @@ import { divisionFor } from '../agent/device/cores.js';
 import type { NvidiaGpu } from '../agent/device/machine.js';
 import { nvidiaGpus } from '../agent/device/machine.js';
 import type { Probe } from '../agent/device/providers/probe.js';
-import { chooseProvider } from '../agent/device/providers/probe.js';
+import { chosenOf, tryProviders } from '../agent/device/providers/probe.js';
 import { runtimeVersion } from '../agent/device/providers/runtime.js';
 import type { DeviceFlags } from './device-options.js';
 import { cpuDivision } from './device-options.js';
@@ -27,7 +27,8 @@ export interface Health {
 
 export async function examine(asked: DeviceFlags): Promise<Health> {
   const { cpuDevices, threads } = cpuDivision(availableParallelism(), asked);
-  const { provider, tried } = await chooseProvider({ threads });
+  const providers = await tryProviders({ threads });
+  const provider = chosenOf(providers);
   const division = divisionFor(
     Array.from({ length: provider === 'cpu' ? cpuDevices : 1 }, () => ({ provider, threads })),
   );
@@ -40,7 +41,7 @@ export async function examine(asked: DeviceFlags): Promise<Health> {
     memoryBytes: totalmem(),
     nvidiaGpus: await nvidiaGpus(),
     provider,
-    providers: tried,
+    providers,
   };
 }
 

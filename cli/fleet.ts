@@ -1,13 +1,13 @@
-import { coveredCost } from '../api/frames.js';
 import { categoryName } from '../api/names.js';
 import { withTenant } from '../operator/admission/adding.js';
+import { bytesOf } from '../operator/admission/device-plan.js';
 import type { Device } from '../operator/admission/device.js';
-import type { DevicePlan, Placed } from '../operator/admission/plan.js';
+import type { DevicePlan, Fit } from '../operator/admission/plan.js';
 import { emptyPlan, placedOn } from '../operator/admission/plan.js';
 import type { Refusal } from '../operator/admission/refusal.js';
 import { sentenceOf } from '../operator/admission/reasons.js';
 import type { TenantRequest } from '../operator/admission/request.js';
-import { memoryFor, total } from '../sched/memory.js';
+import { stageSharesOf } from '../operator/admission/stages.js';
 
 /** A kind of node that can be bought: its price, and what its devices were measured to do. */
 export interface NodeType {
@@ -46,6 +46,7 @@ const OPEN_NODES = 6;
 const MOST_STREAMS = 4096;
 
 type Node = readonly DevicePlan[];
+type Fitting = Extract<Fit, { plan: DevicePlan }>;
 
 /** How many of which nodes these tenants need: the cheapest of a fleet of each kind, and of a mixed one. */
 export function planFleet(types: readonly NodeType[], requests: readonly TenantRequest[]): Fleet {
@@ -94,7 +95,7 @@ export function planFleet(types: readonly NodeType[], requests: readonly TenantR
 /** A tenant that may be split is as many as its streams are on nodes to the full, where it does not fit on one. */
 function partsOf(types: readonly NodeType[], request: TenantRequest): TenantRequest[] {
   if (!request.allowSplit) return [request];
-  const most = Math.max(...types.flatMap(({ devices }) => devices.map((device) => mostStreams(device, request))));
+  const most = Math.max(...types.flatMap(({ devices }) => devices.map((device) => mostStreams([device], request))));
   if (most === 0 || request.streams <= most) return [request];
   const whole = Array<TenantRequest>(Math.floor(request.streams / most)).fill({ ...request, streams: most });
   const rest = request.streams % most;
@@ -192,11 +193,14 @@ function placed(
         refusal = fit.refusal;
         continue;
       }
-      const changed = [fit.plan, ...(fit.beside ?? [])];
-      const then = node.map((each) => changed.find(({ device }) => device === each.device) ?? each);
-      return { nodes: nodes.toSpliced(i, 1, then) };
+      return { nodes: nodes.toSpliced(i, 1, after(node, fit)) };
     }
   return { refusal };
+}
+
+function after(node: Node, { plan, beside = [] }: Fitting): Node {
+  const changed = [plan, ...beside];
+  return node.map((each) => changed.find(({ device }) => device === each.device) ?? each);
 }
 
 /** The least that a tenant's share of a node can cost: in the batches that are cheapest a frame. */
@@ -223,25 +227,18 @@ function partOf(type: NodeType, nodes: readonly Node[]): Part {
 }
 
 function usedOf(node: Node): Record<Resource, number> {
-  const passing = node.flatMap((plan) => placedOn(plan).map((each) => costOf(plan.device, each)));
-  const sum = (figure: (cost: { receive: number; decode: number }) => number): number =>
-    passing.reduce((all, cost) => all + figure(cost), 0);
+  const shares = node.map(stageSharesOf);
   const mean = (figure: (plan: DevicePlan) => number): number =>
     node.reduce((all, plan) => all + figure(plan), 0) / node.length;
   return {
     device: mean(({ utilization }) => utilization),
-    receive: sum(({ receive }) => receive),
-    decode: sum(({ decode }) => decode) / Math.max(1, node[0]?.device.stages?.workers ?? 1),
-    memory: mean(({ device, categories }) =>
-      device.memoryBytes === undefined ? 0 : total(memoryFor(device.memoryOf, categories)) / device.memoryBytes,
-    ),
+    receive: shares.reduce((sum, { receive }) => sum + receive, 0),
+    decode: shares.reduce((sum, { decode }) => sum + decode, 0),
+    memory: mean((plan) => {
+      const { device } = plan;
+      return device.memoryBytes === undefined ? 0 : bytesOf(device, placedOn(plan)) / device.memoryBytes;
+    }),
   };
-}
-
-function costOf(device: Device, { request, streams, covered }: Placed): { receive: number; decode: number } {
-  const { frameBytes } = device.bytesOf(categoryName(request.model, request.shape), request.shape);
-  const { receiveUs, decodeUs } = coveredCost(device.stages, covered, frameBytes);
-  return { receive: (streams * receiveUs) / request.periodUs, decode: (streams * decodeUs) / request.periodUs };
 }
 
 /** Each different kind of camera once. */
@@ -254,21 +251,31 @@ function oneMoreOf(requests: readonly TenantRequest[], types: readonly NodeType[
   }
   return [...kinds.values()].flatMap((request) => {
     const offers = types.flatMap((type) => {
-      const streams = type.devices.reduce((sum, device) => sum + mostStreams(device, request), 0);
+      const streams = mostStreams(type.devices, request);
       return streams === 0 ? [] : [{ tenant: request.key, type: type.name, price: type.price / streams }];
     });
     return offers.length === 0 ? [] : [offers.reduce((a, b) => (b.price < a.price ? b : a))];
   });
 }
 
-function mostStreams(device: Device, request: TenantRequest): number {
-  const fits = (streams: number): boolean => 'plan' in withTenant(emptyPlan(device), { ...request, streams }, streams);
-  let [best, above] = [0, 1];
-  while (above <= MOST_STREAMS && fits(above)) [best, above] = [above, 2 * above];
-  while (above - best > 1) {
-    const middle = (best + above) >> 1;
-    if (fits(middle)) best = middle;
-    else above = middle;
+/** How many streams of this kind a node takes; its devices share the event loop and the decode workers. */
+function mostStreams(devices: readonly Device[], request: TenantRequest): number {
+  let node: Node = devices.map(emptyPlan);
+  let all = 0;
+  for (const device of devices) {
+    const plan = node.find((each) => each.device === device)!;
+    const beside = node.filter((each) => each !== plan);
+    const fit = (streams: number): Fit => withTenant(plan, { ...request, streams }, streams, beside);
+    let [best, above] = [0, 1];
+    while (above <= MOST_STREAMS && 'plan' in fit(above)) [best, above] = [above, 2 * above];
+    while (above - best > 1) {
+      const middle = (best + above) >> 1;
+      if ('plan' in fit(middle)) best = middle;
+      else above = middle;
+    }
+    all += best;
+    const taken = fit(best);
+    if (best > 0 && 'plan' in taken) node = after(node, taken);
   }
-  return best;
+  return all;
 }

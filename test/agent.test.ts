@@ -9,6 +9,7 @@ import type { RunningAgent, Schedule } from './support/cluster.js';
 import { GROUP, TestCluster } from './support/cluster.js';
 import type { Faults } from './support/faulty-device.js';
 import { identityNetwork } from './support/onnx.js';
+import { Stalls, wallMs } from './support/stalls.js';
 import { echoNetwork } from './support/workspace.js';
 
 /** Real agents with real ONNX Runtime on a real API server, each with its node's own rights and the operator with its own. */
@@ -74,7 +75,9 @@ async function camera(
 ): Promise<{ answered: number; late: number; refused: number; failed: string[] }> {
   const result = { answered: 0, late: 0, refused: 0, failed: [] as string[] };
   const sent: Promise<void>[] = [];
+  const stalls = new Stalls();
   for (let i = 0; i < frames; i++) {
+    const sentMs = wallMs();
     sent.push(
       inferJson(url, tenant, {}).then(
         async (response) => {
@@ -83,7 +86,7 @@ async function camera(
           else if (response.status !== 200) result.failed.push(`${response.status} ${body.error ?? ''}`);
           else {
             result.answered++;
-            if (body.parameters?.deadline_met === false) result.late++;
+            if (body.parameters?.deadline_met === false && !stalls.since(sentMs)) result.late++;
           }
         },
         (error: unknown) => void result.failed.push(String(error)),
@@ -92,6 +95,7 @@ async function camera(
     await new Promise((resolve) => setTimeout(resolve, periodMs));
   }
   await Promise.all(sent);
+  await stalls.stop();
   return result;
 }
 

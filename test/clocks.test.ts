@@ -30,7 +30,12 @@ beforeAll(async () => {
   await cluster.model('echo', sha256, { source: 'file:echo.onnx' });
   await cluster.deploy();
   await cluster.node('edge-1');
-  operators = [await cluster.operatorWith(await clock(HOUR_MS)), await cluster.operatorWith(await clock(-HOUR_MS))];
+  // Long enough for the machine to stand still once.
+  const lease = ['--lease-duration', '10s'];
+  operators = [
+    await cluster.operatorWith(await clock(HOUR_MS), ...lease),
+    await cluster.operatorWith(await clock(-HOUR_MS), ...lease),
+  ];
 }, 240_000);
 afterAll(() => cluster.stop());
 

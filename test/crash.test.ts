@@ -115,8 +115,7 @@ describe('the operator is killed at random instants during 200 admissions', () =
     await admitUnder(
       async (life) => {
         for (let i = 0; i < KILLS; i++) {
-          await until(() => operators.some(leads), 'one to lead');
-          expect(operators.filter(leads)).toHaveLength(1);
+          await until(() => operators.filter(leads).length === 1, 'one to lead, and only one');
           const leader = operators.findIndex(leads);
           await life(random());
           await operators[leader]!.kill('SIGKILL');

@@ -192,7 +192,8 @@ afterEach(async () => {
 
 describe('a device that goes wrong', () => {
   test('killed 50 times under load: every frame gets an answer, serving resumes, all else is as it was', async () => {
-    await service.apply(lightly(), PROFILE);
+    // Shorter than a device takes to be replaced, also on a quick machine.
+    await service.apply(lightly({ deadlineUs: 100_000 }), PROFILE);
     await until(serves('gate'));
     const stops = [camera('gate', 15), camera('other', 15)];
     for (let i = 0; i < 50; i++) {
@@ -383,7 +384,10 @@ describe('why a promised frame was late', () => {
   test('is told: a run beyond its WCET, one that it waited for, and a device that was lost with it', async () => {
     await service.apply(lightly(), PROFILE);
     await until(serves('gate'));
-    expect(await late()).toEqual([]);
+    const before = (await late()).length;
+    const countsOf = async (): Promise<Map<unknown, number>> =>
+      new Map((await devices.metrics.lateFrames.get()).values.map(({ value, labels }) => [labels['cause'], value]));
+    const countsBefore = await countsOf();
     // 768 elements: 300 ms a run, of which 6 ms are expected.
     await inject({ nsPerElement: 390_000 });
     const [first, second] = await Promise.all([
@@ -394,7 +398,8 @@ describe('why a promised frame was late', () => {
     expect(
       [first.status, second.status].some((status) => status !== 200 || first.parameters?.['deadline_met'] === false),
     ).toBe(true);
-    const overruns = await late();
+    const frames = await late();
+    const overruns = frames.slice(0, frames.length - before);
     expect(overruns.length).toBeGreaterThan(0);
     for (const { cause, runs, category } of overruns) {
       expect([cause, category]).toEqual(['Overrun', 'echo@3x16x16']);
@@ -409,9 +414,8 @@ describe('why a promised frame was late', () => {
     const [{ spentUs, code }] = (await late()) as [LateFrame];
     expect(code).toMatch(/^Device/);
     expect(spentUs.run).toBeUndefined();
-    const { values } = await devices.metrics.lateFrames.get();
-    const counted = values.filter(({ value }) => value > 0).map(({ labels }) => labels['cause']);
-    expect(counted.sort()).toEqual(['DeviceLost', 'Overrun']);
+    const counted = [...(await countsOf())].filter(([cause, count]) => count > (countsBefore.get(cause) ?? 0));
+    expect(counted.map(([cause]) => cause).sort()).toEqual(['DeviceLost', 'Overrun']);
   });
 
   /** Longer than the deadline, and shorter than whoever stands still is given up. */
@@ -463,14 +467,19 @@ describe('why a promised frame was late', () => {
       'Answering',
       'an agent that does not get to answer it',
       async () => {
-        await inject({ nsPerElement: 20_000 }); // 15 ms a run
-        const answered = infer('gate');
-        const before = service.runs.count;
-        await until(() => service.inFlight > 0);
-        await sleep(5);
-        expect(service.runs.count).toBe(before);
-        block();
-        await answered;
+        await inject({ nsPerElement: 28_000 }); // 22 ms a run
+        for (let tries = 0; tries < 10; tries++) {
+          const before = service.runs.count;
+          const answered = infer('gate');
+          await until(() => service.inFlight > 0);
+          await sleep(5);
+          const goesOn = service.runs.count === before;
+          if (goesOn) block();
+          await answered;
+          if (goesOn) return;
+          await sleep(200); // it was answered before anybody looked
+        }
+        throw new Error('no frame was on the device when it was looked');
       },
     ],
   ])('is told: %s, of %s', async (cause, _what, make) => {

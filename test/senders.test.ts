@@ -420,17 +420,15 @@ test('a stranger who sends a hundred requests a second, with bodies and without,
     ticks(20, async () => strangers.push((await post({ authorization: 'Bearer nonsense' }, body, others))[0])),
     ticks(20, async () => strangers.push((await post({}, '', others))[0])),
   ];
-  await new Promise((resolve) => setTimeout(resolve, 4000));
+  await until(() => outcomes.length > 80 && strangers.length > 300, 'all of them to be answered');
   for (const timer of timers) clearInterval(timer);
   await Promise.all(sending);
   own.destroy();
   others.destroy();
-  expect(outcomes.length).toBeGreaterThan(80);
   expect(outcomes.filter(({ status, late }) => status !== 200 || late)).toEqual([]);
-  expect(strangers.length).toBeGreaterThan(300);
   expect([...new Set(strangers)].sort()).toEqual(expect.arrayContaining([401, 403]));
   expect(strangers).not.toContain(200);
-}, 30_000);
+}, 90_000);
 
 test('while the API server is away, and the agent was restarted meanwhile, the table is the same', async () => {
   await cluster.api.down();

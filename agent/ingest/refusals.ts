@@ -37,7 +37,7 @@ export function notPromised(servings: readonly { readonly tenant: ServedTenant }
 export const notCovered = (periodUs: number): Busy =>
   new Busy(
     'FrameTooLarge',
-    'the frame is larger, or takes longer to be decoded, than spec.frames says, and spec.beyondPromise refuses such frames',
+    'the frame is larger, or takes longer to be decoded, than what is promised covers (spec.frames), and spec.beyondPromise refuses such frames',
     periodUs,
   );
 

@@ -29,6 +29,10 @@ export function verdictOn({ runs, median, p95OfWcet }: CategoryDrift): 'slower' 
   return median < FASTER_MEDIAN && p95OfWcet < FASTER_P95 ? 'faster' : undefined;
 }
 
+/** For a sentence: how many times as long as measured it takes. */
+export const driftText = (drift: CategoryDrift): string =>
+  (verdictOn(drift) === 'slower' ? Math.max(drift.median, drift.p95OfWcet) : drift.median).toFixed(2);
+
 interface Watched {
   readonly median: WcetTable;
   readonly wcet: WcetTable;

@@ -7,7 +7,7 @@ import type { DeviceService } from '../serving/service.js';
 import { Contention } from './contention.js';
 import { corrected, isStale, measureFactors, wasDoubted, withStale } from './correction.js';
 import type { CategoryDrift } from './drift.js';
-import { DriftEstimate, Persistence, verdictOn } from './drift.js';
+import { DriftEstimate, Persistence, driftText, verdictOn } from './drift.js';
 import type { NodeOf } from './profile-node.js';
 import type { Profile } from './profile.js';
 import { SoftPromise } from './soft.js';
@@ -124,9 +124,7 @@ export class ProfileWatch {
     if (await this.#checkContention(drifts, changed)) return;
     this.#show(drifts);
     const strays = this.#persistence.look(drifts, performance.now());
-    const deviations = strays.map(
-      (name) => `${name} takes ${drifts.get(name)!.median.toFixed(2)} times as long as measured`,
-    );
+    const deviations = strays.map((name) => `${name} takes ${driftText(drifts.get(name)!)} times as long as measured`);
     if (strays.length > 0 && performance.now() >= this.#patientUntilMs) {
       this.#options.log.warn({ drift: deviations }, 'the profile is stale; measuring again between the promised jobs');
       const stale = withStale(profile, 'True', 'Drift', deviations.join(', '), timestamp());

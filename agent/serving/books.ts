@@ -37,7 +37,8 @@ export class DeviceBooks {
       this.#metrics.misses.inc(own, 0);
       this.#metrics.degraded.inc(own, 0);
       tenantStreams.set(labels, terms.streams);
-      tenantRate.set(labels, (terms.streams * 1e6) / terms.periodUs);
+      if (terms.promised) tenantRate.set(labels, (terms.streams * 1e6) / terms.periodUs);
+      else tenantRate.remove(labels);
       if (terms.deadlineUs !== Infinity) tenantDeadline.set(labels, terms.deadlineUs / 1e6);
     }
     for (const category of this.#visited) gap.remove({ device, category });
@@ -63,7 +64,8 @@ export class DeviceBooks {
    */
   count(tenant: ServedTenant, isServed: boolean, { outcome, code, promised, answer }: Ended): void {
     const { namespace, name } = tenant.terms;
-    const missed = promised === true && (outcome === 'late' || outcome === 'dropped');
+    // Who waits for less than the deadline has not seen it missed.
+    const missed = promised === true && (outcome === 'late' || outcome === 'dropped') && code !== 'TimeoutPassed';
     tenant.outcomes[outcome]++;
     if (promised === true) {
       tenant.promisedFrames++;

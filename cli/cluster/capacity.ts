@@ -2,13 +2,13 @@ import { categoryName } from '../../api/names.js';
 import { defaultJitterUs } from '../../operator/admission/request.js';
 import type { TenantRequest } from '../../operator/admission/request.js';
 import { withTenant } from '../../operator/admission/adding.js';
+import { bytesOf } from '../../operator/admission/device-plan.js';
 import type { DevicePlan } from '../../operator/admission/plan.js';
 import { placedOn } from '../../operator/admission/plan.js';
+import { stageSharesOf } from '../../operator/admission/stages.js';
 import type { Snapshot } from '../../operator/admission/snapshot.js';
 import { decide } from '../../operator/admission/decide.js';
 import { wallSeconds } from '../../kube/clock.js';
-import { coveredCost } from '../../api/frames.js';
-import { memoryFor, total } from '../../sched/memory.js';
 import { table } from '../table.js';
 import type { Reading } from './reading.js';
 import { reportAgeS } from './reading.js';
@@ -49,17 +49,11 @@ export function capacityOf(reading: Reading, snapshot: Snapshot, only?: string):
   return plans
     .filter(({ device }) => only === undefined || device.node === only)
     .map((plan) => {
-      const { node, device, memoryOf, memoryBytes, stages } = plan.device;
+      const { node, device, memoryBytes } = plan.device;
       const profile = reading.profiles.find(({ spec }) => spec.nodeName === node && spec.device === device);
       const schedule = reading.schedules.find(({ spec }) => spec.nodeName === node);
       const measuredAt = profile?.status?.measuredAt;
-      const costs = plan.categories.flatMap((category) =>
-        category.placed.map(({ request, streams, covered }) => {
-          const { frameBytes } = plan.device.bytesOf(category.name, category.shape);
-          const { receiveUs, decodeUs } = coveredCost(stages, covered, frameBytes);
-          return { receive: (streams * receiveUs) / request.periodUs, decode: (streams * decodeUs) / request.periodUs };
-        }),
-      );
+      const { receive, decode } = stageSharesOf(plan);
       return {
         node,
         device,
@@ -67,10 +61,10 @@ export function capacityOf(reading: Reading, snapshot: Snapshot, only?: string):
         promised: plan.utilization,
         tenants: placedOn(plan).length,
         inSpareTime: plan.spare.length,
-        memoryBytes: total(memoryFor(memoryOf, plan.categories)),
+        memoryBytes: bytesOf(plan.device, placedOn(plan)),
         memoryLimitBytes: memoryBytes,
-        receive: costs.reduce((sum, each) => sum + each.receive, 0),
-        decode: costs.reduce((sum, each) => sum + each.decode, 0) / Math.max(1, stages?.workers ?? 1),
+        receive,
+        decode,
         profileAgeS: measuredAt === undefined ? undefined : Math.max(0, wallSeconds() - Date.parse(measuredAt) / 1000),
         reportAgeS: reportAgeS(schedule),
         headroom: stateOf(snapshot, node) === 'Ready' ? headroomOn(plan, plans, profile?.status?.categories ?? []) : [],

@@ -1,3 +1,5 @@
+import type { ResourceOf } from '../../api/manifests.js';
+import { requestOf } from '../../operator/admission/request.js';
 import type { Snapshot } from '../../operator/admission/snapshot.js';
 import type { TenantObject } from '../../operator/objects.js';
 import { explainReason } from './explain.js';
@@ -55,30 +57,44 @@ export function whyOf(tenant: TenantObject, snapshot: Snapshot | undefined): Why
     placements: status.placements ?? [],
     refusals: status.refusals ?? [],
     remedy: admitted === false ? explainReason(condition!.reason) : undefined,
-    patches: admitted === false ? patchesFor(tenant) : [],
+    patches:
+      admitted === false
+        ? offersOf(tenant)
+            .filter((offer) => snapshot === undefined || wouldBeAdmitted(snapshot, key, tenant, offer))
+            .map((spec) => `kubectl patch itn ${name} -n ${namespace} --type merge -p '${JSON.stringify({ spec })}'`)
+        : [],
     madeRoomBy: admitted === false && snapshot !== undefined ? roomMakers(snapshot, key) : undefined,
   };
 }
 
-/** `status.offer` as commands that ask for it. */
-function patchesFor({ metadata: { name, namespace = 'default' }, spec: asked, status }: TenantObject): string[] {
+/** `status.offer` as changes of the spec; null: the field is to go. */
+function offersOf({ spec: asked, status }: TenantObject): object[] {
   const { framesPerSecond, deadline, streams, minStreams, frames } = status?.offer ?? {};
-  const patch = (spec: object): string =>
-    `kubectl patch itn ${name} -n ${namespace} --type merge -p '${JSON.stringify({ spec })}'`;
   const size = /^(\d+)x(\d+)$/.exec(frames ?? '');
+  const encoding = asked.frames?.encoding ?? 'JPEG';
   return [
-    ...(framesPerSecond === undefined ? [] : [patch({ framesPerSecond, period: null })]),
-    ...(deadline === undefined ? [] : [patch({ deadline })]),
-    ...(streams === undefined ? [] : [patch({ streams, ...(minStreams === undefined ? {} : { minStreams }) })]),
-    ...(frames === 'Tensor' ? [patch({ frames: { encoding: 'Tensor', width: null, height: null } })] : []),
-    ...(size === null
-      ? []
-      : [
-          patch({
-            frames: { encoding: asked.frames?.encoding ?? 'JPEG', width: Number(size[1]), height: Number(size[2]) },
-          }),
-        ]),
+    ...(framesPerSecond === undefined ? [] : [{ framesPerSecond, period: null }]),
+    ...(deadline === undefined ? [] : [{ deadline }]),
+    ...(streams === undefined ? [] : [{ streams, ...(minStreams === undefined ? {} : { minStreams }) }]),
+    ...(frames === 'Tensor' ? [{ frames: { encoding: 'Tensor', width: null, height: null } }] : []),
+    ...(size === null ? [] : [{ frames: { encoding, width: Number(size[1]), height: Number(size[2]) } }]),
   ];
+}
+
+/** Others may have taken since what was offered when the tenant was decided on. */
+function wouldBeAdmitted(snapshot: Snapshot, key: string, tenant: TenantObject, offer: object): boolean {
+  const changed = { ...tenant, spec: merged(tenant.spec, offer) } as unknown as ResourceOf<'InferenceTenant'>;
+  const requests = snapshot.requests.map((request) => (request.key === key ? requestOf(changed, request) : request));
+  return verdicts({ ...snapshot, requests }).get(key)?.admitted === true;
+}
+
+/** A JSON merge patch (RFC 7396) applied. */
+function merged(target: object, patch: object): object {
+  const result: Record<string, unknown> = { ...target };
+  for (const [key, value] of Object.entries(patch) as [string, unknown][])
+    if (value === null) delete result[key];
+    else result[key] = typeof value === 'object' ? merged(result[key] ?? {}, value) : value;
+  return result;
 }
 
 function roomMakers(snapshot: Snapshot, key: string): string[] {
@@ -97,7 +113,9 @@ export function whyText(why: Why): string {
     why.admitted === undefined
       ? 'is not decided on yet'
       : why.admitted
-        ? `is promised ${why.promised ?? 'best effort'}`
+        ? why.promised === undefined
+          ? 'is served best effort, without a promise'
+          : `is promised ${why.promised}`
         : `is not promised what it asks for${why.promised === undefined ? '' : `; ${why.promised} as before goes on`}`;
   const parts = [
     `${why.tenant} ${verdict}`,

@@ -1,3 +1,4 @@
+import { coverages } from '../../api/frames.js';
 import { shapeText, categoryName } from '../../api/names.js';
 import type { DevicePlan, Fit, Placed } from './plan.js';
 import type { Refusal } from './refusal.js';
@@ -45,12 +46,19 @@ export function withTenant(
 }
 
 /** The same, tried anew: by the ways that the stages leave, the first that the device takes. */
-function added(plan: DevicePlan, request: TenantRequest, streams: number, beside: readonly DevicePlan[]): Fit {
-  const found = waysFor(plan, request, streams, beside);
+function added(
+  plan: DevicePlan,
+  request: TenantRequest,
+  streams: number,
+  beside: readonly DevicePlan[],
+  covers = coverages(request.frames),
+): Fit {
+  const found = waysFor(plan, request, streams, beside, covers);
   if ('refusal' in found) {
-    // Who says what it sends comes before who does not say that it sends images at all.
-    const lighter = request.frames === undefined ? plan : tensorsOnly(plan);
-    if (lighter !== plan) return added(lighter, request, streams, beside);
+    // Images that nobody said are sent give way to what somebody said, and to tensors.
+    const lighter = lightened(plan);
+    const least = request.frames === undefined ? covers.slice(-1) : covers;
+    if (lighter !== plan) return added(lighter, request, streams, beside, least);
     // What the device refuses whatever the stages do is to be told first.
     const placed = [...placedOn(plan), { request, streams, covered: {}, decodeUs: 0 }];
     const without = planFor(plan.device, placed, plan);
@@ -73,7 +81,9 @@ function added(plan: DevicePlan, request: TenantRequest, streams: number, beside
   if (quicker !== undefined) return quicker;
   // Where the device would take it but for what others wait for the event loop then, that is what is full.
   const [way] = found.ways;
-  const least = Math.min(plan.receiveUs, ...beside.map(({ receiveUs }) => receiveUs));
+  const alone = waysFor({ ...plan, categories: [], receiveUs: 0 }, request, streams, []);
+  const aloneUs = 'ways' in alone ? alone.ways[0]!.receiveUs : Infinity;
+  const least = Math.min(aloneUs, plan.receiveUs, ...beside.map(({ receiveUs }) => receiveUs));
   const held = way!.receiveUs > least && 'plan' in attempt({ ...way!, receiveUs: least });
   return held ? { refusal: receiveRefusal(plan, request, streams, way!, beside) } : fit!;
 }
@@ -104,13 +114,15 @@ function receiving(plan: DevicePlan, receiveUs: number): Fit {
   return planFor(plan.device, placedOn(plan), { ...plan, receiveUs });
 }
 
-/** The plan without images of tenants that did not say that they send any; the same where there are none. */
-function tensorsOnly(plan: DevicePlan): DevicePlan {
-  const undeclared = ({ request, decodeUs }: Placed): boolean => request.frames === undefined && decodeUs > 0;
-  if (!plan.categories.some(({ placed }) => placed.some(undeclared))) return plan;
+/** The plan where half of the tenants that did not say that they send images, the later ones, have none covered; the same where nobody has. */
+function lightened(plan: DevicePlan): DevicePlan {
+  const all = plan.categories.flatMap(({ placed }) => placed);
+  const undeclared = all.filter(({ request, decodeUs }) => request.frames === undefined && decodeUs > 0);
+  if (undeclared.length === 0) return plan;
+  const later = new Set(undeclared.slice(Math.floor(undeclared.length / 2)));
   const categories = plan.categories.map((category) => ({
     ...category,
-    placed: category.placed.map((each) => (undeclared(each) ? { ...each, covered: {}, decodeUs: 0 } : each)),
+    placed: category.placed.map((each) => (later.has(each) ? { ...each, covered: {}, decodeUs: 0 } : each)),
   }));
   return { ...plan, categories };
 }

@@ -218,6 +218,17 @@ describe('promises', () => {
     expect(verdict(less, 'a')).toMatchObject({ admitted: true, reason: 'Admitted', placements: [{ streams: 1 }] });
   });
 
+  test('in part say how many streams they are for, also after a change', () => {
+    const terms = { framesPerSecond: 30, deadline: '100ms', minStreams: 1 };
+    const before = decide(snapshot([tenant('a', { ...terms, streams: 12 })]));
+    expect(verdict(before, 'a').reason).toBe('Admitted');
+    const asked = tenant('a', { ...terms, streams: 13, framesPerSecond: 120 });
+    const after = verdict(decide(snapshot([asked], { promised: before.plans })), 'a');
+    expect(after).toMatchObject({ admitted: true, reason: 'AdmittedInPart' });
+    expect(after.placements[0]!.streams).toBeLessThan(12);
+    expect(after.message).toContain(`${after.placements[0]!.streams} of 13 streams are promised`);
+  });
+
   test('end with their tenant, which makes room for one that waited', () => {
     const waiting = tenant('waiting', { streams: 16, framesPerSecond: 30 });
     const before = decide(snapshot([...some, waiting]));

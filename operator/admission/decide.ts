@@ -127,7 +127,7 @@ function admit(
   }
   if (held.length > 0 && hasAll(plans, request)) return keep(plans, request, held);
   const forbidden = objectionOf(TO_BE_PLACED, request, facts);
-  if (forbidden !== undefined) return held.length > 0 ? withPreviousPromise(forbidden) : forbidden;
+  if (forbidden !== undefined) return alongside(forbidden, request, held, unchanged);
 
   const mark = plans.mark();
   // A changed tenant gives its place back for the attempt; if the new request does not fit, the old promise stands.
@@ -150,9 +150,10 @@ function admit(
   const { quota: { mostStreams = Infinity } = {}, streams: others = 0 } = facts.team ?? {};
   const fewer = placeFewer(plans, request, unchanged ? streamsOf(there) : 0, mostStreams - others, homes);
   if (fewer > 0) leaveSpareTime(plans, key);
-  if (fewer > 0 || (held.length > 0 && unchanged && streamsOf(held) < request.streams))
-    return inPart(request, refusal, Math.max(fewer, streamsOf(held)));
-  return held.length > 0 ? withPreviousPromise(refusal) : refusal;
+  const kept = unchanged && streamsOf(there) >= (request.minStreams ?? request.streams) ? streamsOf(there) : 0;
+  if (fewer > 0 || kept > 0) return inPart(request, refusal, Math.max(fewer, kept));
+  if (unchanged && there.length < held.length) return nodeLost(held, plans, refusal.message);
+  return alongside(refusal, request, held, unchanged);
 }
 
 const streamsOf = (held: readonly Held[]): number => held.reduce((sum, { placed }) => sum + placed.streams, 0);
@@ -161,6 +162,14 @@ const streamsOf = (held: readonly Held[]): number => held.reduce((sum, { placed 
 function hasAll(plans: Plans, request: TenantRequest): boolean {
   const held = plans.held(request.key);
   return streamsOf(held) === request.streams && held.every(({ placed }) => sameRequest(placed.request, request));
+}
+
+/** Why not all that is asked for is promised, beside what is all the same. */
+function alongside(refusal: Answer, { streams }: TenantRequest, held: readonly Held[], unchanged: boolean): Answer {
+  if (held.length === 0) return refusal;
+  if (!unchanged) return withPreviousPromise(refusal);
+  const message = `${refusal.message}; the promise to ${streamsOf(held)} of ${streams} streams goes on`;
+  return { ...refusal, message };
 }
 
 const inPart = ({ streams }: TenantRequest, { message, ...refusal }: Answer, promised: number): Answer => ({
@@ -197,11 +206,15 @@ const SUSPENDED: Answer = {
 function keep(plans: Plans, request: TenantRequest, held: readonly Held[]): Answer | undefined {
   const lost = held.filter(({ plan }) => plans.node(plan.device)?.state === 'Lost');
   const refusals = lost.length === 0 ? undefined : placeElsewhere(plans, request, lost);
-  if (refusals === undefined) return undefined;
-  const nodes = [...new Set(lost.map(({ plan }) => plan.device.node))];
+  return refusals === undefined ? undefined : nodeLost(lost, plans, summarizeRefusals(perNode(refusals)));
+}
+
+function nodeLost(held: readonly Held[], plans: Plans, elsewhere: string): Answer {
+  const lost = held.map(({ plan }) => plan.device).filter((device) => plans.node(device)?.state === 'Lost');
+  const nodes = [...new Set(lost.map(({ node }) => node))];
   return {
     reason: 'NodeLost',
-    message: `${nodes.join(', ')} ${nodes.length === 1 ? 'is' : 'are'} not ready any more; ${summarizeRefusals(perNode(refusals))}; the place there is kept for when the node is back`,
+    message: `${nodes.join(', ')} ${nodes.length === 1 ? 'is' : 'are'} not ready any more; ${elsewhere}; the place there is kept for when the node is back`,
   };
 }
 

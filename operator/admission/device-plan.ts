@@ -108,7 +108,8 @@ function curveOf(device: Device, members: readonly Placed[], receiveUs: number, 
   return same && known.length === streams.length - 1 ? before!.curve.with(streams.at(-1)!) : new DueCurve(streams);
 }
 
-const bytesOf = (device: Device, placed: readonly Placed[]): number =>
+/** The memory that the models of these tenants take of a device. */
+export const bytesOf = (device: Device, placed: readonly Placed[]): number =>
   total(
     memoryFor(
       device.memoryOf,

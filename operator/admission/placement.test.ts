@@ -177,6 +177,29 @@ describe('a lost node', () => {
     expect(streams(after, 'edge-2')).toEqual([]);
   });
 
+  test('is told to whoever has only some of its streams promised, too', () => {
+    const part = tenant('part', { ...heavy, streams: 60, minStreams: 2 });
+    const before = decide(snapshot([part], { devices: [one] }));
+    expect(before.verdicts[0]).toMatchObject({ admitted: true, reason: 'AdmittedInPart' });
+    const lostOn = (...devices: (typeof one)[]): Decision =>
+      decide(snapshot([part], { devices, promised: before.plans, nodes: nodes(ready('edge-1', { state: 'Lost' })) }));
+    const [nowhere] = lostOn(one).verdicts;
+    expect(nowhere).toMatchObject({ admitted: false, reason: 'NodeLost' });
+    expect(nowhere).not.toHaveProperty('promised');
+    const elsewhere = lostOn(one, device('edge-2', 3));
+    expect(placedAt(elsewhere, 'edge-1')).toEqual([]);
+    const [{ placements, message }] = elsewhere.verdicts as [Decision['verdicts'][number]];
+    expect(message).toContain(`${placements[0]!.streams} of 60 streams are promised`);
+  });
+
+  test('of two that take all of a tenant or nothing leaves the rest its promise, and no more is said', () => {
+    const wide = tenant('wide', { ...heavy, streams: 30, placement: { allowSplit: true } });
+    const before = decide(snapshot([wide]));
+    const after = decide(snapshot([wide], { devices: [one], promised: before.plans }));
+    expect(after.verdicts[0]).toMatchObject({ admitted: false });
+    expect(after.verdicts[0]!.message).not.toContain('minStreams');
+  });
+
   test('that is deleted has its tenants told so where they fit nowhere else', () => {
     const before = decide(snapshot([tenant('big', heavy)], { devices: [one] }));
     const after = decide(snapshot([tenant('big', heavy)], { devices: [device('edge-2', 3)], promised: before.plans }));

@@ -83,8 +83,8 @@ export const REFUSALS: Refusals = {
     waits: true,
     preemptable: true,
     offers: true,
-    sentence: ({ share, delayUs }) =>
-      `receiving frames would take ${percent(share)} of the node's event loop${delayUs === Infinity ? '' : ` and hold one up for ${milliseconds(delayUs)} in the worst case`}; smaller frames take less (spec.frames)`,
+    sentence: ({ share, delayUs, decodeShare }) =>
+      `receiving frames would take ${percent(share)} of the node's event loop${decodeShare === undefined ? '' : `, on the core that decoding takes ${percent(decodeShare)} of,`}${delayUs === Infinity ? '' : ` and hold one up for ${milliseconds(delayUs)} in the worst case`}; smaller frames take less (spec.frames)`,
     best: ({ share }, node) => `best: ${node} at ${percent(share)}`,
     severity: ({ share }) => share,
     meaning:

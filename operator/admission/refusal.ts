@@ -11,7 +11,13 @@ export type NodeRefusal =
 
 /** Why a node's stages before its devices cannot take a tenant. */
 export type StageRefusal =
-  | { readonly reason: 'ReceiveExceeded'; readonly share: number; readonly delayUs: number }
+  | {
+      readonly reason: 'ReceiveExceeded';
+      readonly share: number;
+      readonly delayUs: number;
+      /** Of the same core, where decoding has none of its own and would not be in time any more. */
+      readonly decodeShare?: number;
+    }
   | { readonly reason: 'DecodeExceeded'; readonly share: number; readonly frameUs: number; readonly shareUs: number };
 
 /** Why a team's quota does not let it have more of a kind of device, in device-milliseconds a second. */

@@ -41,14 +41,25 @@ export function answerTo(plans: Plans, request: TenantRequest, refusals: readonl
     .eligible({ ...request, strategy: 'Spread' })
     .plans.filter(({ device }) => canServe(device, request) && plans.quotas?.mayUse(request, device) !== false);
   const offer = offerOn(plans, eligible.slice(0, OFFER_DEVICES), request);
-  const outlook = isServedAlone(
+  const outlook = outlookOn(
     eligible.map(({ device }) => device),
+    nodes.length,
     request,
-  )
-    ? 'it may fit when other tenants leave'
-    : `it would not fit on ${nodes.length === 1 ? 'this node' : 'any of these nodes'} even alone`;
-  return { ...answer, reason, message: `${summary}; ${outlook}; ${explainOffer(offer)}`, offer };
+  );
+  return { ...answer, reason, message: `${summary}; ${outlook}${explainOffer(offer)}`, offer };
 }
+
+/** Whether waiting may help, as far as the devices that may be asked say; nothing where none may. */
+function outlookOn(devices: readonly Device[], refusing: number, request: TenantRequest): string {
+  if (devices.length === 0) return '';
+  if (isServedAlone(devices, request)) return 'it may fit when other tenants leave; ';
+  const tried = [...new Set(devices.map(({ node }) => node))];
+  const where = tried.length === refusing ? (refusing === 1 ? 'this node' : 'any of these nodes') : nodesText(tried);
+  return `it would not fit on ${where} even alone; `;
+}
+
+const nodesText = (nodes: readonly string[]): string =>
+  nodes.length === 1 ? nodes[0]! : `any of the ${nodes.length} nodes that take tenants now`;
 
 function offerOn(plans: Plans, devices: readonly DevicePlan[], request: TenantRequest): FullOffer {
   const { streams: count, minStreams = 1, periodUs, jitterUs, deadlineUs, jitterGiven } = request;

@@ -94,7 +94,8 @@ export function requestOf(
     jitterUs: spec.jitter === undefined ? defaultJitterUs(periodUs) : parseDurationUs(spec.jitter),
     deadlineUs: spec.deadline === undefined ? Infinity : parseDurationUs(spec.deadline),
     minShape: spec.degradation?.minShape,
-    beyondPromise: spec.beyondPromise ?? 'Serve',
+    // All that is BestEffort is beyond a promise.
+    beyondPromise: spec.class === 'BestEffort' ? 'Serve' : (spec.beyondPromise ?? 'Serve'),
     spareFrames: spec.spareFrames ?? 'All',
     frames: declaredFrames(spec.frames),
     jitterGiven: spec.jitter !== undefined,

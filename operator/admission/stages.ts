@@ -110,21 +110,23 @@ export function stagesFor(
  * The ways that the node's stages leave for a tenant, those that cover most first; or why there is none.
  *
  * @param beside plans of the node's other devices, whose tenants pass the same stages
+ * @param covers what may be covered, the most first
  */
 export function waysFor(
   plan: DevicePlan,
   request: TenantRequest,
   streams: number,
   beside: readonly DevicePlan[],
+  covers = coverages(request.frames),
 ): { readonly ways: readonly Way[] } | { readonly refusal: StageRefusal } {
   const { device } = plan;
   if (device.stages === undefined || request.class === 'BestEffort')
-    return { ways: [{ covered: coverages(request.frames)[0]!, decodeUs: 0, receiveUs: plan.receiveUs }] };
+    return { ways: [{ covered: covers[0]!, decodeUs: 0, receiveUs: plan.receiveUs }] };
   const setup = setupOf(device);
   const others = [plan, ...beside].flatMap(passingOn);
   const ways: Way[] = [];
   let refusal: StageRefusal | undefined;
-  for (const covered of coverages(request.frames)) {
+  for (const covered of covers) {
     const own = passingOf(device, { request, streams, covered, decodeUs: 0 });
     const all = [...others, own];
     const delayUs = receiveDelayUs(all, setup);
@@ -136,17 +138,26 @@ export function waysFor(
     for (const receiveUs of new Set([Math.max(plan.receiveUs, neededUs), neededUs])) {
       const fits = (decodeUs: number): boolean =>
         decodesInTime([...others, { ...own, decodeShareUs: decodeUs }], setup, receiveUs);
-      const shares = own.decodeUs === 0 ? [0] : sharesOf(device, request, own.decodeUs).filter(fits);
+      const shares = (own.decodeUs === 0 ? [0] : sharesOf(device, request, own.decodeUs)).filter(fits);
       // As the work is divided; failing that, as little as may be.
       for (const decodeUs of new Set([shares[0], Math.min(...shares)]))
         if (decodeUs !== undefined && decodeUs !== Infinity) ways.push({ covered, decodeUs, receiveUs });
-      if (shares.length === 0) {
-        const shareUs = Math.floor(DECODE_PARTS.at(-1)! * request.deadlineUs);
-        refusal = { reason: 'DecodeExceeded', share: decodeShare(all, setup.workers), frameUs: own.decodeUs, shareUs };
-      }
+      if (shares.length > 0) continue;
+      const share = decodeShare(all, setup.workers);
+      const shareUs = Math.floor(DECODE_PARTS.at(-1)! * request.deadlineUs);
+      refusal =
+        own.decodeUs === 0
+          ? { reason: 'ReceiveExceeded', share: receiveShare(all), delayUs, decodeShare: share }
+          : { reason: 'DecodeExceeded', share, frameUs: own.decodeUs, shareUs };
     }
   }
   return ways.length > 0 ? { ways } : { refusal: refusal! };
+}
+
+/** The parts that a plan's tenants take of the node's event loop and of its decode workers. */
+export function stageSharesOf(plan: DevicePlan): { readonly receive: number; readonly decode: number } {
+  const all = passingOn(plan);
+  return { receive: receiveShare(all), decode: decodeShare(all, setupOf(plan.device).workers) };
 }
 
 /** That receiving would hold frames up for longer than the device leaves time for. */

@@ -95,6 +95,7 @@ export function verdictOf(request: TenantRequest, plans: Plans, answer: Answer |
   const inPart = answer?.reason === 'AdmittedInPart';
   const admitted = held.length > 0 && (answer === undefined || inPart);
   const stands = held.length > 0 && answer !== undefined && !inPart && answer.reason !== 'NodeLost';
+  const real = held.filter(({ placed }) => placed.request.class === 'RealTime');
   const message =
     answer === undefined
       ? `streams: ${where}`
@@ -110,7 +111,7 @@ export function verdictOf(request: TenantRequest, plans: Plans, answer: Answer |
     message,
     utilization,
     placements,
-    ...(held.length === 0 ? {} : { promised: promisedText(held) }),
+    ...(real.length === 0 || !(admitted || stands) ? {} : { promised: promisedText(real) }),
     ...(charged === undefined ? {} : { charged }),
     ...(answer?.refusals === undefined ? {} : { refusals: answer.refusals }),
     ...(answer?.offer === undefined ? {} : { offer: answer.offer }),

@@ -52,13 +52,12 @@ export async function probe(settings: SessionSettings): Promise<Probe> {
   return { provider, tookMs, failure: explainFailure(message, output) };
 }
 
-/** The first provider, in their order, that works; the CPU always does. */
-export async function chooseProvider(
+/** Tries these, each in a process of its own and all at once. */
+export const tryProviders = (
   settings: Omit<SessionSettings, 'provider'>,
-): Promise<{ provider: Provider; tried: readonly Probe[] }> {
-  const tried = await Promise.all(PROVIDERS.map((provider) => probe({ ...settings, provider })));
-  const works = tried.find(({ failure }) => failure === undefined);
-  if (works === undefined)
-    throw new Error(tried.map(({ provider, failure }) => `${provider}: ${failure ?? ''}`).join('; '));
-  return { provider: works.provider, tried };
-}
+  providers: readonly Provider[] = PROVIDERS,
+): Promise<Probe[]> => Promise.all(providers.map((provider) => probe({ ...settings, provider })));
+
+/** The first that works, in the order of the providers; the CPU always does, and need not be tried for that. */
+export const chosenOf = (tried: readonly Probe[]): Provider =>
+  tried.find(({ failure }) => failure === undefined)?.provider ?? 'cpu';
