@@ -8,6 +8,7 @@ import type { Refusal } from '../operator/admission/refusal.js';
 import { sentenceOf } from '../operator/admission/reasons.js';
 import type { TenantRequest } from '../operator/admission/request.js';
 import { stageSharesOf } from '../operator/admission/stages.js';
+import { greatest } from '../sched/offer.js';
 
 /** A kind of node that can be bought: its price, and what its devices were measured to do. */
 export interface NodeType {
@@ -43,7 +44,7 @@ export interface Fleet {
 
 /** Nodes that are still being filled: as many are tried for each tenant. */
 const OPEN_NODES = 6;
-const MOST_STREAMS = 4096;
+const MOST_STREAMS = 8191;
 
 type Node = readonly DevicePlan[];
 type Fitting = Extract<Fit, { plan: DevicePlan }>;
@@ -266,16 +267,10 @@ function mostStreams(devices: readonly Device[], request: TenantRequest): number
     const plan = node.find((each) => each.device === device)!;
     const beside = node.filter((each) => each !== plan);
     const fit = (streams: number): Fit => withTenant(plan, { ...request, streams }, streams, beside);
-    let [best, above] = [0, 1];
-    while (above <= MOST_STREAMS && 'plan' in fit(above)) [best, above] = [above, 2 * above];
-    while (above - best > 1) {
-      const middle = (best + above) >> 1;
-      if ('plan' in fit(middle)) best = middle;
-      else above = middle;
-    }
-    all += best;
-    const taken = fit(best);
-    if (best > 0 && 'plan' in taken) node = after(node, taken);
+    const most = greatest(1, MOST_STREAMS, (streams) => 'plan' in fit(streams)) ?? 0;
+    all += most;
+    const taken = most === 0 ? undefined : fit(most);
+    if (taken !== undefined && 'plan' in taken) node = after(node, taken);
   }
   return all;
 }

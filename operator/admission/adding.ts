@@ -2,7 +2,7 @@ import { coverages } from '../../api/frames.js';
 import { shapeText, categoryName } from '../../api/names.js';
 import type { DevicePlan, Fit, Placed } from './plan.js';
 import type { Refusal } from './refusal.js';
-import { placedOn } from './plan.js';
+import { emptyPlan, placedOn } from './plan.js';
 import { pending, planFor } from './device-plan.js';
 import type { TenantRequest } from './request.js';
 import type { Way } from './stages.js';
@@ -81,7 +81,7 @@ function added(
   if (quicker !== undefined) return quicker;
   // Where the device would take it but for what others wait for the event loop then, that is what is full.
   const [way] = found.ways;
-  const alone = waysFor({ ...plan, categories: [], receiveUs: 0 }, request, streams, []);
+  const alone = waysFor(emptyPlan(plan.device), request, streams, []);
   const aloneUs = 'ways' in alone ? alone.ways[0]!.receiveUs : Infinity;
   const least = Math.min(aloneUs, plan.receiveUs, ...beside.map(({ receiveUs }) => receiveUs));
   const held = way!.receiveUs > least && 'plan' in attempt({ ...way!, receiveUs: least });
