@@ -55,10 +55,11 @@ function added(
 ): Fit {
   const found = waysFor(plan, request, streams, beside, covers);
   if ('refusal' in found) {
-    // Images that nobody said are sent give way to what somebody said, and to tensors.
-    const lighter = lightened(plan);
+    // Images that nobody said are sent give way to what somebody said, and to tensors, on all devices of the node.
+    const [lighter, lighterBeside] = [lightened(plan), beside.map(lightened)];
     const least = request.frames === undefined ? covers.slice(-1) : covers;
-    if (lighter !== plan) return added(lighter, request, streams, beside, least);
+    if (lighter !== plan || lighterBeside.some((each, i) => each !== beside[i]))
+      return added(lighter, request, streams, lighterBeside, least);
     // What the device refuses whatever the stages do is to be told first.
     const placed = [...placedOn(plan), { request, streams, covered: {}, decodeUs: 0 }];
     const without = planFor(plan.device, placed, plan);
@@ -103,7 +104,7 @@ function withQuickDecoding(
     if (quick.every((each, i) => each === all[i])) continue;
     if (stagesFor(plan.device, quick, receiveUs, beside) !== receiveUs) return undefined;
     const fit = planFor(plan.device, quick, { ...plan, receiveUs });
-    if ('plan' in fit) return beside.some((other) => other.receiveUs < receiveUs) ? undefined : fit;
+    if ('plan' in fit) return beside.some((other) => other.receiveUs < receiveUs) ? undefined : { ...fit, beside };
   }
   return undefined;
 }

@@ -104,7 +104,8 @@ function keptPlan(
   let plan = emptyPlan(device);
   for (const { request, streams } of [...kept].sort((a, b) => rank(a) - rank(b))) {
     const fit = withTenant(plan, request, streams, beside);
-    if ('plan' in fit) plan = fit.plan;
+    // What the other devices would have to give up is decided when it is placed anew.
+    if ('plan' in fit && fit.beside?.every((each, i) => each === beside[i]) !== false) plan = fit.plan;
   }
   return plan;
 }
