@@ -9,6 +9,7 @@ import { Cameras } from './support/cameras.js';
 import { inferJson } from './support/cli.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
+import { lendStages } from './support/figures.js';
 import { heavyNetwork, identityNetwork } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { newWorkspace, tenantManifest } from './support/workspace.js';
@@ -40,6 +41,7 @@ async function start(devices: number, memoryBytes?: number): Promise<Standalone>
     log: { info: log, warn: log, error: log } as unknown as Logger,
   };
   for (let i = 0; i < devices; i++) await inject(i, initial.get(i) ?? {});
+  await lendStages(workspace.state, options.node, devices);
   standalone = await Standalone.start(options);
   return standalone;
 }

@@ -9,6 +9,7 @@ import { Standalone } from '../cli/standalone.js';
 import { Cameras } from './support/cameras.js';
 import type { Faults } from './support/faulty-device.js';
 import { faultyDevice } from './support/faulty-device.js';
+import { lendStages } from './support/figures.js';
 import { identityNetwork } from './support/onnx.js';
 import type { Workspace } from './support/workspace.js';
 import { newWorkspace, tenantManifest } from './support/workspace.js';
@@ -116,6 +117,7 @@ beforeEach(async () => {
     node: 'edge',
     log: { info: log, warn: log, error: log } as unknown as Logger,
   };
+  await lendStages(workspace.state, 'edge');
   await (await Standalone.start(options)).stop();
 });
 

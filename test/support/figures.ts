@@ -14,6 +14,16 @@ export async function lendFigures(state: string, node: string): Promise<void> {
   if (known !== undefined) await writeProfile(state, of(known, `${node}-0`, node));
 }
 
+/** Gives a node that is about to start what is known of the machine's stages; its devices, which tests have changed, are measured. */
+export async function lendStages(state: string, node: string, devices = 1): Promise<void> {
+  const known = await readProfile(KEPT, NAME);
+  const status = known?.status && { ...known.status, models: [], categories: [] };
+  for (let i = 0; status !== undefined && i < devices; i++) {
+    const profile = of({ ...known!, status }, `${node}-${i}`, node);
+    await writeProfile(state, { ...profile, spec: { ...profile.spec, device: i } });
+  }
+}
+
 /** Keeps what a node has measured, if the machine was steady meanwhile. */
 export async function keepFigures(state: string, node: string): Promise<void> {
   const measured = await readProfile(state, `${node}-0`);
