@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Counter, Histogram } from 'prom-client';
 import type { DeviceOptions } from '../agent/device/messages.js';
@@ -11,7 +10,6 @@ import { Devices } from '../agent/node/devices.js';
 import type { Profile } from '../agent/profile/profile.js';
 import { changesProfile, logChange } from '../agent/serving/changes.js';
 import { tenantKey } from '../api/names.js';
-import type { ScheduleDevice } from '../api/schedule.js';
 import type { Verdict } from '../operator/admission/verdict.js';
 import type { Promised } from '../sched/promise.js';
 import { BadInput } from './directory.js';
@@ -94,8 +92,6 @@ export class Standalone {
 
   /** The devices' profiles as the planner knows them. */
   #profiles: readonly Profile[] = [];
-  /** What each device serves by, and the profile it was made from. */
-  readonly #serving: { schedule: ScheduleDevice; profile: Profile }[] = [];
   /** When what failed is tried again, and models that could not be had. */
   #retry: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
@@ -246,12 +242,7 @@ export class Standalone {
       log.error({ error: decided.damage }, 'the record of what was promised is not taken; deciding anew');
     for (const { schedule, utilization } of decided.devices) {
       const { device } = schedule;
-      const profile = profiles[device]!;
-      const serving = this.#serving[device];
-      if (serving?.profile !== profile || !isDeepStrictEqual(serving.schedule, schedule)) {
-        await units[device]!.keeper.serve(schedule);
-        this.#serving[device] = { schedule, profile };
-      }
+      await units[device]!.keeper.serve(schedule);
       this.devices.metrics.admittedUtilization.set({ node: this.#node, device: `${device}` }, utilization);
     }
     const before = this.decision.verdicts;

@@ -6,6 +6,9 @@ const TRUSTED = 'deeprt.dev/trust-profiles';
 
 export const isTrusted = ({ metadata }: NodeObject): boolean => metadata.annotations?.[TRUSTED] === 'true';
 
+export const isReady = ({ status }: NodeObject): boolean =>
+  status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+
 /** Since when nodes are not ready, by the monotonic clock: past a grace one counts as lost. */
 export class NodeStates {
   readonly #graceMs: number;
@@ -32,7 +35,7 @@ export class NodeStates {
    */
   noticed(node: NodeObject, gone: boolean, lost: () => void): boolean {
     const { name, labels } = node.metadata;
-    const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+    const ready = isReady(node);
     if (gone || ready) {
       this.#notReadySinceMs.delete(name);
       clearTimeout(this.#timers.get(name));

@@ -15,9 +15,9 @@ import type { NodeInfo } from './admission/node.js';
 import type { Priority, TenantRequest } from './admission/request.js';
 import { requestOf } from './admission/request.js';
 import type { Quotas } from './admission/quotas.js';
-import { NodeStates, isTrusted } from './node-states.js';
+import { nodeInfosOf } from './node-infos.js';
+import { NodeStates } from './node-states.js';
 import type { ModelObject, ProfileObject, ScheduleObject, TenantObject } from './objects.js';
-import { implausible } from './plausible.js';
 import type { PriorityClass } from './ranking.js';
 import { Priorities, byRank } from './ranking.js';
 import { Reports } from './reports.js';
@@ -192,19 +192,11 @@ export class ClusterView {
   }
 
   nodeInfos(): Map<string, NodeInfo> {
-    const odd = implausible(this.profiles.list());
-    return new Map(
-      this.nodes.list().map((node) => [
-        node.metadata.name,
-        {
-          name: node.metadata.name,
-          labels: node.metadata.labels ?? {},
-          taints: node.spec?.taints ?? [],
-          state: this.#nodeStates.of(node),
-          silent: this.reports.isSilent(node.metadata.name) === true,
-          ...(isTrusted(node) ? {} : { implausible: odd.get(node.metadata.name) }),
-        },
-      ]),
+    return nodeInfosOf(
+      this.nodes.list(),
+      this.profiles.list(),
+      (node) => this.#nodeStates.of(node),
+      (node) => this.reports.isSilent(node) === true,
     );
   }
 

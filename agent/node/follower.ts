@@ -59,8 +59,6 @@ export class Follower {
   readonly #schedules: Informer<Schedule>;
   readonly #profiles: ReadonlyMap<Unit, ProfilePublisher>;
   readonly #scheduleApi: Objects<Schedule>;
-  /** What each device serves by, and the profile it was checked against. */
-  readonly #serving = new Map<Unit, { schedule: ScheduleDevice; profile: Profile }>();
   #applied: Applied | undefined;
   #reported: { status: ScheduleStatus; atMs: number } | undefined;
   #count: Count = { atMs: performance.now(), answered: new Map() };
@@ -107,8 +105,8 @@ export class Follower {
     await Promise.all(
       this.#devices.units.map(async (unit) => {
         try {
-          const profile = await unit.keeper.bring(models, () => modelDir);
-          await this.#serve(unit, scheduleFor(unit, schedule.spec), profile);
+          await unit.keeper.bring(models, () => modelDir);
+          await this.#serve(unit, scheduleFor(unit, schedule.spec));
           log.info({ node, device: unit.service.index }, 'serving by the schedule stored on this node');
         } catch (error) {
           log.error(
@@ -220,12 +218,10 @@ export class Follower {
 
   /** @returns why the schedule was refused, if it was */
   async #followOn(unit: Unit, wish: ScheduleDevice, profile: Profile): Promise<string | undefined> {
-    const serving = this.#serving.get(unit);
-    const served = serving !== undefined && isDeepStrictEqual(serving.schedule, wish);
-    if (served && serving.profile === profile) return undefined;
     // What is served already goes on when the profile turns out to be wrong; admission will see to it.
+    const served = isDeepStrictEqual(unit.keeper.schedule, wish);
     const refusal = served ? undefined : recheck(wish, profile.status ?? {}).refusal;
-    if (refusal === undefined) await this.#serve(unit, wish, profile);
+    if (refusal === undefined) await this.#serve(unit, wish);
     else
       this.#options.log.error(
         { device: unit.service.index, refusal },
@@ -234,15 +230,14 @@ export class Follower {
     return refusal;
   }
 
-  async #serve(unit: Unit, schedule: ScheduleDevice, profile: Profile): Promise<void> {
-    await unit.keeper.serve(schedule);
-    this.#serving.set(unit, { schedule, profile });
+  async #serve(unit: Unit, schedule: ScheduleDevice): Promise<void> {
+    if (!(await unit.keeper.serve(schedule))) return;
     const tenants = scheduledOn(schedule).length;
     this.#options.log.info({ device: unit.service.index, tenants }, 'schedule applied');
   }
 
   async #store({ nodeName }: Schedule['spec']): Promise<void> {
-    const devices = [...this.#serving.values()].map(({ schedule }) => schedule);
+    const devices = this.#devices.units.flatMap(({ keeper }) => keeper.schedule ?? []);
     if (devices.length === 0) return;
     const { stateDir, node } = this.#options;
     const used = new Set(

@@ -103,8 +103,18 @@ export class ProfileKeeper implements WatchedKeeper {
     return this.#profile!;
   }
 
-  /** Serves by a schedule that was checked. @throws Error when its models do not fit into the device's memory */
-  serve(schedule: ScheduleDevice): Promise<void> {
+  /** What the device serves by; undefined before it was told. */
+  get schedule(): ScheduleDevice | undefined {
+    return this.#serving.schedule;
+  }
+
+  /**
+   * Serves by a schedule that was checked, where the device does not do so already by the newest profile.
+   *
+   * @returns whether there was anything to do
+   * @throws Error when its models do not fit into the device's memory
+   */
+  serve(schedule: ScheduleDevice): Promise<boolean> {
     return this.#serving.serve(schedule, this.#profile?.status ?? {});
   }
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { sameShape } from '../../api/names.js';
 import type { ScheduleDevice } from '../../api/schedule.js';
 import type { Logger } from '../../kube/log.js';
@@ -18,6 +19,8 @@ export class ModelsInService {
   readonly #log: Logger;
   /** What the device serves by. */
   #schedule: ScheduleDevice | undefined;
+  /** What it was asked to serve by, and the profile that this was checked against. */
+  #asked: { readonly schedule: ScheduleDevice; readonly profile: ProfileStatus } | undefined;
 
   constructor(service: DeviceService, residents: Residents, library: Library, log: Logger) {
     this.#service = service;
@@ -26,13 +29,20 @@ export class ModelsInService {
     this.#log = log;
   }
 
+  /** What the device serves by; where that was less than it was asked for, for want of memory, what it was asked for. */
+  get schedule(): ScheduleDevice | undefined {
+    return this.#asked?.schedule ?? this.#schedule;
+  }
+
   /**
    * Serves by a schedule that was checked: its models are brought onto the device, others leave where they have to, and
-   * the dispatcher takes it over.
+   * the dispatcher takes it over. Does nothing where it does so already, by the same profile.
    *
+   * @returns whether there was anything to do
    * @throws Error when its models do not fit into the device's memory
    */
-  async serve(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
+  async serve(schedule: ScheduleDevice, profile: ProfileStatus): Promise<boolean> {
+    if (this.#asked?.profile === profile && isDeepStrictEqual(this.#asked.schedule, schedule)) return false;
     try {
       await this.#serve(schedule, profile);
     } catch (error) {
@@ -42,6 +52,8 @@ export class ModelsInService {
       const { spare: _, ...promised } = schedule;
       await this.#serve(promised, profile);
     }
+    this.#asked = { schedule, profile };
+    return true;
   }
 
   async #serve(schedule: ScheduleDevice, profile: ProfileStatus): Promise<void> {
@@ -98,7 +110,7 @@ export class ModelsInService {
     await this.replace(file);
     if (this.#residents.has(name)) for (const shape of spec.shapes) await this.#warmUp(status, name, shape);
     if (fits) await this.#service.apply(schedule, status);
-    this.#schedule = fits ? schedule : others;
+    if (!fits) [this.#schedule, this.#asked] = [others, undefined];
     this.#log.info(
       { device: this.#service.index, model: name, fits },
       'a newer version of the model serves from now on',

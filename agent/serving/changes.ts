@@ -20,7 +20,7 @@ export function logChange(log: Logger, change: Change): void {
     case 'deviceLost':
       return log.error(
         { error: change.error },
-        'device lost; its frames are answered with an error, it is being replaced',
+        'device lost; it is being replaced, and frames that have time wait for that',
       );
     case 'deviceGone':
       return log.error({ error: change.error }, 'device gone; its tenants are moved where they fit, trying goes on');

@@ -75,7 +75,9 @@ export function capacityOf(reading: Reading, snapshot: Snapshot, only?: string):
 const stateOf = ({ nodes }: Snapshot, node: string): string => {
   const info = nodes?.get(node);
   if (info === undefined) return 'gone';
-  return info.silent === true ? 'Silent' : info.state;
+  if (info.state !== 'Ready') return info.state;
+  if (info.silent === true) return 'Silent';
+  return info.implausible === undefined ? info.state : 'Implausible';
 };
 
 function headroomOn(

@@ -4,6 +4,7 @@ import type { Cluster } from '../../kube/cluster.js';
 import { reasonOf, statusOf } from '../../kube/cluster.js';
 import type { KindRef, KubeObject } from '../../kube/objects.js';
 import { Objects } from '../../kube/objects.js';
+import type { NodeObject } from '../../kube/core-objects.js';
 import { Namespaces, Nodes } from '../../kube/core-objects.js';
 import { FLAVORS, MODELS, PRIORITY_CLASSES, PROFILES, QUOTAS, SCHEDULES, TENANTS } from '../../kube/kinds.js';
 import { deviceOf, unmeasured } from '../../operator/admission/device.js';
@@ -11,7 +12,8 @@ import type { NodeInfo } from '../../operator/admission/node.js';
 import { requestOf } from '../../operator/admission/request.js';
 import { planOf } from '../../operator/admission/schedule.js';
 import type { Snapshot } from '../../operator/admission/snapshot.js';
-import { isTrusted } from '../../operator/node-states.js';
+import { nodeInfosOf } from '../../operator/node-infos.js';
+import { isReady } from '../../operator/node-states.js';
 import type {
   FlavorObject,
   ModelObject,
@@ -20,7 +22,6 @@ import type {
   ScheduleObject,
   TenantObject,
 } from '../../operator/objects.js';
-import { implausible } from '../../operator/plausible.js';
 import type { PriorityClass } from '../../operator/ranking.js';
 import { Priorities, byRank } from '../../operator/ranking.js';
 import type { TeamObjects } from '../../operator/teams.js';
@@ -120,34 +121,18 @@ export function snapshotOf(reading: Reading): Snapshot {
       reading.models.map((model) => [model.metadata.name, model as unknown as ResourceOf<'InferenceModel'>]),
     ),
     devices,
-    nodes: nodesOf(reading),
+    nodes: nodeInfosOf(reading.nodes, reading.profiles, stateOf, (node) => {
+      const ageS = reportAgeS(reading.schedules.find(({ spec }) => spec.nodeName === node));
+      return ageS !== undefined && ageS > SILENT_AFTER_S;
+    }),
     requests,
     promised,
     quotas: quotasFrom(reading, devices),
   };
 }
 
-function nodesOf({ nodes, profiles, schedules }: Reading): Map<string, NodeInfo> {
-  const odd = implausible(profiles);
-  return new Map(
-    nodes.map((node) => {
-      const { name, labels = {} } = node.metadata;
-      const ready = node.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
-      const ageS = reportAgeS(schedules.find(({ spec }) => spec.nodeName === name));
-      return [
-        name,
-        {
-          name,
-          labels,
-          taints: node.spec?.taints ?? [],
-          state: !ready ? 'NotReady' : node.spec?.unschedulable === true ? 'Cordoned' : 'Ready',
-          silent: ageS !== undefined && ageS > SILENT_AFTER_S,
-          ...(isTrusted(node) ? {} : { implausible: odd.get(name) }),
-        },
-      ];
-    }),
-  );
-}
+const stateOf = (node: NodeObject): NodeInfo['state'] =>
+  !isReady(node) ? 'NotReady' : node.spec?.unschedulable === true ? 'Cordoned' : 'Ready';
 
 /** How long ago a node's agent reported, by this machine's clock; undefined when it never did. */
 export function reportAgeS(schedule: ScheduleObject | undefined): number | undefined {

@@ -33,12 +33,13 @@ export function preempt(
   if (best === undefined) return undefined;
   const notify = untold(best, victims);
   if (notify.length > 0) return { notify };
+  for (const { key, why } of best.victims) {
+    const nodes = new Set(plans.held(key).map(({ plan }) => plan.device.node));
+    standing.entries.get(key)?.displace({ reason: why, message: messageTo(key, why, [...nodes], request) });
+  }
   // What they had on other devices is of no use without the rest.
   for (const { key } of best.victims) plans.withdraw(key);
   for (const each of [best.fit.plan, ...(best.fit.beside ?? [])]) plans.set(each);
-  const { node } = best.fit.plan.device;
-  for (const { key, why } of best.victims)
-    standing.entries.get(key)?.displace({ reason: why, message: messageTo(key, why, node, request) });
   return 'made';
 }
 
@@ -71,12 +72,12 @@ const untold = ({ victims }: Room, all: Victims): string[] =>
 function messageTo(
   victim: string,
   why: Victim['why'],
-  node: string,
+  nodes: readonly string[],
   { key, namespace, priority }: TenantRequest,
 ): string {
   const by = victim.startsWith(`${namespace}/`) ? key : 'a tenant of another namespace';
   return why === 'Preempted'
-    ? `preempted on ${node} by ${by}, whose priority is ${priority}`
+    ? `preempted on ${nodes.join(', ')} by ${by}, whose priority is ${priority}`
     : `what it had borrowed was given back to ${by}, whose team is within its nominal share`;
 }
 

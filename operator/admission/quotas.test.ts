@@ -114,6 +114,16 @@ describe('a quota', () => {
     expect(verdict(then, 'a/high').admitted).toBe(true);
     expect(verdict(then, 'a/low')).toMatchObject({ admitted: false, reason: 'Preempted' });
   });
+
+  test('tells whoever goes for it where that was, wherever the other one is', () => {
+    const limits = quotas(quota('a', share(100), { cohort: undefined }));
+    const low = asks('a', 'low', 3);
+    const { plans } = decided([low], limits, { devices: edges.slice(1) });
+    const high = asks('a', 'high', 3, { placement: { strategy: 'Spread' } }, 10);
+    const then = decided([high, low], limits, { promised: plans });
+    expect(verdict(then, 'a/high').placements).toMatchObject([{ node: 'edge-1' }]);
+    expect(verdict(then, 'a/low').message).toMatch(/^preempted on edge-2 by a\/high/);
+  });
 });
 
 describe('a cohort', () => {
