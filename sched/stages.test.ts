@@ -64,11 +64,12 @@ function late(all: readonly Passing[], { workers }: StageSetup, random: () => nu
 const passing = ({
   jitterPart,
   ...each
-}: Omit<Passing, 'jitterUs' | 'answerUs' | 'together'> & { jitterPart: number }) => ({
+}: Omit<Passing, 'jitterUs' | 'answerUs' | 'together' | 'device'> & { jitterPart: number }) => ({
   ...each,
   jitterUs: jitterPart * each.periodUs,
   answerUs: 100,
   together: 8,
+  device: 0,
 });
 
 describe('decoding, frames one by one in the order of their deadlines', () => {
@@ -92,7 +93,15 @@ describe('decoding, frames one by one in the order of their deadlines', () => {
       const setup = { blockingUs: 0, workers: 1, shared: false };
       const streams = Array.from({ length: 40 }, (): Passing => {
         const decodeUs = 5000;
-        const common = { count: 1, periodUs: 100 * MS, jitterUs: 0, receiveUs: 100, answerUs: 0, together: 1 };
+        const common = {
+          count: 1,
+          periodUs: 100 * MS,
+          jitterUs: 0,
+          receiveUs: 100,
+          answerUs: 0,
+          together: 1,
+          device: 0,
+        };
         return { ...common, decodeUs, decodeShareUs: Math.round(20 + random() * 80) * MS };
       });
       const taken = accepted(streams, setup, 0);
@@ -112,6 +121,13 @@ describe('decoding, frames one by one in the order of their deadlines', () => {
 });
 
 describe('receiving, in whatever order', () => {
+  test('waits for the answers of a batch of each device, since they may end at one instant', () => {
+    const one = passing({ count: 1, periodUs: 100 * MS, jitterPart: 0, decodeUs: 0, decodeShareUs: 0, receiveUs: 100 });
+    const setup = { blockingUs: 2000, workers: 1, shared: false };
+    expect(receiveDelayUs([one, one], setup)).toBe(2000 + 200 + 800);
+    expect(receiveDelayUs([one, { ...one, device: 1 }], setup)).toBe(2000 + 200 + 2 * 800);
+  });
+
   test('no frame waits longer than is said, and an overloaded loop promises nothing', () => {
     fc.assert(
       fc.property(fc.array(anyStream, { minLength: 1, maxLength: 12 }), (streams) => {

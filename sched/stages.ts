@@ -21,6 +21,8 @@ export interface Passing extends Omit<Streams, 'deadlineUs'> {
   readonly answerUs: number;
   /** Answers that are written at once: those of one batch. */
   readonly together: number;
+  /** The device that they pass to: batches of several may end at one instant. */
+  readonly device: number;
   /** Of a decode worker; 0: nothing is to be decoded. */
   readonly decodeUs: number;
   /** How long decoding may take, waiting included. */
@@ -57,9 +59,15 @@ export const decodeShare = (
 ): number => sum(all, ({ count, periodUs, decodeUs }) => (count * decodeUs) / periodUs) / workers;
 
 /** The most work for the loop that may come at one instant beyond what its share does in the long run. */
-const burstUs = (all: readonly Passing[]): number =>
-  sum(all, ({ count, periodUs, jitterUs, receiveUs }) => count * receiveUs * (1 + jitterUs / periodUs)) +
-  all.reduce((most, { together, answerUs }) => max(most, together * answerUs), 0);
+function burstUs(all: readonly Passing[]): number {
+  const largest = new Map<number, number>();
+  for (const { device, together, answerUs } of all)
+    largest.set(device, max(largest.get(device) ?? 0, together * answerUs));
+  return (
+    sum(all, ({ count, periodUs, jitterUs, receiveUs }) => count * receiveUs * (1 + jitterUs / periodUs)) +
+    sum([...largest.values()], (us) => us)
+  );
+}
 
 /**
  * How long a frame, and later its answer, may wait for the loop and be worked on by it, in whatever order the loop does its work

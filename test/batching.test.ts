@@ -112,7 +112,9 @@ describe('outputs of every element type', () => {
       (entry): entry is [string, number] => typeof entry[1] === 'number' && entry[0] !== 'UNDEFINED',
     );
     const models = await Promise.all(
-      types.map(([name, type]) => workspace.model(name.toLowerCase(), castingNetwork(type, ['n', 3, 8, 8]))),
+      types.map(([name, type]) =>
+        workspace.model(name.toLowerCase(), castingNetwork(type, ['n', 3, 8, 8]), { maxBatchSize: 2 }),
+      ),
     );
     await workspace.write('models.yaml', await workspace.model('echo', echoNetwork()), ...models);
     await workspace.write(

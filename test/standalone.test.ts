@@ -15,6 +15,9 @@ import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
 
 /** `deeprt standalone` as a process, over real files. */
+/** KILLS=50 makes a minute of it. */
+const KILLS = Number(process.env['KILLS'] ?? 8);
+
 let workspace: Workspace;
 let running: Running | undefined;
 
@@ -299,7 +302,7 @@ test('a device killed again and again while it starts, loads and is measured end
   const random = seededRandom(5);
   const process = background('standalone', '-f', dir, '--state', state, '--listen', '127.0.0.1:0');
   try {
-    for (let kills = 0; kills < 8;) {
+    for (let kills = 0; kills < KILLS;) {
       await setTimeout(100 + 1200 * random());
       if (process.ended()) break;
       for (const device of await childrenOf(process.pid, 'device/thread/process')) {

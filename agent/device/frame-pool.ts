@@ -41,6 +41,11 @@ export class FramePool {
     this.#free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
   }
 
+  /** Slots that nobody uses. */
+  get left(): number {
+    return this.#free.length;
+  }
+
   /** Takes a slot; undefined when all are in use. */
   take(): number | undefined {
     return this.#free.pop();

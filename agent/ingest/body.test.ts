@@ -17,6 +17,16 @@ describe('the memory for bodies', () => {
     expect(budget.heldBytes).toBe(0);
   });
 
+  test('is there for a tenant’s first promised frame, whatever another’s promised ones hold', () => {
+    const budget = new BodyBudget(1000);
+    for (let i = 0; i < 10; i++) expect(budget.take('many', true, 100)).toBe(true);
+    expect(budget.take('many', true, 100)).toBe(false);
+    expect(budget.take('other', true, 100)).toBe(true);
+    expect(budget.take('other', true, 100)).toBe(false);
+    budget.give('many', true, 1000);
+    expect(budget.take('other', true, 100)).toBe(true);
+  });
+
   test('a body larger than all of it passes alone', () => {
     const budget = new BodyBudget(1000);
     expect(budget.take('large', true, 5000)).toBe(true);

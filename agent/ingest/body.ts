@@ -6,7 +6,8 @@ import { BadRequest } from './protocol/bad-request.js';
 
 /**
  * Memory for all bodies that are being read or wait to be decoded, in bytes; spare frames may have half of it, one tenant's a quarter.
- * Where the process may have little altogether, this is a part of that.
+ * Half as much again is for the first promised frame of each tenant that finds all taken. Where the process may have little
+ * altogether, this is a part of that.
  */
 export const BODIES_BYTES = Math.min(192 * 1024 * 1024, constrainedMemory() / 8 || Infinity);
 
@@ -16,12 +17,16 @@ export class ClientGone extends Error {}
 /** There is no memory for one more body. */
 export class NoMemory extends Error {}
 
+/** The part beyond all of it that is there for those who have nothing yet. */
+const FIRST_ONES = 0.5;
+
 /** What bodies take, and who may have more: promised frames before spare ones, spare ones by halves and quarters. */
 export class BodyBudget {
   readonly #limitBytes: number;
   #promisedBytes = 0;
   #spareBytes = 0;
-  readonly #ofTenant = new Map<string, number>();
+  /** What a tenant's promised frames hold, and what its spare ones do. */
+  readonly #ofTenant = { promised: new Map<string, number>(), spare: new Map<string, number>() };
 
   constructor(limitBytes = BODIES_BYTES) {
     this.#limitBytes = limitBytes;
@@ -29,32 +34,53 @@ export class BodyBudget {
 
   /** Whether so many bytes more may be held. A body that finds nothing of its kind there is let in whatever its size. */
   take(tenant: string, promised: boolean, bytes: number): boolean {
-    const own = this.#ofTenant.get(tenant) ?? 0;
+    const held = promised ? this.#ofTenant.promised : this.#ofTenant.spare;
+    const own = held.get(tenant) ?? 0;
+    const mostBytes = this.#limitBytes * (own === 0 ? 1 + FIRST_ONES : 1);
     const fits = promised
-      ? this.#promisedBytes === 0 || this.#promisedBytes + this.#spareBytes + bytes <= this.#limitBytes
+      ? this.#promisedBytes === 0 || this.heldBytes + bytes <= mostBytes
       : this.#spareBytes === 0 ||
         (this.#spareBytes + bytes <= this.#limitBytes / 2 && (own === 0 || own + bytes <= this.#limitBytes / 4));
     if (!fits) return false;
     if (promised) this.#promisedBytes += bytes;
-    else {
-      this.#spareBytes += bytes;
-      this.#ofTenant.set(tenant, own + bytes);
-    }
+    else this.#spareBytes += bytes;
+    held.set(tenant, own + bytes);
     return true;
   }
 
   give(tenant: string, promised: boolean, bytes: number): void {
     if (promised) this.#promisedBytes -= bytes;
-    else {
-      this.#spareBytes -= bytes;
-      const left = (this.#ofTenant.get(tenant) ?? 0) - bytes;
-      if (left > 0) this.#ofTenant.set(tenant, left);
-      else this.#ofTenant.delete(tenant);
-    }
+    else this.#spareBytes -= bytes;
+    const held = promised ? this.#ofTenant.promised : this.#ofTenant.spare;
+    const left = (held.get(tenant) ?? 0) - bytes;
+    if (left > 0) held.set(tenant, left);
+    else held.delete(tenant);
   }
 
   get heldBytes(): number {
     return this.#promisedBytes + this.#spareBytes;
+  }
+}
+
+/** What bytes that come one after the other hold of the memory for bodies. */
+export class Holding {
+  readonly #budget: BodyBudget;
+  readonly #tenant: string;
+  #promised = false;
+  #bytes = 0;
+
+  constructor(budget: BodyBudget, tenant: string) {
+    this.#budget = budget;
+    this.#tenant = tenant;
+  }
+
+  /** Whether so many bytes may be held in all; where they may not, none are. */
+  set(bytes: number, promised: boolean): boolean {
+    this.#budget.give(this.#tenant, this.#promised, this.#bytes);
+    this.#bytes = 0;
+    if (bytes > 0 && !this.#budget.take(this.#tenant, promised, bytes)) return false;
+    [this.#promised, this.#bytes] = [promised, bytes];
+    return true;
   }
 }
 

@@ -6,17 +6,17 @@ import type { Slot } from '../serving/slots.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
-import { BodyBudget, ClientGone, NoMemory } from './body.js';
+import { BodyBudget, ClientGone, Holding, NoMemory } from './body.js';
 import type { DecodeStage } from './decode/stage.js';
 import type { Form } from './form.js';
 import { headOf, largestBody } from './form.js';
 import type { Incoming } from './incoming.js';
 import type { FrameRequest, WantedOutputs } from './protocol/request.js';
-import { Busy, asTold, compressed, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
+import { asTold, compressed, noMemory, notCovered, notPromised, outcomeOf, tooManyWaiting } from './refusals.js';
 import type { Passage, Serving } from './passage.js';
 import { passedOf, traced } from './passage.js';
 import { leastBusy, police } from './policing.js';
-import { SpareGate } from './spare-gate.js';
+import { REFUSED_BURST_US, SPARE_BURST_US, SpareGate } from './spare-gate.js';
 import { Trials } from './trials.js';
 import { within } from './timeout.js';
 import { toldOf } from './told.js';
@@ -37,7 +37,11 @@ export interface FrameStages {
   /** The share of the event loop's core that was promised to frames. */
   readonly promisedShare: number;
   readonly stageWatch: {
-    readonly decoded: (head: FrameHead, us: number) => void;
+    readonly decoded: (
+      head: FrameHead,
+      us: number,
+      whose: { readonly tenant: string; readonly promised: boolean },
+    ) => void;
     readonly handled: (expectedUs: number) => void;
   };
 }
@@ -56,17 +60,29 @@ export class FrameDoor {
   readonly #spare: SpareGate;
   readonly #tracer: FrameTracer | undefined;
   readonly #trials = new Trials();
-  readonly #refused = new SpareGate(() => REFUSALS_SHARE);
+  readonly #refused: SpareGate;
 
   /** @param tracer told of every frame; nobody is where absent */
   constructor(node: FrameStages, tracer?: FrameTracer) {
     this.#node = node;
     this.#tracer = tracer;
-    this.#spare = new SpareGate(() => MOST_OF_THE_LOOP - node.promisedShare);
+    const leftShare = (): number => MOST_OF_THE_LOOP - node.promisedShare;
+    this.#refused = new SpareGate(() => Math.min(REFUSALS_SHARE, leftShare()), REFUSED_BURST_US);
+    // What refusals do not take is there for spare frames.
+    this.#spare = new SpareGate(() => leftShare() - (this.#refused.busy ? REFUSALS_SHARE : 0), SPARE_BURST_US);
   }
 
   stop(): void {
     this.#arrivals.stop();
+  }
+
+  /** Has what comes of a stream's next part count as memory for bodies. The function throws Busy where there is none. */
+  holding({ tenant }: Serving): (bytes: number) => void {
+    const holding = new Holding(this.#budget, tenant.key);
+    return (bytes) => {
+      const { promised, covered } = tenant.terms;
+      if (!holding.set(bytes, promised && bytes <= covered.bytes)) throw noMemory(tenant);
+    };
   }
 
   /** Before a frame is refused by its head: resolves when that is to be answered. Its body is not looked at. */
@@ -201,9 +217,7 @@ export class FrameDoor {
     try {
       return await incoming.read(limit, this.#budget, tenant.key, promised);
     } catch (error) {
-      if (!(error instanceof NoMemory)) throw error;
-      const message = 'the bodies of frames that are on their way take all the memory that there is for them';
-      throw new Busy('NoMemoryForBody', message, tenant.terms.periodUs);
+      throw error instanceof NoMemory ? noMemory(tenant) : error;
     }
   }
 
@@ -247,7 +261,7 @@ export class FrameDoor {
         () => this.#trials.ended(nowUs()),
       );
     const { us, wanted } = await decoding;
-    this.#node.stageWatch.decoded(head, us);
+    this.#node.stageWatch.decoded(head, us, { tenant: key, promised });
     return wanted ?? incoming.wanted;
   }
 }

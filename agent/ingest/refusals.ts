@@ -50,6 +50,13 @@ export const compressed = (): BadRequest =>
     { 'Accept-Encoding': 'identity' },
   );
 
+export const noMemory = ({ terms }: ServedTenant): Busy =>
+  new Busy(
+    'NoMemoryForBody',
+    'the bodies of frames that are on their way take all the memory that there is for them',
+    terms.periodUs,
+  );
+
 export const tooManyWaiting = ({ terms }: ServedTenant): Busy =>
   new Busy('TooManyWaiting', 'too many frames of this tenant wait already', terms.periodUs);
 

@@ -210,8 +210,8 @@ export class IngestServer implements GrpcBackend {
       const visitor = await this.guard.visitor(claimOf(req));
       const take = (frame: Incoming): Promise<void> => this.take(name, version, frame, visitor);
       if (isStream(req) && this.ready && this.guard.may(visitor, this.catalogue.terms(name))) {
-        this.catalogue.serving(name, version);
-        await serveStream(req, res, name, take);
+        const [serving] = this.catalogue.serving(name, version);
+        await serveStream(req, res, name, take, this.#door.holding(serving!));
       } else await take(new HttpFrame(req, res));
     } catch (error) {
       refuseFrame(res, error);

@@ -4,8 +4,10 @@ import { FairQueue } from './fair-queue.js';
 
 /** Work of the event loop for spare frames that may come at one instant, in microseconds: no promised frame waits for more. */
 export const SPARE_BURST_US = 1500;
-/** Spare frames always get some of the loop. */
-const LEAST_RATE = 0.05;
+/** The same for telling senders that they are not served. */
+export const REFUSED_BURST_US = 300;
+/** Whoever waits always gets some of the loop. */
+const LEAST_RATE = 0.04;
 const TICK_MS = 2;
 
 interface Turn extends Work {
@@ -18,15 +20,24 @@ interface Turn extends Work {
  */
 export class SpareGate {
   readonly #rateOf: () => number;
+  readonly #burstUs: number;
   readonly #queue = new FairQueue<Turn>();
   #waiting = 0;
-  #tokensUs = SPARE_BURST_US;
+  #tokensUs: number;
   #atUs = nowUs();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param rateOf the share of the loop that was not promised */
-  constructor(rateOf: () => number) {
+  /** @param rateOf the share of the loop that may be taken */
+  constructor(rateOf: () => number, burstUs: number) {
     this.#rateOf = rateOf;
+    this.#burstUs = burstUs;
+    this.#tokensUs = burstUs;
+  }
+
+  /** Whether anybody has been let in of late. */
+  get busy(): boolean {
+    this.#fill();
+    return this.#waiting > 0 || this.#tokensUs < this.#burstUs;
   }
 
   /** Resolves when the work may be done. */
@@ -46,7 +57,7 @@ export class SpareGate {
   #fill(): void {
     const atUs = nowUs();
     const gained = (atUs - this.#atUs) * Math.max(LEAST_RATE, this.#rateOf());
-    this.#tokensUs = Math.min(SPARE_BURST_US, this.#tokensUs + gained);
+    this.#tokensUs = Math.min(this.#burstUs, this.#tokensUs + gained);
     this.#atUs = atUs;
   }
 

@@ -15,6 +15,7 @@ import { Residents } from '../models/residents.js';
 import type { ProfileKeeperOptions } from '../profile/keeper.js';
 import { ProfileKeeper } from '../profile/keeper.js';
 import { NodeStages } from '../profile/node-stages.js';
+import type { Whose } from '../profile/stage-watch.js';
 import type { LateFrame } from '../serving/late-frames.js';
 import { LateLog } from '../serving/late-log.js';
 import { AgentMetrics } from '../serving/metrics.js';
@@ -104,8 +105,8 @@ export class Devices {
 
   /** Compares what frames take of the stages with what they were expected to. */
   readonly stageWatch = {
-    decoded: (head: FrameHead, us: number): void =>
-      this.#stages.watch.decoded(head, us, frameCost(this.#stages.value, head).decodeUs, nowUs()),
+    decoded: (head: FrameHead, us: number, whose: Whose): void =>
+      this.#stages.watch.decoded(head, us, frameCost(this.#stages.value, head).decodeUs, whose, nowUs()),
     handled: (expectedUs: number): void => this.#stages.watch.handled(expectedUs),
   };
 

@@ -194,13 +194,14 @@ export class Follower {
       this.#options.log.warn({ device: other.device }, 'the schedule names a device that is not there');
     const refusals = new Map<number, string>();
     const failures: unknown[] = [];
+    let pending = false;
     // Whoever moves leaves one device before coming to another.
     const wanted = units.map((unit) => ({ unit, wish: scheduleFor(unit, schedule.spec) }));
     wanted.sort((a, b) => scheduledOn(a.wish).length - scheduledOn(b.wish).length);
     for (const { unit, wish } of wanted) {
       const { profile } = unit.keeper;
       if (profile === undefined) {
-        if (scheduledOn(wish).length > 0) return; // measured first; then this is called again
+        pending ||= scheduledOn(wish).length > 0; // measured first; then this is called again
         continue;
       }
       try {
@@ -211,6 +212,7 @@ export class Follower {
       }
     }
     if (failures.length > 0) throw failures[0];
+    if (pending) return;
     this.#applied = { generation, refusals };
     await this.#store(schedule.spec);
     this.#queue.add('report');

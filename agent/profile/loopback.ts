@@ -154,6 +154,7 @@ const ANYBODY: Omit<TenantTerms, 'inputs' | 'image'> = {
   shape: [1, 1, 1],
   deepest: 0,
   late: 'serve',
+  beside: 0,
   senders: undefined,
   promised: true,
   beyond: 'serve',

@@ -5,7 +5,7 @@ import { categoryName } from '../../api/names.js';
 import { timestamp } from '../../kube/clock.js';
 import type { DeviceOptions } from '../device/messages.js';
 import type { DecodeStage } from '../ingest/decode/stage.js';
-import { SPARE_BURST_US } from '../ingest/spare-gate.js';
+import { REFUSED_BURST_US, SPARE_BURST_US } from '../ingest/spare-gate.js';
 import type { ModelFile, Residents } from '../models/residents.js';
 import type { DeviceService } from '../serving/service.js';
 import { Contention } from './contention.js';
@@ -200,7 +200,7 @@ async function measureAll(
       const slower = Math.max(...ratios);
       steadied.push(slower > 1 + UNSTEADY ? slowed(category, slower) : category);
     }
-    stages.heldUp(load.heldUpUs + SPARE_BURST_US);
+    stages.heldUp(load.heldUpUs + SPARE_BURST_US + REFUSED_BURST_US);
     return {
       fresh: steadied,
       weights,

@@ -18,10 +18,10 @@ const JPEG = { form: 'JPEG', bytes: 10_000, pixels: 300_000 } as const;
 const SECOND = 1_000_000;
 
 /** Frames that take so many times as long as expected, twenty a second. */
-function decode(watch: StageWatch, factor: number, seconds: number, fromUs = 0): number {
-  const untilUs = fromUs + seconds * SECOND;
-  for (let atUs = fromUs; atUs < untilUs; atUs += SECOND / 20) watch.decoded(JPEG, 3000 * factor, 3000, atUs);
-  return untilUs;
+function decode(watch: StageWatch, factor: number, seconds: number, tenant = 'a', promised = true): number {
+  for (let atUs = 0; atUs < seconds * SECOND; atUs += SECOND / 20)
+    watch.decoded(JPEG, 3000 * factor, 3000, { tenant, promised }, atUs);
+  return seconds * SECOND;
 }
 
 const jpegUs = (stages: Stages | undefined): number | undefined =>
@@ -46,6 +46,24 @@ describe('what decoding takes', () => {
   ])('%d times as much for %d s is left alone', (factor, seconds) => {
     const watch = new StageWatch();
     expect(watch.corrected(STAGES, 0, decode(watch, factor, seconds))).toBeUndefined();
+  });
+});
+
+describe('what the pictures of one tenant take', () => {
+  test.each([
+    ['quicker ones', 0.3, 60, true],
+    ['slower ones', 3, 60, true],
+    ['slower ones beyond what it was promised', 3, 60, false],
+  ])('%s change nothing for others, whose figures are right', (_what, factor, seconds, promised) => {
+    const watch = new StageWatch();
+    decode(watch, 0.83, seconds, 'honest');
+    expect(watch.corrected(STAGES, 0, decode(watch, factor, seconds, 'other', promised))).toBeUndefined();
+  });
+
+  test('count no more once it is gone', () => {
+    const watch = new StageWatch();
+    decode(watch, 0.83, 5, 'gone');
+    expect(jpegUs(watch.corrected(STAGES, 0, decode(watch, 0.3, 70, 'stays', false)))).toBeCloseTo(2000 * 0.3 * 1.2);
   });
 });
 

@@ -177,6 +177,7 @@ function ladderOn(
     jitterUs: tenant.jitterUs,
     deadlineUs: tenant.deadlineUs ?? Infinity,
     slots: slotsFor(tenant),
+    beside: category.tenants.length - 1,
     covered: {
       ...coveredCost(profile.stages, tenant, tensorBytes),
       bytes: coveredBytes(tenant, tensorBytes),

@@ -17,9 +17,17 @@ export interface Pools {
   retire(pool: FramePool): void;
 }
 
-/** A device's slots: promised and spare frames of each category have pools of their own. */
+/** So many slots for spare frames are kept free for each tenant that does not use them, as far as half of all allow that. */
+const KEPT_FREE = 4;
+
+/**
+ * A device's slots: promised and spare frames of each category have pools of their own. Where the spare ones' is small, whoever sends
+ * much leaves some to whoever sends little.
+ */
 export class Slots {
   readonly #memory: Pools;
+  /** Slots that spare frames have, by pool and tenant. */
+  readonly #spare = new WeakMap<FramePool, Map<ServedTenant, number>>();
   readonly #pools = new Map<string, FramePool>();
 
   constructor(memory: Pools) {
@@ -36,17 +44,40 @@ export class Slots {
     const full = promised ? tenant.promisedInFlight >= tenant.terms.slots : !this.hasRoomForSpare(tenant);
     if (full) return undefined;
     const pool = this.#pools.get(poolName(tenant.terms.category, promised));
-    const index = pool?.take();
-    if (pool === undefined || index === undefined) return undefined;
+    if (pool === undefined || (!promised && !this.#leavesEnough(tenant, pool))) return undefined;
+    const index = pool.take();
+    if (index === undefined) return undefined;
     if (promised) tenant.promisedInFlight++;
-    else tenant.spareInFlight++;
+    else this.#note(pool, tenant, 1);
     return { pool, index, promised };
   }
 
   give(tenant: ServedTenant, { pool, index, promised }: Slot): void {
     if (promised) tenant.promisedInFlight--;
-    else tenant.spareInFlight--;
+    else this.#note(pool, tenant, -1);
     pool.give(index);
+  }
+
+  #note(pool: FramePool, tenant: ServedTenant, more: number): void {
+    tenant.spareInFlight += more;
+    const counts = this.#spare.get(pool) ?? new Map<ServedTenant, number>();
+    this.#spare.set(pool, counts);
+    const count = (counts.get(tenant) ?? 0) + more;
+    if (count > 0) counts.set(tenant, count);
+    else counts.delete(tenant);
+  }
+
+  /** Whether others have what they may need where this tenant takes one more slot than its part. */
+  #leavesEnough(tenant: ServedTenant, pool: FramePool): boolean {
+    const { slots, left } = pool;
+    const { beside } = tenant.terms;
+    const counts = this.#spare.get(pool);
+    const part = Math.max(1, Math.floor(slots / (1 + beside)));
+    if ((counts?.get(tenant) ?? 0) < part) return true;
+    const each = Math.min(part, KEPT_FREE);
+    let kept = beside * each;
+    for (const [other, count] of counts ?? []) if (other !== tenant) kept -= Math.min(each, count);
+    return left > Math.min(kept, slots / 2);
   }
 
   /** Makes pools as large as these; larger ones stay. */

@@ -44,6 +44,8 @@ export interface TenantTerms {
   readonly covered: FrameCost & { readonly bytes: number; readonly answerUs: number };
   /** So many of its promised frames may be on their way: nobody else's take these places. */
   readonly slots: number;
+  /** Tenants that its spare frames share places with. */
+  readonly beside: number;
   /** From a promised frame's arrival until it is decoded, and, of the deadline, what is left for its answer. */
   readonly decodeDueUs: number;
   readonly answerDueUs: number;

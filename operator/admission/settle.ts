@@ -4,7 +4,7 @@ import type { Device } from './device.js';
 import { deviceKey } from './device.js';
 import type { Displacement } from './entry.js';
 import { evicts } from './node.js';
-import type { DevicePlan, Placed } from './plan.js';
+import type { DevicePlan, Fit, Placed } from './plan.js';
 import { emptyPlan, placedOn } from './plan.js';
 import type { Held } from './plans.js';
 import { Plans } from './plans.js';
@@ -26,30 +26,30 @@ export function settle(snapshot: Snapshot): Stand {
   const asked = new Map(snapshot.requests.map((request, rank) => [request.key, { request, rank }]));
   const promised = new Map((snapshot.promised ?? []).map((plan) => [deviceKey(plan.device), plan]));
   const surplus = surplusOf([...promised.values()], asked, plans);
-  const onNode = Map.groupBy(promised.values(), ({ device }) => device.node);
-  for (const device of snapshot.devices) {
-    const before = promised.get(deviceKey(device)) ?? emptyPlan(device);
+  for (const devices of Map.groupBy(snapshot.devices, ({ node }) => node).values()) {
+    const before = devices.map((device) => promised.get(deviceKey(device)) ?? emptyPlan(device));
     const evicted = ({ request }: Placed): boolean => {
-      const node = plans.node(device);
+      const node = plans.node(devices[0]!);
       return node !== undefined && evicts(node, asked.get(request.key)?.request ?? request);
     };
     const stays = (placed: Placed): boolean =>
       asked.has(placed.request.key) && !surplus.has(placed) && !evicted(placed);
-    const beside = (onNode.get(device.node) ?? []).filter(({ device: other }) => other.device !== device.device);
-    const plan = keptPlan(device, before, stays, ({ request }) => asked.get(request.key)!.rank, beside);
-    const spare = plan.spare.filter(({ request }) => asked.has(request.key));
-    plans.set(spare.length === plan.spare.length ? plan : { ...plan, spare });
-    const kept = new Set(placedOn(plan).map(({ request }) => request.key));
-    for (const placed of placedOn(before)) {
-      const { key } = placed.request;
-      if (kept.has(key) || surplus.has(placed) || !asked.has(key)) continue;
-      displaced.set(key, {
-        message: evicted(placed)
-          ? `driven out of ${device.node} by a NoExecute taint`
-          : `${device.node} cannot keep its promise any more: its profile has changed`,
-      });
+    const all = keptOn(devices, before, stays, ({ request }) => asked.get(request.key)!.rank);
+    for (const [i, plan] of all.entries()) {
+      const spare = plan.spare.filter(({ request }) => asked.has(request.key));
+      plans.set(spare.length === plan.spare.length ? plan : { ...plan, spare });
+      const kept = new Set(placedOn(plan).map(({ request }) => request.key));
+      for (const placed of placedOn(before[i]!)) {
+        const { key } = placed.request;
+        if (kept.has(key) || surplus.has(placed) || !asked.has(key)) continue;
+        displaced.set(key, {
+          message: evicted(placed)
+            ? `driven out of ${plan.device.node} by a NoExecute taint`
+            : `${plan.device.node} cannot keep its promise any more: its profile has changed`,
+        });
+      }
+      promised.delete(deviceKey(plan.device));
     }
-    promised.delete(deviceKey(device));
   }
   for (const { device, ...plan } of promised.values())
     for (const { request } of placedOn({ device, ...plan }))
@@ -83,31 +83,58 @@ function restore(plans: Plans, { requests, told }: Snapshot): void {
 const nameOf = ({ node, device }: Device, { nodes }: Snapshot): string =>
   nodes?.has(node) === true ? `device ${device} of ${node}` : node;
 
-/** What of an earlier promise still holds on a device: all of it, unless its profile changed for the worse. */
+const isMeasured = ({ tables, failures }: Device): boolean => tables.size > 0 || failures.size > 0;
+
+/** What of earlier promises still holds on the devices of a node, which share its stages: all of it, unless a profile changed for the worse. */
+function keptOn(
+  devices: readonly Device[],
+  before: readonly DevicePlan[],
+  stays: (placed: Placed) => boolean,
+  rank: (placed: Placed) => number,
+): readonly DevicePlan[] {
+  const changed = devices.map((device, i) => before[i]!.device !== device);
+  const same = (plan: DevicePlan): boolean =>
+    placedOn(plan).every(stays) && (!isMeasured(plan.device) || plan.categories.every(({ rate }) => rate > 0));
+  if (!changed.includes(true) && before.every(same)) return before;
+  // Until one is looked at, it counts for what it had, by the newest figures.
+  let all: readonly DevicePlan[] = before.map((plan, i) => standing(plan, devices[i]!, stays));
+  const keep = (i: number, plan: DevicePlan): void => {
+    const found = keptPlan(devices[i]!, plan, stays, rank, all.toSpliced(i, 1));
+    all = found.beside.toSpliced(i, 0, found.plan);
+  };
+  for (const [i, plan] of before.entries()) keep(i, plan);
+  const short = (plan: DevicePlan, i: number): boolean =>
+    stagesFor(plan.device, placedOn(plan), plan.receiveUs, all.toSpliced(i, 1)) !== plan.receiveUs;
+  // What one of them needs of the stages may be too much for those before it.
+  for (let i = all.findIndex(short); i !== -1; i = all.findIndex(short)) keep(i, all[i]!);
+  return all;
+}
+
+/** What of an earlier promise still holds on one device, and what becomes of those beside it. */
 function keptPlan(
   device: Device,
   before: DevicePlan,
   stays: (placed: Placed) => boolean,
   rank: (placed: Placed) => number,
   beside: readonly DevicePlan[],
-): DevicePlan {
+): Required<Extract<Fit, { plan: DevicePlan }>> {
   const placed = placedOn(before);
   const kept = placed.filter(stays);
   const known = before.categories.every(({ rate }) => rate > 0);
-  const measured = device.tables.size > 0 || device.failures.size > 0;
-  if (before.device === device && kept.length === placed.length && (known || !measured)) return before;
-  // Without a measurement nothing can be checked: what was promised stands until there is one.
-  if (!measured && kept.length > 0) return standing(before, device, stays);
+  const measured = isMeasured(device);
   const receiveUs = stagesFor(device, kept, before.receiveUs, beside);
+  const isSame = before.device === device && receiveUs === before.receiveUs;
+  if (isSame && kept.length === placed.length && (known || !measured)) return { plan: before, beside };
+  // Without a measurement nothing can be checked: what was promised stands until there is one.
+  if (!measured && kept.length > 0) return { plan: standing(before, device, stays), beside };
   const all = receiveUs === undefined ? undefined : planFor(device, kept, { ...before, receiveUs });
-  if (all !== undefined && 'plan' in all) return all.plan;
-  let plan = emptyPlan(device);
+  if (all !== undefined && 'plan' in all) return { plan: all.plan, beside };
+  let found = { plan: emptyPlan(device), beside };
   for (const { request, streams } of [...kept].sort((a, b) => rank(a) - rank(b))) {
-    const fit = withTenant(plan, request, streams, beside);
-    // What the other devices would have to give up is decided when it is placed anew.
-    if ('plan' in fit && fit.beside?.every((each, i) => each === beside[i]) !== false) plan = fit.plan;
+    const fit = withTenant(found.plan, request, streams, found.beside);
+    if ('plan' in fit) found = { plan: fit.plan, beside: fit.beside ?? found.beside };
   }
-  return plan;
+  return found;
 }
 
 /**

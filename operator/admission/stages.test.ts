@@ -3,7 +3,8 @@ import type { Stages } from '../../api/frames.js';
 import { device, snapshot, tenant } from '../../test/support/admission.js';
 import type { Decision } from './decide.js';
 import { decide } from './decide.js';
-import { stageSharesOf } from './stages.js';
+import { placedOn } from './plan.js';
+import { stageSharesOf, stagesFor } from './stages.js';
 
 const STAGES: Stages = {
   blockingUs: 2000,
@@ -117,6 +118,32 @@ describe('the stages before the device', () => {
     const { reason, message } = admit([crowd, quick]).verdicts[1]!;
     expect(reason).toBe('ReceiveExceeded');
     expect(message).toContain('it may fit when other tenants leave');
+  });
+
+  test('figures that have risen hold for all devices of the node together', () => {
+    const tensors = Array.from({ length: 40 }, (_, i) =>
+      tenant(`t${i}`, {
+        framesPerSecond: 20,
+        deadline: '400ms',
+        jitter: '10ms',
+        frames: { encoding: 'Tensor' },
+        placement: { strategy: 'Spread' },
+      }),
+    );
+    const on = (times: number, promised?: Decision['plans']): Decision['plans'] => {
+      const receive = STAGES.receive.map((each) => ({ ...each, perFrameUs: times * each.perFrameUs }));
+      const devices = [0, 1].map((index) =>
+        device('n', 0.5, [[3, 8, 8]], { index, status: { stages: { ...STAGES, receive } } }),
+      );
+      return decide(snapshot(tensors, { devices, ...(promised === undefined ? {} : { promised }) })).plans;
+    };
+    const [before, after] = [on(1), on(2.5, on(1))];
+    for (const plans of [before, after]) {
+      expect(plans.map(({ categories }) => categories.length)).toEqual([1, 1]);
+      for (const [i, plan] of plans.entries())
+        expect(stagesFor(plan.device, placedOn(plan), plan.receiveUs, plans.toSpliced(i, 1))).toBe(plan.receiveUs);
+    }
+    expect(after[0]!.receiveUs).toBeGreaterThan(before[0]!.receiveUs);
   });
 
   test('what receiving may take stands whoever is served in spare time, and for all devices of the node', () => {

@@ -63,6 +63,7 @@ function passingOf(device: Device, { request, streams, covered, decodeUs }: Plac
     receiveUs: cost.receiveUs,
     answerUs: answerUs(device.stages, answerBytes),
     together: device.tables.get(name)?.largestBatch ?? 1,
+    device: device.device,
     decodeUs: cost.decodeUs,
     decodeShareUs: decodeUs,
   };

@@ -38,6 +38,11 @@ export class PartSplitter {
     this.#limit = limit;
   }
 
+  /** Bytes of a part that is not complete, and of what comes before it. */
+  get pendingBytes(): number {
+    return this.#pending.length;
+  }
+
   /** @throws BadRequest when the stream is none, or a part too large */
   push(chunk: Buffer): Part[] {
     if (this.#ended) return [];

@@ -12,6 +12,7 @@ import { LARGEST_IMAGE_BYTES, formOfType } from '../form.js';
 import { connectionOf, traceOf } from '../http-frame.js';
 import { InOrder, drained } from '../in-order.js';
 import type { Incoming } from '../incoming.js';
+import { LONGEST_BODY_MS } from '../odd-requests.js';
 import { BadRequest } from '../protocol/bad-request.js';
 import type { FrameRequest, WantedOutputs } from '../protocol/request.js';
 import { writeResponse } from '../protocol/response.js';
@@ -19,6 +20,9 @@ import { bodyOf, toldOf } from '../told.js';
 import type { TraceHeaders } from '../tracing.js';
 import type { Part } from './parts.js';
 import { PartSplitter, boundaryOf } from './parts.js';
+
+/** The head of a part may come with the part before it, long before its image does. */
+const NO_IMAGE_BYTES = 8 * 1024;
 
 /** A frame as one part of a request that goes on and on. */
 class PartFrame implements Incoming {
@@ -100,6 +104,7 @@ function lineOf(error: unknown): Buffer {
  * Serves a camera's MJPEG stream (`multipart/x-mixed-replace`) as one request: each part is a frame, and the answers come in their
  * order, a line of JSON each, or as server-sent events where those are asked for (`Accept: text/event-stream`).
  *
+ * @param hold told what is held of a part that is not complete; throws where there is no memory for it
  * @throws BadRequest when it is no such stream
  */
 export async function serveStream(
@@ -107,6 +112,7 @@ export async function serveStream(
   res: Response,
   model: string,
   take: (frame: Incoming) => Promise<void>,
+  hold: (bytes: number) => void,
 ): Promise<void> {
   const splitter = new PartSplitter(boundaryOf(req.headers['content-type'] ?? ''), LARGEST_IMAGE_BYTES);
   const events = (req.headers.accept ?? '').includes('text/event-stream');
@@ -128,20 +134,36 @@ export async function serveStream(
     const frame = new PartFrame(part, model, res, stream, traceOf(req));
     answers.add(take(frame).then(() => frame.json, lineOf));
   };
+  let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve) => {
+    const end = (error: unknown): void => {
+      discard(req);
+      answers.add(Promise.resolve(lineOf(error)));
+      cutOffSender(res);
+      resolve();
+    };
+    const tooSlow = (): void => {
+      // What is not read for want of answers is not the sender's fault.
+      if (req.isPaused()) timer = setTimeout(tooSlow, LONGEST_BODY_MS);
+      else end(new BadRequest(`a part was not here within ${LONGEST_BODY_MS / 1000}s`, 408, 'RequestTimeout'));
+    };
     req.on('data', (chunk: Buffer) => {
       try {
-        for (const part of splitter.push(chunk)) serve(part);
+        const parts = splitter.push(chunk);
+        const isImage = splitter.pendingBytes > NO_IMAGE_BYTES;
+        if (parts.length > 0 || !isImage) timer = void clearTimeout(timer);
+        if (isImage) timer ??= setTimeout(tooSlow, LONGEST_BODY_MS);
+        hold(isImage ? splitter.pendingBytes : 0);
+        for (const part of parts) serve(part);
       } catch (error) {
-        discard(req);
-        answers.add(Promise.resolve(lineOf(error)));
-        cutOffSender(res);
-        resolve();
+        end(error);
       }
     });
     req.on('end', resolve);
     req.on('close', resolve);
   });
+  clearTimeout(timer);
+  hold(0);
   await answers.done();
   res.end();
 }

@@ -5,11 +5,23 @@
 {{- $name | trunc 40 | trimAll "-" -}}
 {{- end -}}
 
-{{/* A digest says more than a tag, and stands in its place. */}}
+{{/* A digest says more than a tag, and stands in its place; call with a dict of root and, where pods have their own, image. */}}
 {{- define "deeprt.image" -}}
-{{- with .Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
-{{ .Values.image.repository }}
-{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- $own := .image | default dict -}}
+{{- $image := mergeOverwrite (deepCopy .root.Values.image) $own -}}
+{{- if and $own.tag (not $own.digest) }}{{ $_ := set $image "digest" "" }}{{ end -}}
+{{- with $image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{/* What does nothing, or refuses everybody, without TLS. */}}
+{{- define "deeprt.checked" -}}
+{{- if not .Values.tls.enabled -}}
+{{- if eq .Values.senders.mode "enforce" }}{{ fail "senders.mode: enforce needs tls.enabled, since tokens and keys are taken over HTTPS only" }}{{ end -}}
+{{- if .Values.senders.clientCa }}{{ fail "senders.clientCa needs tls.enabled, since certificates are shown over HTTPS only" }}{{ end -}}
+{{- if .Values.tls.certManager.enabled }}{{ fail "tls.certManager.enabled needs tls.enabled" }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Where agents run. */}}
@@ -22,7 +34,7 @@
 {{ include "deeprt.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -30,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "deeprt.selector" -}}
 app.kubernetes.io/name: deeprt
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -74,6 +86,6 @@ true
 {{/* What tells a pool of agents from the others; nothing of the first. */}}
 {{- define "deeprt.pool" -}}
 {{- with .name }}
-deeprt.dev/pool: {{ . }}
+deeprt.dev/pool: {{ . | quote }}
 {{- end }}
 {{- end -}}
