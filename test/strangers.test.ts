@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from './support/api-server.js';
 import { childrenOf } from './support/cli.js';
 import type { Running } from './support/cli.js';
 import { standalone } from './support/cli.js';
@@ -211,6 +212,33 @@ describe('over HTTP', () => {
       await ended;
       clearInterval(camera);
     }
+  });
+
+  test('parts of streams that never end have a tenant’s part of the memory, and no more', async () => {
+    const { hostname, port } = new URL(agents.open.url);
+    const [streams, bytes] = [20, 12_000_000];
+    let refused = 0;
+    for (let i = 0; i < streams; i++) {
+      const socket = connect(Number(port), hostname);
+      sockets.push(socket);
+      socket
+        .on('error', () => undefined)
+        .on('data', (data: Buffer) => {
+          if (data.includes('NoMemoryForBody')) refused++;
+        });
+      const type = 'Content-Type: multipart/x-mixed-replace; boundary=b';
+      const part = '--b\r\nContent-Length: 16000000\r\n\r\n';
+      const length = (part.length + bytes).toString(16);
+      socket.write(
+        `POST /v2/models/default.echo/infer HTTP/1.1\r\nHost: x\r\n${type}\r\nTransfer-Encoding: chunked\r\n\r\n${length}\r\n${part}`,
+      );
+      socket.write(Buffer.alloc(bytes));
+    }
+    // Of 192 MiB for bodies, spare ones of one tenant have a quarter.
+    await until(() => refused >= streams - 4, 'streams to be cut off');
+    expect(refused).toBeLessThan(streams);
+    const frame = JSON.stringify({ inputs: [{ ...INPUT, data: Array(192).fill(1) }] });
+    expect((await infer(frame, {}, 'strict')).status).toBe(200);
   });
 
   test('a compressed frame where such are refused says so', async () => {

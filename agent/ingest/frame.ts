@@ -6,7 +6,7 @@ import type { Slot } from '../serving/slots.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
-import { BodyBudget, ClientGone, Holding, NoMemory } from './body.js';
+import { BodyBudget, ClientGone, NoMemory } from './body.js';
 import type { DecodeStage } from './decode/stage.js';
 import type { Form } from './form.js';
 import { headOf, largestBody } from './form.js';
@@ -54,9 +54,9 @@ interface Found {
 
 /** Takes frames: which of them are promised ones, what their bodies hold, and what becomes of them (docs/architecture.md). */
 export class FrameDoor {
+  readonly bodies = new BodyBudget();
   readonly #node: FrameStages;
   readonly #arrivals = new Arrivals();
-  readonly #budget = new BodyBudget();
   readonly #spare: SpareGate;
   readonly #tracer: FrameTracer | undefined;
   readonly #trials = new Trials();
@@ -74,15 +74,6 @@ export class FrameDoor {
 
   stop(): void {
     this.#arrivals.stop();
-  }
-
-  /** Has what comes of a stream's next part count as memory for bodies. The function throws Busy where there is none. */
-  holding({ tenant }: Serving): (bytes: number) => void {
-    const holding = new Holding(this.#budget, tenant.key);
-    return (bytes) => {
-      const { promised, covered } = tenant.terms;
-      if (!holding.set(bytes, promised && bytes <= covered.bytes)) throw noMemory(tenant);
-    };
   }
 
   /** Before a frame is refused by its head: resolves when that is to be answered. Its body is not looked at. */
@@ -215,7 +206,7 @@ export class FrameDoor {
 
   async #body(incoming: Incoming, limit: number, tenant: ServedTenant, promised: boolean): Promise<Body> {
     try {
-      return await incoming.read(limit, this.#budget, tenant.key, promised);
+      return await incoming.read(limit, this.bodies, tenant.key, promised);
     } catch (error) {
       throw error instanceof NoMemory ? noMemory(tenant) : error;
     }

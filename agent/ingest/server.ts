@@ -19,6 +19,7 @@ import { HttpFrame } from './http-frame.js';
 import type { Incoming } from './incoming.js';
 import { answerOddRequests, limitBodyTime } from './odd-requests.js';
 import { isStream } from './form.js';
+import { pendingOf } from './mjpeg/pending.js';
 import { serveStream } from './mjpeg/stream.js';
 import type { Route } from './routes.js';
 import { routed } from './routes.js';
@@ -211,7 +212,7 @@ export class IngestServer implements GrpcBackend {
       const take = (frame: Incoming): Promise<void> => this.take(name, version, frame, visitor);
       if (isStream(req) && this.ready && this.guard.may(visitor, this.catalogue.terms(name))) {
         const [serving] = this.catalogue.serving(name, version);
-        await serveStream(req, res, name, take, this.#door.holding(serving!));
+        await serveStream(req, res, name, take, pendingOf(this.#door.bodies, serving!.tenant));
       } else await take(new HttpFrame(req, res));
     } catch (error) {
       refuseFrame(res, error);
