@@ -93,7 +93,10 @@ function coresArgument(text: string): number {
 }
 
 export const threadsOption = (): Option =>
-  new Option('--threads <n>', 'cores that one run may use (CPU provider); 1 when not given').argParser(coresArgument);
+  new Option(
+    '--threads <n>',
+    'cores that one run may use (cpu provider); 1 when not given, or with --cpu-devices an equal share of all cores but a quarter',
+  ).argParser(coresArgument);
 
 /** Which devices, and how much of them. */
 export const withDeviceOptions = (command: Command): Command =>
@@ -110,7 +113,7 @@ export const withDeviceOptions = (command: Command): Command =>
     .addOption(
       new Option(
         '--devices <ids>',
-        'which of the machine’s devices to serve on, as the provider counts them; with cuda and tensorrt all when not given, otherwise 0',
+        'GPUs to serve on, by the provider’s numbers (cuda, tensorrt); all when not given; webgpu has device 0 only, and for the cpu provider there is --cpu-devices',
       ).argParser(devicesArgument),
     )
     .addOption(

@@ -37,6 +37,13 @@ export function listenArgument(text: string): Address {
   return { host: (match[1] ?? match[2])!, port };
 }
 
+export function portArgument(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new InvalidArgumentError('give a number from 1 to 65535');
+  return port;
+}
+
 export function seedArgument(text: string): number {
   const seed = text.trim() === '' ? NaN : Number(text);
   if (!Number.isSafeInteger(seed) || seed < 0) throw new InvalidArgumentError('a seed is a non-negative integer');

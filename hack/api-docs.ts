@@ -64,7 +64,7 @@ function limits(schema: Schema): string[] {
     ...range(minItems, maxItems, ' entries'),
     ...(pattern === undefined || pattern.includes(DURATION) ? [] : [`matches ${code(pattern)}`]),
     ...(of.length === 0 ? [] : [`each ${of.join(', ')}`]),
-    ...rules.map(({ message }) => message),
+    ...rules.map(({ message }) => `refused with “${message}”`),
     ...(schema.default === undefined ? [] : [`default ${code(JSON.stringify(schema.default).replaceAll('"', ''))}`]),
   ];
 }

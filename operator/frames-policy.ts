@@ -30,13 +30,16 @@ export function namespacesOf(tenants: readonly TenantObject[]): string[] {
 export class FramesPolicy {
   readonly #policies: Objects<NetworkPolicy>;
   readonly #at: Required<Pick<Meta, 'name' | 'namespace'>>;
+  readonly #ports: readonly string[];
   readonly #log: Logger;
   #running = false;
   #told = '';
 
-  constructor(cluster: Cluster, at: Required<Pick<Meta, 'name' | 'namespace'>>, log: Logger) {
+  /** @param ports of the agents that frames come in by */
+  constructor(cluster: Cluster, at: Required<Pick<Meta, 'name' | 'namespace'>>, ports: readonly string[], log: Logger) {
     this.#policies = new Objects(cluster, NETWORK_POLICIES);
     this.#at = at;
+    this.#ports = ports;
     this.#log = log;
   }
 
@@ -45,7 +48,7 @@ export class FramesPolicy {
     if (this.#running) return;
     this.#running = true;
     try {
-      const wanted = ingressFor(namespaces);
+      const wanted = ingressFor(namespaces, this.#ports);
       const found = await this.#policies.get(this.#at.name, this.#at.namespace);
       if (found === undefined) throw new Error(`there is no NetworkPolicy ${this.#at.namespace}/${this.#at.name}`);
       if (!isDeepStrictEqual(found.spec?.ingress ?? [], wanted))
@@ -62,12 +65,12 @@ export class FramesPolicy {
   }
 }
 
-const ingressFor = (namespaces: readonly string[]): object[] =>
+const ingressFor = (namespaces: readonly string[], ports: readonly string[]): object[] =>
   namespaces.length === 0
     ? []
     : [
         {
-          ports: [{ port: 'frames', protocol: 'TCP' }],
+          ports: ports.map((port) => ({ port, protocol: 'TCP' })),
           from: [
             { namespaceSelector: { matchExpressions: [{ key: NAME_LABEL, operator: 'In', values: [...namespaces] }] } },
           ],

@@ -36,6 +36,8 @@ export interface OperatorOptions extends ViewOptions {
   readonly leaseSeconds: number;
   /** Whether the agents serve HTTPS. */
   readonly tls: boolean;
+  /** Where the agents serve gRPC, if they do. */
+  readonly grpcPort?: number | undefined;
   /** The NetworkPolicy that lets tenants' namespaces send frames. */
   readonly framesPolicy?: string | undefined;
   /** How long what was borrowed of a team's share may be kept once that team asks for it. */
@@ -97,7 +99,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     shares: new Objects<ShareObject>(cluster, SHARES),
     services: new Services<ServiceObject>(cluster),
     slices: new Objects<EndpointSliceObject>(cluster, ENDPOINT_SLICES),
-    scheme: options.tls ? ('https' as const) : ('http' as const),
+    spoken: { scheme: options.tls ? ('https' as const) : ('http' as const), grpcPort: options.grpcPort },
     events: new EventRecorder(new Objects<EventObject>(cluster, EVENTS), 'deeprt-operator'),
   };
 
@@ -110,10 +112,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const publisher: Publisher = new Publisher(view, api, decider, term, log, metrics);
     leading = { decider, publisher };
     metrics.leading.set(1);
+    const { framesPolicy, agentNamespace, grpcPort } = options;
+    const ports = grpcPort === undefined ? ['frames'] : ['frames', 'grpc'];
     const policy =
-      options.framesPolicy === undefined
+      framesPolicy === undefined
         ? undefined
-        : new FramesPolicy(cluster, { namespace: options.agentNamespace, name: options.framesPolicy }, log);
+        : new FramesPolicy(cluster, { namespace: agentNamespace, name: framesPolicy }, ports, log);
     // Agents fall silent and withdrawals time out without anything happening; namespaces come and go.
     const tick = setInterval(() => {
       if (term.holds()) void policy?.allow(namespacesOf(view.tenants.list()));

@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { TenantObject } from './objects.js';
-import { serviceName, slicesOf } from './services.js';
+import { serviceName, serviceOf, slicesOf } from './services.js';
 
 test('a Service has a valid DNS label of a name, another for every tenant', () => {
-  const tenant = fc.stringMatching(/^[a-z0-9]([-a-z0-9.]{0,120}[a-z0-9])?$/);
+  const names = fc.stringMatching(/^[a-z0-9]([-a-z0-9.]{0,120}[a-z0-9])?$/);
   fc.assert(
-    fc.property(tenant, tenant, (a, b) => {
+    fc.property(names, names, (a, b) => {
       expect(serviceName(a)).toMatch(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
       if (a !== b) expect(serviceName(a)).not.toBe(serviceName(b));
     }),
@@ -14,8 +14,9 @@ test('a Service has a valid DNS label of a name, another for every tenant', () =
   expect(serviceName('gate')).toBe('deeprt-gate');
 });
 
+const tenant = { metadata: { name: 'gate', namespace: 'default', uid: 'u' } } as TenantObject;
+
 test('a tenant on several nodes has one slice per port and family of addresses', () => {
-  const tenant = { metadata: { name: 'gate', namespace: 'default', uid: 'u' } } as TenantObject;
   const at = (node: string, endpoint?: string, ready = false): object => ({
     node,
     device: 0,
@@ -32,7 +33,7 @@ test('a tenant on several nodes has one slice per port and family of addresses',
     at('e'),
     at('f', '127.0.0.1:8080'),
   ] as never;
-  const slices = slicesOf(tenant, { placements }, 'http');
+  const slices = slicesOf(tenant, { placements }, { scheme: 'http', grpcPort: undefined });
   expect(
     slices.map(({ metadata, addressType, endpoints, ports }) => [
       metadata.name,
@@ -45,4 +46,18 @@ test('a tenant on several nodes has one slice per port and family of addresses',
     ['deeprt-gate-ipv6-8080', 'IPv6', 8080, ['c 2001:db8::1 false']],
     ['deeprt-gate-ipv4-9090', 'IPv4', 9090, ['d 10.0.0.4 false']],
   ]);
+});
+
+test.each([
+  ['http', 80, 'kubernetes.io/h2c'],
+  ['https', 443, 'https'],
+] as const)('Services and slices have the port of gRPC where agents serve it (%s)', (scheme, port, appProtocol) => {
+  const spoken = { scheme, grpcPort: 8001 };
+  expect(serviceOf(tenant, spoken).spec.ports).toMatchObject([
+    { name: scheme, port },
+    { name: 'grpc', port: 8001, targetPort: 8001, appProtocol },
+  ]);
+  const placements = [{ node: 'a', category: 'c', streams: 1, endpoint: '10.0.0.1:8080', ready: true }];
+  const [slice] = slicesOf(tenant, { placements } as Parameters<typeof slicesOf>[1], spoken);
+  expect(slice!.ports.map((each) => each.port)).toEqual([8080, 8001]);
 });

@@ -7,19 +7,21 @@ import { isLoopback, partsOf } from './addresses.js';
 import type { TenantObject } from './objects.js';
 import type { TenantStatus } from './tenant-status.js';
 
+interface Port {
+  readonly name: string;
+  readonly protocol: string;
+  readonly port: number;
+  readonly targetPort: number;
+  readonly appProtocol: string;
+}
+
 export interface ServiceObject extends KubeObject {
   readonly spec: {
     readonly type?: string;
     /** Null: taken off. */
     readonly selector?: object | null;
     readonly externalName?: string | null;
-    readonly ports: readonly {
-      readonly name: string;
-      readonly protocol: string;
-      readonly port: number;
-      readonly targetPort: number;
-      readonly appProtocol: string;
-    }[];
+    readonly ports: readonly Port[];
   };
 }
 
@@ -39,6 +41,12 @@ const MANAGER_LABEL = 'endpointslice.kubernetes.io/managed-by';
 /** What cameras send to, whatever port the agents listen on. */
 const PORTS = { http: 80, https: 443 };
 export type Scheme = keyof typeof PORTS;
+
+/** What the agents speak: HTTP or HTTPS, and gRPC on a port of its own where they are told to. */
+export interface Spoken {
+  readonly scheme: Scheme;
+  readonly grpcPort: number | undefined;
+}
 
 /** Services that this operator made. */
 export const SERVICE_SELECTOR = `app.kubernetes.io/managed-by=${MANAGED_BY}`;
@@ -60,8 +68,11 @@ export function urlOf({ metadata: { name, namespace = '' } }: TenantObject, sche
 }
 
 /** The tenant's Service: one DNS name whatever nodes serve it. It goes with the tenant. */
-export function serviceOf(tenant: TenantObject, scheme: Scheme): ServiceObject {
+export function serviceOf(tenant: TenantObject, { scheme, grpcPort }: Spoken): ServiceObject {
   const port = PORTS[scheme];
+  // KEP-3726: HTTP/2 in clear has a name of its own.
+  const appProtocol = scheme === 'https' ? scheme : 'kubernetes.io/h2c';
+  const grpc = (own: number): Port => ({ name: 'grpc', protocol: 'TCP', port: own, targetPort: own, appProtocol });
   return {
     metadata: {
       name: serviceName(tenant.metadata.name),
@@ -69,12 +80,21 @@ export function serviceOf(tenant: TenantObject, scheme: Scheme): ServiceObject {
       labels: { 'app.kubernetes.io/managed-by': MANAGED_BY },
       ownerReferences: [ownerOf(tenant)],
     },
-    spec: { ports: [{ name: scheme, protocol: 'TCP', port, targetPort: port, appProtocol: scheme }] },
+    spec: {
+      ports: [
+        { name: scheme, protocol: 'TCP', port, targetPort: port, appProtocol: scheme },
+        ...(grpcPort === undefined ? [] : [grpc(grpcPort)]),
+      ],
+    },
   };
 }
 
 /** The nodes that serve the tenant, one slice per port that their agents listen on and per family of addresses. */
-export function slicesOf(tenant: TenantObject, { placements }: TenantStatus, scheme: Scheme): EndpointSliceObject[] {
+export function slicesOf(
+  tenant: TenantObject,
+  { placements }: TenantStatus,
+  { scheme, grpcPort }: Spoken,
+): EndpointSliceObject[] {
   const service = serviceName(tenant.metadata.name);
   const groups = new Map<
     string,
@@ -104,7 +124,10 @@ export function slicesOf(tenant: TenantObject, { placements }: TenantStatus, sch
       nodeName,
       conditions: { ready },
     })),
-    ports: [{ name: scheme, protocol: 'TCP', port }],
+    ports: [
+      { name: scheme, protocol: 'TCP', port },
+      ...(grpcPort === undefined ? [] : [{ name: 'grpc', protocol: 'TCP', port: grpcPort }]),
+    ],
   }));
 }
 

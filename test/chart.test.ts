@@ -56,6 +56,12 @@ const VARIANTS: Readonly<Record<string, readonly string[]>> = {
   'OpenShift, and a fence around namespaces': [
     ...['--api-versions', 'security.openshift.io/v1/SecurityContextConstraints'],
     '--set=namespaceFence.enabled=true,agent.hostPort.enabled=true',
+    '--set=agent.podSecurityContext.seLinuxOptions.type=spc_t',
+  ],
+  'names and pools of digits, gRPC, an image of a pool’s own': [
+    '--set-string=fullnameOverride=1e3,agentPools[0].name=40',
+    '--set=agent.grpcPort=8001,agentPools[0].nodeSelector.pool=cpu,agentPools[0].image.tag=slim',
+    '--set=agentPools[0].realtimePriority=false,commonLabels.team=cameras',
   ],
 };
 
@@ -124,6 +130,27 @@ describe('the chart', () => {
     });
   });
 
+  test('selects pods by texts, whatever releases and pools are called, and by the image of the pool', () => {
+    const pool = [
+      '--set-string',
+      'agentPools[0].name=40',
+      '--set',
+      'agentPools[0].nodeSelector.a=b,agentPools[0].image.tag=slim',
+    ];
+    const { output } = helm('template', '123', CHART, '--namespace', '456', ...pool, '--set', 'agent.grpcPort=8001');
+    const objects = objectsOf(output) as unknown as Rendered[];
+    const isText = (labels: object): boolean => Object.values(labels).every((each) => typeof each === 'string');
+    expect(objects.filter(({ metadata }) => !isText(metadata.labels ?? {}))).toEqual([]);
+    const sets = objects.filter(({ kind }) => kind === 'DaemonSet');
+    expect(sets.map(({ spec }) => spec.selector.matchLabels)).toEqual([
+      expect.objectContaining({ 'app.kubernetes.io/instance': '123' }),
+      expect.objectContaining({ 'deeprt.dev/pool': '40' }),
+    ]);
+    const containers = sets.map(({ spec }) => spec.template.spec.containers[0]!);
+    expect(containers.map(({ image }) => image.split(':')[1] === 'slim')).toEqual([false, true]);
+    for (const { args } of containers) expect(args).toContain('--grpc=0.0.0.0:8001');
+  });
+
   test('passes helm lint --strict', () => {
     expect(helm('lint', '--strict', CHART)).toMatchObject({ code: 0 });
   });
@@ -138,6 +165,12 @@ describe('the chart', () => {
     ['agent.portt=80', /portt/],
     ['agent.deviceMemory=lots', /deviceMemory/],
     ['operator.nodeGrace=60', /nodeGrace/],
+    ['senders.mode=enforce', /senders\.mode: enforce needs tls\.enabled/],
+    ['senders.clientCa=cas', /senders\.clientCa needs tls\.enabled/],
+    ['tls.certManager.enabled=true', /tls\.certManager\.enabled needs tls\.enabled/],
+    ['commonLabels.app\\.kubernetes\\.io/component=x', /invalid propertyName 'app\.kubernetes\.io\/component'/],
+    ['monitoring.rules.notAdmittedFor=1.5h', /notAdmittedFor/],
+    ['agentPools[0].name=a,agentPools[0].nodeSelector.a=b,agentPools[0].reportPeriod=5m', /reportPeriod/],
   ])('refuses --set %s, and says where', (value, where) => {
     const { code, error } = helm('template', 'deeprt', CHART, '--set', value);
     expect(code).not.toBe(0);

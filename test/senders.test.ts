@@ -1,7 +1,10 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { KeyObject } from 'node:crypto';
@@ -389,6 +392,37 @@ test('a key is taken away at once, even where the rest of the change is refused,
   await patch({ senders: { keys: [keys.now, keys.next].map((key) => ({ sha256: digestOf(key) })) } });
   await until(async () => (await statusOf(keys.now)) === 200, 'the first key to be taken again');
 }, 60_000);
+
+test.each<[string, Tenant, number]>([
+  ['own service account', 'own', 200],
+  ['a certificate', 'certified', 200],
+  ['nobody', 'certified', 401],
+])('on a connection that resumes its TLS session %s is who it was', async (name, tenant, status) => {
+  const { headers = {}, certificate: own } = identities.get(name) ?? {};
+  const connections = new Agent({ keepAlive: false });
+  const seen: [number | undefined, boolean][] = [];
+  for (let i = 0; i < 3; i++) {
+    const req = request(`${url}/v2/models/default.${tenant}/infer`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      ca: ca.cert,
+      checkServerIdentity: () => undefined,
+      agent: connections,
+      ...(own === undefined ? {} : { cert: own.cert, key: own.private }),
+    });
+    req.end(FRAME);
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    seen.push([res.statusCode, (res.socket as TLSSocket).isSessionReused()]);
+    res.resume();
+    await once(res, 'end');
+  }
+  connections.destroy();
+  expect(seen).toEqual([
+    [status, false],
+    [status, true],
+    [status, true],
+  ]);
+});
 
 test('a stranger who sends a hundred requests a second, with bodies and without, costs the honest camera nothing', async () => {
   const camera = identities.get('own service account')!;

@@ -127,12 +127,12 @@ export interface InferenceTenant {
        */
       height?: number;
       /**
-       * Its largest bodies; when absent what a tensor of the model's shape takes, and for images a quarter of a byte a pixel of JPEG, 2.5 of PNG.
+       * Its largest bodies; when absent what a tensor of the model's shape takes, four times that in JSON, and for images a quarter of a byte a pixel of JPEG, 2.5 of PNG. Images above 16 MiB and gRPC messages above 64 MiB are refused in any case.
        */
       maxBytes?: number;
     };
     /**
-     * What becomes of frames beyond what was promised, and of all frames while the tenant is not admitted. Serve answers them in time that nobody was promised, Refuse turns them away.
+     * What becomes of frames beyond what was promised, and of all frames while the tenant is not admitted. Serve answers them in time that nobody was promised, Refuse turns them away; a tenant that is not admitted is served on no node then. Without effect for class BestEffort.
      */
     beyondPromise?: 'Serve' | 'Refuse';
     /**
@@ -140,7 +140,7 @@ export interface InferenceTenant {
      */
     spareFrames?: 'All' | 'Latest';
     /**
-     * What becomes of a frame that cannot meet its deadline any more because the device is behind. Serve answers it late, when nobody else is kept waiting; Drop refuses it at once.
+     * What becomes of a promised frame that cannot meet its deadline any more because the device is behind. Serve answers it within 2 s of that, when nobody else is kept waiting; Drop refuses it at once. Spare frames that wait too long are always refused.
      */
     lateFrames?: 'Serve' | 'Drop';
     /**

@@ -6,7 +6,9 @@ import { print } from './shared.js';
 export function explainCommand(program: Command): void {
   program
     .command('explain')
-    .description('Says what a reason of the Admitted condition means, and what helps.')
+    .description(
+      'Says what a reason of the Admitted condition or of status.refusals means, and what helps; docs/troubleshooting.md has all others.',
+    )
     .argument('[reason]', 'one of them; all when not given')
     .action((reason?: string) => {
       const told =

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import { formatDurationUs } from '../../api/duration.js';
 import { runOperator } from '../../operator/operator.js';
 import { BadInput } from '../directory.js';
 import { newLogger } from '../log.js';
-import { logOption, durationOption, listenOption } from '../options.js';
+import { logOption, durationOption, listenOption, portArgument } from '../options.js';
 import { stopSignal } from '../signals.js';
 import type { Address } from '../options.js';
 import { credentialsFrom, readersOf, reviewReadersOption } from '../listening.js';
@@ -50,6 +51,12 @@ export function operatorCommand(program: Command): void {
     .addOption(reportPeriodOption())
     .option('--system-priorities', 'tenants may have Kubernetes’ own priority classes (system-…)', false)
     .option('--tls', 'the agents serve HTTPS (agent --tls-dir): tenants’ Services have port 443 instead of 80', false)
+    .addOption(
+      new Option(
+        '--grpc-port <port>',
+        'the agents serve gRPC on this port (agent --grpc): tenants’ Services have it, too; none when not given',
+      ).argParser(portArgument),
+    )
     .option(
       '--frames-policy <name>',
       'NetworkPolicy of --agent-namespace that lets the namespaces with tenants send frames; none when not given',
@@ -76,6 +83,7 @@ export function operatorCommand(program: Command): void {
         reportPeriod: number;
         systemPriorities: boolean;
         tls: boolean;
+        grpcPort?: number;
         framesPolicy?: string;
         listen: Address;
         tlsDir?: string;
@@ -102,6 +110,7 @@ export function operatorCommand(program: Command): void {
             reclaimNoticeMs: options.reclaimNotice / 1000,
             systemPriorities: options.systemPriorities,
             tls: options.tls,
+            grpcPort: options.grpcPort,
             framesPolicy: options.framesPolicy,
             admin: {
               listen: options.listen,

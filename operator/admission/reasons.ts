@@ -120,7 +120,8 @@ export const REFUSALS: Refusals = {
     sentence: ({ category, measured }) =>
       `${category} has not been measured here yet${measured === undefined ? '' : `; the model was as ${measured}`}`,
     meaning: 'no node has measured the model in this shape yet',
-    remedy: "wait some seconds; if it stays, see the node's GPUProfile below and the agent's log",
+    remedy:
+      'wait some seconds; if it stays and the message says "the model was as ...", set `spec.inputShape` to one of those shapes; else see the GPUProfile below and the agent’s log',
   },
   ModelUnavailable: {
     scope: 'device',
@@ -260,8 +261,10 @@ const OWN = {
   PriorityClassForbidden: {
     scope: 'spec',
     waits: false,
-    meaning: 'a `system-` class, which is for what keeps the cluster running',
-    remedy: 'use another class, or start the operator with `--system-priorities` (`operator.systemPriorities`)',
+    meaning:
+      'a `system-` class, which is for what keeps the cluster running, or one that the team’s TenantQuota does not name; the message says which',
+    remedy:
+      'use another class; or have it put into `spec.priorityClassNames` of the TenantQuota, or start the operator with `--system-priorities` (`operator.systemPriorities`)',
   },
   Preempted: {
     scope: 'event',

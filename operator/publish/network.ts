@@ -8,7 +8,7 @@ import type { KubeObject, Objects } from '../../kube/objects.js';
 import type { Services } from '../../kube/core-objects.js';
 import { WorkQueue } from '../../kube/work-queue.js';
 import type { TenantObject } from '../objects.js';
-import type { EndpointSliceObject, Scheme, ServiceObject } from '../services.js';
+import type { EndpointSliceObject, ServiceObject, Spoken } from '../services.js';
 import {
   SERVICE_SELECTOR,
   SLICE_SELECTOR,
@@ -33,8 +33,7 @@ const TAKEN_POLL_MS = 10_000;
 export interface NetworkApi {
   readonly services: Services<ServiceObject>;
   readonly slices: Objects<EndpointSliceObject>;
-  /** What the agents speak. */
-  readonly scheme: Scheme;
+  readonly spoken: Spoken;
 }
 
 /** What a tenant's clients come by, and how far it has got. */
@@ -96,7 +95,7 @@ export class Network {
 
   /** Where a tenant's frames go to, from inside the cluster. */
   url(tenant: TenantObject): string {
-    return urlOf(tenant, this.#api.scheme);
+    return urlOf(tenant, this.#api.spoken.scheme);
   }
 
   /**
@@ -109,7 +108,7 @@ export class Network {
     const served = status.placements?.some(({ endpoint }) => endpoint !== undefined) === true;
     if (!served && way === undefined && this.#services.get(...nameOf(tenant)) === undefined) return undefined;
     this.#ways.set(key, { ...way, status });
-    const wanted = slicesOf(tenant, status, this.#api.scheme);
+    const wanted = slicesOf(tenant, status, this.#api.spoken);
     if (way?.done !== undefined && isDeepStrictEqual(way.done, wanted)) return way.obstacle;
     this.queue.add(key);
     return way?.obstacle ?? 'pending';
@@ -122,7 +121,7 @@ export class Network {
     if (tenant === undefined || status === undefined) return;
     const isDeleted = tenant.metadata.deletionTimestamp !== undefined;
     if (isDeleted && (status.placements ?? []).length > 0) return;
-    const wanted = slicesOf(tenant, status, this.#api.scheme);
+    const wanted = slicesOf(tenant, status, this.#api.spoken);
     try {
       const taken = !isDeleted && (await this.#serviceOf(tenant));
       if (taken) this.queue.addAfter(key, TAKEN_POLL_MS);
@@ -145,7 +144,7 @@ export class Network {
 
   /** Sees to it that the tenant has its Service; says whether somebody else's has that name. */
   async #serviceOf(tenant: TenantObject): Promise<boolean> {
-    const wanted = serviceOf(tenant, this.#api.scheme);
+    const wanted = serviceOf(tenant, this.#api.spoken);
     const [name, namespace] = nameOf(tenant);
     const known = this.#services.get(name, namespace);
     if (known !== undefined && isAsWanted(known, wanted)) return false;

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
 
 /** What the head of a request shows of its sender. */
 export interface Claim {
@@ -37,7 +37,9 @@ const isTls = (socket: object): socket is TLSSocket => 'encrypted' in socket;
 
 function namesIn(socket: TLSSocket): readonly string[] | undefined {
   if (!socket.authorized) return undefined;
-  const { subject, subjectaltname = '' } = socket.getPeerCertificate();
+  // A session that is resumed counts as authorized also where it never had a certificate.
+  const { subject, subjectaltname = '' } = socket.getPeerCertificate() as Partial<PeerCertificate>;
+  if (subject === undefined) return undefined;
   // Names with commas or quotes are written as JSON strings there (Node, CVE-2021-44532).
   const alternative = [...subjectaltname.matchAll(/(?:DNS|URI|email):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(([, name]) =>
     name!.startsWith('"') ? (JSON.parse(name!) as string) : name!,
