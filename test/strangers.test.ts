@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import type { ClientHttp2Session, IncomingHttpHeaders, IncomingHttpStatusHeader } from 'node:http2';
 import { connect as connectHttp2 } from 'node:http2';
+import type { IncomingMessage } from 'node:http';
+import { Agent, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -121,6 +123,19 @@ describe('over gRPC', () => {
     },
   );
 
+  test('compressed messages are refused before they are inflated', async () => {
+    const session = connectHttp2(`http://${addresses.get(agents.open)!}`);
+    session.on('error', () => undefined);
+    try {
+      const message = gzipSync(Buffer.alloc(60 * 1024 ** 2));
+      const trailers = await call(session, 'ModelInfer', message, { 'grpc-encoding': 'gzip' });
+      expect(trailers['grpc-status']).toBe('12');
+      expect(trailers['grpc-message']).toContain('compressed');
+    } finally {
+      session.destroy();
+    }
+  });
+
   test('a refusal that repeats long words of the sender’s comes all the same, and the connection goes on', async () => {
     const client = grpcClient(addresses.get(agents.open)!);
     const frame = { model_name: 'default.echo', inputs: [INPUT], raw_input_contents: [Buffer.alloc(192)] };
@@ -212,6 +227,58 @@ describe('over HTTP', () => {
       await ended;
       clearInterval(camera);
     }
+  });
+
+  test('a body that is said to be endless is refused, and holds up nobody else', async () => {
+    const { hostname, port } = new URL(agents.open.url);
+    const socket = connect(Number(port), hostname);
+    sockets.push(socket);
+    socket.on('error', () => undefined);
+    socket.write(
+      `POST /v2/models/default.echo/infer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${Number.MAX_SAFE_INTEGER}\r\n\r\n`,
+    );
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 413 /);
+    // Far more than was promised, so that most are spare frames.
+    const frame = JSON.stringify({ inputs: [{ ...INPUT, data: Array(192).fill(1) }] });
+    const statuses = await Promise.all(Array.from({ length: 40 }, async () => (await infer(frame)).status));
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(20);
+  });
+
+  test('a body that is not what its encoding says leaves the connection to the next request', async () => {
+    const connections = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ports = new Set<number | undefined>();
+    const send = async (body: Buffer | string, headers: object): Promise<number | undefined> => {
+      const options = {
+        method: 'POST',
+        agent: connections,
+        headers: { 'content-type': 'application/json', ...headers },
+      };
+      const req = request(`${agents.open.url}/v2/models/default.echo/infer`, options);
+      req.end(body);
+      const [res] = (await once(req, 'response')) as [IncomingMessage];
+      ports.add(res.socket.localPort);
+      res.resume();
+      await once(res, 'end');
+      return res.statusCode;
+    };
+    const frame = JSON.stringify({ inputs: [{ ...INPUT, data: Array(192).fill(1) }] });
+    try {
+      expect(await send(Buffer.alloc(12_000, 1), { 'content-encoding': 'gzip' })).toBe(400);
+      expect(await send(frame, {})).toBe(200);
+      // What follows the end of the compressed part is nothing.
+      const longer = Buffer.concat([gzipSync(frame), Buffer.alloc(500, 1)]);
+      expect([200, 400, 413]).toContain(await send(longer, { 'content-encoding': 'gzip' }));
+      expect(await send(frame, {})).toBe(200);
+    } finally {
+      connections.destroy();
+    }
+    expect(ports.size).toBeLessThanOrEqual(2);
+  });
+
+  test('who asks for the head of a live page’s events gets it', async () => {
+    const response = await fetch(`${agents.open.url}/ui/events`, { method: 'HEAD' });
+    expect(response.status).toBe(200);
   });
 
   test('parts of streams that never end have a tenant’s part of the memory, and no more', async () => {

@@ -35,8 +35,9 @@ describe('frames over HTTPS', () => {
   };
   const port = (): number => Number(new URL(agent.url).port);
   /** The certificate that a new connection is shown. */
-  const shown = async (): Promise<string> => {
-    const socket: TLSSocket = connect({ host: '127.0.0.1', port: port(), rejectUnauthorized: false });
+  const shown = async (at = port()): Promise<string> => {
+    const options = { host: '127.0.0.1', port: at, rejectUnauthorized: false, ALPNProtocols: ['h2', 'http/1.1'] };
+    const socket: TLSSocket = connect(options);
     await once(socket, 'secureConnect');
     const { fingerprint256 } = socket.getPeerX509Certificate()!;
     socket.destroy();
@@ -71,7 +72,7 @@ describe('frames over HTTPS', () => {
     await mkdir(dir);
     first = await certificate();
     await keep(first);
-    agent = await standalone(workspace, '--tls-dir', dir);
+    agent = await standalone(workspace, '--tls-dir', dir, '--grpc', '127.0.0.1:0');
   });
   afterAll(async () => {
     await agent.kill('SIGKILL');
@@ -97,7 +98,12 @@ describe('frames over HTTPS', () => {
     for (const until = Date.now() + 30_000; (await shown()) !== renewed && Date.now() < until;)
       await new Promise((resolve) => setTimeout(resolve, 200));
     expect(await infer(second)).toBe(200);
-  }, 60_000);
+    const { grpc } = await agent.logged(({ msg }) => msg === 'listening for gRPC');
+    const grpcPort = Number(String(grpc).split(':').at(-1));
+    for (const until = Date.now() + 30_000; (await shown(grpcPort)) !== renewed && Date.now() < until;)
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await shown(grpcPort)).toBe(renewed);
+  }, 90_000);
 
   test.each([
     ['nothing', {}, /tls\.crt: ENOENT/],

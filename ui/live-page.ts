@@ -25,6 +25,7 @@ const HEADERS = {
 };
 
 const MOST_WATCHERS = 16;
+const LONGEST_UNREAD_MS = 30_000;
 
 /** A kind of event: how often it is told, and what it says to somebody who was told `last` before. */
 export interface Told {
@@ -57,17 +58,22 @@ export class LivePage {
   }
 
   #watch(req: IncomingMessage, res: ServerResponse): void {
+    const head = { ...HEADERS, 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' };
+    if (req.method === 'HEAD') return void res.writeHead(200, head).end();
     if (this.#watchers >= MOST_WATCHERS) {
       res.writeHead(503, { 'Retry-After': '10' }).end('as many pages are open as this process tells of events\n');
       return;
     }
     this.#watchers++;
-    res.writeHead(200, { ...HEADERS, 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+    res.writeHead(200, head);
     const timers = this.#told.map(({ event, everyMs, tell }) => {
       let last: unknown;
+      let unreadMs = 0;
       const send = (): void => {
-        // Who reads too slowly is told later, and then how things are then.
-        if (res.writableNeedDrain) return;
+        // Who reads too slowly is told later, and then how things are then; who does not read at all leaves the place.
+        unreadMs = res.writableNeedDrain ? unreadMs + everyMs : 0;
+        if (unreadMs > LONGEST_UNREAD_MS) res.destroy();
+        if (unreadMs > 0) return;
         const next = tell(last);
         last = next.last;
         res.write(`event: ${event}\ndata: ${JSON.stringify(next.data)}\n\n`);

@@ -127,12 +127,17 @@ export function readBody(
   };
   if (!holds(announced)) return Promise.reject(refused(req, new NoMemory()));
   return new Promise((resolve, reject) => {
+    // What is decompressed no more pauses the request, and with it all that may follow on its connection.
+    const leave = (): void => {
+      if (content === req) return;
+      req.unpipe();
+      content.destroy();
+      discard(req);
+      req.resume();
+    };
     const fail = (error: Error): void => {
       giveBack();
-      if (content !== req) {
-        req.unpipe();
-        content.destroy();
-      }
+      leave();
       reject(error);
     };
     let received = 0;
@@ -143,7 +148,10 @@ export function readBody(
       if (!holds(received)) return fail(refused(req, new NoMemory()));
       chunks.push(chunk);
     });
-    content.on('end', () => resolve({ chunks, bytes: received, giveBack }));
+    content.on('end', () => {
+      leave();
+      resolve({ chunks, bytes: received, giveBack });
+    });
     if (content !== req)
       content.on('error', (error) =>
         fail(refused(req, new BadRequest(`the body is not what its Content-Encoding says: ${error.message}`))),

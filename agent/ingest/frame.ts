@@ -6,7 +6,7 @@ import type { Slot } from '../serving/slots.js';
 import type { ServedTenant } from '../serving/tenant.js';
 import { Arrivals } from './arrivals.js';
 import type { Body } from './body.js';
-import { BodyBudget, ClientGone, NoMemory } from './body.js';
+import { BodyBudget, ClientGone, NoMemory, tooLarge } from './body.js';
 import type { DecodeStage } from './decode/stage.js';
 import type { Form } from './form.js';
 import { headOf, largestBody } from './form.js';
@@ -170,6 +170,10 @@ export class FrameDoor {
     const { terms } = tenant;
     const limit = largestBody(form, tenant);
     const { announcedBytes: announced, measured } = incoming;
+    if (announced > limit) {
+      await this.turnAway(tenant.key, { announcedBytes: 0, discard: () => incoming.discard() });
+      throw tooLarge(limit);
+    }
     const atUs = nowUs();
     const candidate =
       announced <= terms.covered.bytes && measured

@@ -36,7 +36,8 @@ const LONGEST_WRITE_MS = 30_000;
 /** Until more can be written, or nobody reads any more: whoever does not for long is cut off. */
 export async function drained(sink: Writable, goneEvent: 'close' | 'cancelled'): Promise<void> {
   const over = new AbortController();
-  const either = ['drain', goneEvent].map((event) => once(sink, event, { signal: over.signal }));
+  // Of a call that is destroyed nothing but its end may be heard.
+  const either = [...new Set(['drain', goneEvent, 'close'])].map((event) => once(sink, event, { signal: over.signal }));
   const timer = setTimeout(() => sink.destroy(), LONGEST_WRITE_MS);
   await Promise.race(either).finally(() => {
     clearTimeout(timer);

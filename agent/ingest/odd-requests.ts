@@ -24,7 +24,9 @@ export function answerOddRequests(server: Server, app: RequestListener): void {
     res.end(JSON.stringify({ error, code: 'ExpectationFailed' }));
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    // An answer that has begun cannot become another one (as Node's own handler has it).
+    const begun = (socket as { readonly _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true;
+    if (error.code === 'ECONNRESET' || !socket.writable || begun) {
       socket.destroy();
       return;
     }
@@ -46,6 +48,7 @@ export const LONGEST_BODY_MS = 30_000;
 /** Whoever sends a body too slowly is cut off, and gets time to read why. */
 export function limitBodyTime(req: IncomingMessage, res: ServerResponse): void {
   const timer = setTimeout(() => {
+    if (req.complete) return; // it is here, whether anybody reads it or not
     if (!res.headersSent) {
       const error = `the body was not here within ${LONGEST_BODY_MS / 1000}s`;
       res.writeHead(408, { 'Content-Type': 'application/json', Connection: 'close' });

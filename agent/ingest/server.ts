@@ -111,7 +111,7 @@ export class IngestServer implements GrpcBackend {
     // Its libraries take a while to load, and most commands need none of them.
     const grpc = await import('./grpc/server.js');
     this.#grpc = new grpc.GrpcServer(this);
-    return this.#grpc.listen(host, port, this.#credentials?.current);
+    return this.#grpc.listen(host, port, this.#credentials);
   }
 
   /** Serves health and metrics on a port of their own, and metrics nowhere else. @returns the port that is listened on */
@@ -208,12 +208,15 @@ export class IngestServer implements GrpcBackend {
   async #infer(req: Request<{ model: string }>, res: Response): Promise<void> {
     const [name, version] = [parameter(req, 'model'), parameter(req, 'version')];
     try {
-      const visitor = await this.guard.visitor(claimOf(req));
-      const take = (frame: Incoming): Promise<void> => this.take(name, version, frame, visitor);
+      const claim = claimOf(req);
+      const visitor = await this.guard.visitor(claim);
       if (isStream(req) && this.ready && this.guard.may(visitor, this.catalogue.terms(name))) {
         const [serving] = this.catalogue.serving(name, version);
+        // A token may expire while its stream goes on.
+        const take = async (frame: Incoming): Promise<void> =>
+          this.take(name, version, frame, await this.guard.visitor(claim));
         await serveStream(req, res, name, take, pendingOf(this.#door.bodies, serving!.tenant));
-      } else await take(new HttpFrame(req, res));
+      } else await this.take(name, version, new HttpFrame(req, res), visitor);
     } catch (error) {
       refuseFrame(res, error);
     }

@@ -6,6 +6,8 @@ import { FairQueue } from './fair-queue.js';
 export const SPARE_BURST_US = 1500;
 /** The same for telling senders that they are not served. */
 export const REFUSED_BURST_US = 300;
+/** Whatever somebody says that is to come, it is not counted with more: others wait for it. */
+const MOST_US = 1_000_000;
 /** Whoever waits always gets some of the loop. */
 const LEAST_RATE = 0.04;
 const TICK_MS = 2;
@@ -41,7 +43,8 @@ export class SpareGate {
   }
 
   /** Resolves when the work may be done. */
-  enter(tenant: string, costUs: number): Promise<void> | undefined {
+  enter(tenant: string, saidUs: number): Promise<void> | undefined {
+    const costUs = Math.min(saidUs, MOST_US);
     this.#fill();
     if (this.#waiting === 0 && this.#tokensUs > 0) {
       this.#tokensUs -= costUs;

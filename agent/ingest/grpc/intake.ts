@@ -48,6 +48,8 @@ export function intake(rules: IntakeRules): ServerInterceptor {
     const refuse = (code: status, details: string): void => {
       release();
       isRefused = true;
+      // Nothing of it is to be decoded any more.
+      stream?.removeAllListeners('data').resume();
       call.sendStatus({ code, details, metadata: null });
       // What the library holds of the message goes with the stream.
       setImmediate(() => stream?.close?.(ENHANCE_YOUR_CALM));
@@ -70,6 +72,10 @@ export function intake(rules: IntakeRules): ServerInterceptor {
     });
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
+        // The library would inflate messages before anybody is asked how large they may be.
+        const { incomingEncoding = 'identity' } = call as unknown as { readonly incomingEncoding?: string };
+        if (incomingEncoding !== 'identity')
+          return refuse(status.UNIMPLEMENTED, 'compressed messages are not taken over gRPC; send them as they are');
         const [authorization] = metadata.get('authorization');
         const asked = isFrame
           ? rules.admit({ peer: call.getPeer(), authorization: authorization?.toString() })
@@ -84,6 +90,7 @@ export function intake(rules: IntakeRules): ServerInterceptor {
           () => next(metadata),
           (error: unknown) => {
             release();
+            isRefused = true;
             call.sendStatus(refusalOf(error));
           },
         );

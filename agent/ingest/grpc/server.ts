@@ -13,7 +13,7 @@ import { fromJSON } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import type { Catalogue, May } from '../catalogue.js';
 import type { Incoming } from '../incoming.js';
-import type { Credentials } from '../../../kube/tls.js';
+import type { Credentials, FileCredentials } from '../../../kube/tls.js';
 import type { Claim } from '../who/claim.js';
 import { isLoopback } from '../who/claim.js';
 import type { Guard, Visitor } from '../who/guard.js';
@@ -89,13 +89,13 @@ export class GrpcServer {
   }
 
   /** Connections count into the budget of all. @returns the port that is listened on */
-  listen(host: string, port: number, credentials?: Credentials): Promise<number> {
+  listen(host: string, port: number, credentials?: FileCredentials): Promise<number> {
     this.#secure = credentials !== undefined;
-    const secure =
-      credentials === undefined
-        ? ServerCredentials.createInsecure()
-        : ServerCredentials.createSsl(null, [{ cert_chain: credentials.cert, private_key: credentials.key }]);
-    const injector = this.#server.createConnectionInjector(secure);
+    let injector = this.#server.createConnectionInjector(securedBy(credentials?.current));
+    // Connections that there are keep the certificate that they began with.
+    credentials?.follow((renewed) => {
+      injector = this.#server.createConnectionInjector(securedBy(renewed));
+    });
     const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       injector.injectConnection(socket),
     );
@@ -158,10 +158,10 @@ export class GrpcServer {
       },
       ModelStreamInfer: (call: ServerDuplexStream<InferRequest, object>) => {
         const stream = callOf(call);
-        const visitor = this.#visitor(call);
         answerInOrder(call, async (request) => {
           try {
-            return { infer_response: await this.#infer(request, stream, await visitor) };
+            // A token may expire while its stream goes on.
+            return { infer_response: await this.#infer(request, stream, await this.#visitor(call)) };
           } catch (error) {
             return { error_message: refusalOf(error).details, infer_response: { id: request.id } };
           }
@@ -203,6 +203,11 @@ export class GrpcServer {
     return frame.response;
   }
 }
+
+const securedBy = (credentials: Credentials | undefined): ServerCredentials =>
+  credentials === undefined
+    ? ServerCredentials.createInsecure()
+    : ServerCredentials.createSsl(null, [{ cert_chain: credentials.cert, private_key: credentials.key }]);
 
 /** A peer's address and port, as sockets have them. */
 function partsOf(peer: string): { readonly remoteAddress: string; readonly remotePort: number } {

@@ -40,13 +40,19 @@ function namesIn(socket: TLSSocket): readonly string[] | undefined {
   // A session that is resumed counts as authorized also where it never had a certificate.
   const { subject, subjectaltname = '' } = socket.getPeerCertificate() as Partial<PeerCertificate>;
   if (subject === undefined) return undefined;
-  // Names with commas or quotes are written as JSON strings there (Node, CVE-2021-44532).
-  const alternative = [...subjectaltname.matchAll(/(?:DNS|URI|email):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(([, name]) =>
-    name!.startsWith('"') ? (JSON.parse(name!) as string) : name!,
-  );
   const common = subject.CN;
-  return [...(common === undefined ? [] : [common].flat()), ...alternative];
+  return [...(common === undefined ? [] : [common].flat()), ...alternativeNames(subjectaltname)];
 }
+
+/**
+ * The names in a certificate's alternative ones, as Node writes these: those with commas or quotes are JSON strings without a comma
+ * (CVE-2021-44532). Entries of other kinds may hold whatever their owner chose.
+ */
+export const alternativeNames = (subjectaltname: string): string[] =>
+  subjectaltname.split(', ').flatMap((entry) => {
+    const [, name] = /^(?:DNS|URI|email):(.*)$/s.exec(entry) ?? [];
+    return name === undefined ? [] : [name.startsWith('"') ? (JSON.parse(name) as string) : name];
+  });
 
 /** Addresses that only this machine's own processes come from (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3). */
 export function isLoopback(address: string): boolean {
