@@ -59,7 +59,12 @@ export class Informer<T extends KubeObject> {
     void this.#run();
   }
 
-  /** Resolves once all objects of the first list are known. */
+  /** Whether all objects of the first list are known. */
+  get isSynced(): boolean {
+    return this.#synced;
+  }
+
+  /** Resolves once they are. */
   async synced(): Promise<void> {
     if (!this.#synced) await new Promise<void>((resolve) => this.#whenSynced.push(resolve));
   }

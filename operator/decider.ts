@@ -226,7 +226,7 @@ export class Decider {
     this.#publish.tenant(key);
   }
 
-  #conclude({ plans, verdicts }: Decision, asked: ReadonlyMap<string, TenantObject>): void {
+  #conclude({ verdicts }: Decision, asked: ReadonlyMap<string, TenantObject>): void {
     for (const verdict of verdicts) {
       const key = tenantKey(verdict);
       const known = this.verdicts.get(key);
@@ -234,18 +234,18 @@ export class Decider {
         this.#metrics.decisions.inc({ reason: verdict.reason });
         this.history.note(verdict);
         const { admitted, reason, message } = verdict;
-        this.#log.info(
-          { tenant: key, admitted, reason, message },
-          admitted ? 'tenant admitted' : 'tenant not admitted',
-        );
+        this.#log.info({ tenant: key, admitted, reason, message }, `tenant ${admitted ? '' : 'not '}admitted`);
       }
       const tenant = asked.get(key)!;
+      const now = this.#view.tenant(key);
+      if (now?.metadata.uid !== tenant.metadata.uid || now?.metadata.deletionTimestamp !== undefined) {
+        this.#queue.addAfter(WORLD, 0); // it went while it was recorded
+        continue;
+      }
       this.verdicts.set(key, { ...verdict, generation: tenant.metadata.generation ?? 0, borrowing: known?.borrowing });
       this.#decided.set(key, version(tenant));
       this.#publish.tenant(key);
     }
-    for (const { device, utilization } of plans)
-      this.#metrics.admittedUtilization.set({ node: device.node, device: `${device.device}` }, utilization);
   }
 
   /** Whose promises are beyond their team's share, and what everybody has. */

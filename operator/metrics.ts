@@ -15,6 +15,10 @@ export interface Lookups {
     readonly nominal: number;
     readonly used: number;
   }>;
+  readonly plans: () => Iterable<{
+    readonly device: { readonly node: string; readonly device: number };
+    readonly utilization: number;
+  }>;
   readonly admitted: () => Iterable<{
     readonly namespace: string;
     readonly name: string;
@@ -36,12 +40,6 @@ export class OperatorMetrics {
     name: 'deeprt_reconcile_duration_seconds',
     help: 'Time from a batch of changes to the recorded decision on it.',
     buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [this.registry],
-  });
-  readonly admittedUtilization = new Gauge({
-    name: 'deeprt_admitted_utilization_ratio',
-    help: 'Share of a device that was promised.',
-    labelNames: ['node', 'device'],
     registers: [this.registry],
   });
   readonly leading = new Gauge({
@@ -72,7 +70,7 @@ export class OperatorMetrics {
         },
       });
     };
-    const { depths, silence, silentAgents, reasons, shares, admitted } = lookups;
+    const { depths, silence, silentAgents, reasons, shares, plans, admitted } = lookups;
     gauge('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
     gauge('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
     gauge('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
@@ -91,6 +89,17 @@ export class OperatorMetrics {
           for (const { quota, flavor, ...figures } of shares()) this.set({ quota, flavor }, figures[figure]);
         },
       });
+    new Gauge({
+      name: 'deeprt_admitted_utilization_ratio',
+      help: 'Share of a device that was promised.',
+      labelNames: ['node', 'device'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { device, utilization } of plans())
+          this.set({ node: device.node, device: `${device.device}` }, utilization);
+      },
+    });
     new Gauge({
       name: 'deeprt_tenant_admitted',
       help: '1 for a tenant that has a place, 0 for one that has none.',

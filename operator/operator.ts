@@ -87,6 +87,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     },
     reasons: () => (leading === undefined ? new Map() : reasonsOf(leading.decider)),
     shares: () => (leading?.decider.standings === undefined ? [] : sharesOf(leading.decider.standings)),
+    plans: () => leading?.decider.records.plans ?? [],
     admitted: () => leading?.decider.verdicts.values() ?? [],
   });
   const tenants = new Objects<TenantObject>(cluster, TENANTS);

@@ -297,7 +297,10 @@ describe('dashboards and alerts', () => {
       silentAgents: () => new Map(),
       reasons: () => new Map(),
     };
-    const registries = [new AgentMetrics().registry, new OperatorMetrics({ ...lookups, admitted: none }).registry];
+    const registries = [
+      new AgentMetrics().registry,
+      new OperatorMetrics({ ...lookups, plans: none, admitted: none }).registry,
+    ];
     return new Set(registries.flatMap((registry) => registry.getMetricsAsArray().map(({ name }) => name)));
   };
 

@@ -59,8 +59,10 @@ export class Follower {
   readonly #schedules: Informer<Schedule>;
   readonly #profiles: ReadonlyMap<Unit, ProfilePublisher>;
   readonly #scheduleApi: Objects<Schedule>;
+  /** Devices that were measured again, which whoever asked for it has yet to see. */
+  readonly #unanswered = new Set<Unit>();
   #applied: Applied | undefined;
-  #reported: { status: ScheduleStatus; atMs: number } | undefined;
+  #reported: { uid: string | undefined; status: ScheduleStatus; atMs: number } | undefined;
   #count: Count = { atMs: performance.now(), answered: new Map() };
 
   constructor(devices: Devices, options: FollowerOptions) {
@@ -166,8 +168,10 @@ export class Follower {
     const unit = this.#devices.units[Number(index)]!;
     if (what === 'models') return this.#bringModels(unit);
     if (what === 'profile') return this.#profiles.get(unit)!.publish();
-    await unit.keeper.measureAgain();
-    return this.#profiles.get(unit)!.answered();
+    if (!this.#unanswered.has(unit)) await unit.keeper.measureAgain();
+    this.#unanswered.add(unit); // where only the answer fails, only that is tried again
+    await this.#profiles.get(unit)!.answered();
+    this.#unanswered.delete(unit);
   }
 
   async #bringModels(unit: Unit): Promise<void> {
@@ -214,8 +218,8 @@ export class Follower {
     if (failures.length > 0) throw failures[0];
     if (pending) return;
     this.#applied = { generation, refusals };
-    await this.#store(schedule.spec);
     this.#queue.add('report');
+    await this.#store(schedule.spec);
   }
 
   /** @returns why the schedule was refused, if it was */
@@ -240,7 +244,8 @@ export class Follower {
 
   async #store({ nodeName }: Schedule['spec']): Promise<void> {
     const devices = this.#devices.units.flatMap(({ keeper }) => keeper.schedule ?? []);
-    if (devices.length === 0) return;
+    // What is stored has its models; without them it would be worth nothing.
+    if (devices.length === 0 || !this.#models.isSynced) return;
     const { stateDir, node } = this.#options;
     const used = new Set(
       devices.flatMap(({ categories, spare = [] }) => [...categories, ...spare].map(({ model }) => model)),
@@ -258,12 +263,15 @@ export class Follower {
     const tenants = this.#devices.served();
     const degraded = tenants.some((tenant) => tenant.degradation(performance.now()) !== undefined);
     const { node, endpoint, reportPeriodMs } = this.#options;
+    const schedule = this.#schedules.get(node);
+    // An object that was made anew has no status yet.
+    if (schedule?.metadata.uid !== this.#reported?.uid) this.#reported = undefined;
     const figuresMs = Math.min(FIGURES_MS, reportPeriodMs);
     const ageMs = performance.now() - (this.#reported?.atMs ?? -Infinity);
     // Whoever asks meanwhile does not put the next one off.
     const nextMs = ageMs < figuresMs ? figuresMs - ageMs : figuresMs;
     this.#queue.addAfter('report', degraded ? Math.min(nextMs, DEGRADED_FOR_MS) : nextMs);
-    if (this.#schedules.get(node) === undefined || this.#applied === undefined) return;
+    if (schedule === undefined || this.#applied === undefined) return;
     const nowMs = performance.now();
     const devices = this.#devices.units.map(({ service }) => ({
       device: service.index,
@@ -281,7 +289,7 @@ export class Follower {
     } catch (error) {
       if (statusOf(error) !== 404) throw error; // the schedule is gone, and its status with it
     }
-    this.#reported = { status, atMs: nowMs };
+    this.#reported = { uid: schedule.metadata.uid, status, atMs: nowMs };
     this.#count = countOf(tenants, nowMs);
   }
 }

@@ -23,6 +23,8 @@ export class FollowedIssuerKeys implements IssuerKeys {
   readonly #file: string;
   readonly #log: Logger;
   #current: Published | undefined;
+  /** What is on disk of it. */
+  #kept: string | undefined;
   #cutOff = false;
   #askedUs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
@@ -51,6 +53,7 @@ export class FollowedIssuerKeys implements IssuerKeys {
     try {
       const text = await kept(this.#file);
       if (text !== undefined) this.#current = JSON.parse(text) as Published;
+      if (this.#current !== undefined) this.#kept = JSON.stringify(this.#current);
     } catch (error) {
       if (!(error instanceof Damaged || error instanceof SyntaxError)) throw error;
       this.#log.warn({ error: error.message }, 'the keys kept for checking tokens cannot be used');
@@ -63,6 +66,16 @@ export class FollowedIssuerKeys implements IssuerKeys {
     clearTimeout(this.#timer);
   }
 
+  /** For when the API server is away; tried again with every round where it fails. */
+  async #keep(text: string): Promise<void> {
+    try {
+      await keep(this.#file, `${text}\n`);
+      this.#kept = text;
+    } catch (error) {
+      this.#log.warn({ error: (error as Error).message }, 'the keys for checking tokens cannot be kept');
+    }
+  }
+
   async #follow(): Promise<void> {
     clearTimeout(this.#timer);
     this.#askedUs = nowUs();
@@ -72,12 +85,12 @@ export class FollowedIssuerKeys implements IssuerKeys {
       };
       const keys = JSON.parse(await this.#cluster.read('/openid/v1/jwks')) as JSONWebKeySet;
       const text = JSON.stringify({ issuer, keys });
+      this.#cutOff = false;
       if (text !== JSON.stringify(this.#current)) {
         this.#current = { issuer, keys };
-        await keep(this.#file, `${text}\n`);
         this.#log.info({ issuer, keys: keys.keys.length }, 'tokens are checked with these keys from now on');
       }
-      this.#cutOff = false;
+      if (text !== this.#kept) await this.#keep(text);
     } catch (error) {
       if (!this.#cutOff)
         this.#log.warn({ error: reasonOf(error) }, 'keys for checking tokens cannot be asked for; those at hand stay');

@@ -3,6 +3,7 @@ import { withTransition } from '../../api/conditions.js';
 import { MEASURE_AGAIN } from '../../api/names.js';
 import { timestamp } from '../../kube/clock.js';
 import type { Cluster } from '../../kube/cluster.js';
+import { statusOf } from '../../kube/cluster.js';
 import { Informer } from '../../kube/informer.js';
 import { PROFILES } from '../../kube/kinds.js';
 import type { KubeObject } from '../../kube/objects.js';
@@ -39,7 +40,7 @@ export class ProfilePublisher {
   #profile: Profile | undefined;
   /** What was written last; null: that the device is being measured. */
   #published: Profile | null | undefined;
-  #ownedBy: object[] | undefined;
+  #asks = false;
 
   constructor(options: ProfilePublisherOptions) {
     this.#options = options;
@@ -48,7 +49,9 @@ export class ProfilePublisher {
     this.#informer = new Informer(this.#api.listWatch({ fieldSelector: `metadata.name=${this.#name}` }), {
       changed: (_key, { metadata, status }, gone) => {
         this.#seen(gone ? undefined : status);
-        if (!gone && metadata.annotations?.[MEASURE_AGAIN] !== undefined) options.asked();
+        const asks = !gone && metadata.annotations?.[MEASURE_AGAIN] !== undefined;
+        if (asks && !this.#asks) options.asked();
+        this.#asks = asks;
       },
       failed: options.failed,
     });
@@ -78,9 +81,8 @@ export class ProfilePublisher {
     // An earlier measurement stands until there is a newer one.
     if (profile === undefined && this.#published === undefined && (await this.#api.get(name)) !== undefined) return;
     if (profile !== undefined && profile === this.#published) return;
-    this.#ownedBy ??= await this.#owner();
     const { node: nodeName, device } = this.#options;
-    const head = { metadata: { name, ownerReferences: this.#ownedBy }, spec: { nodeName, device } };
+    const head = { metadata: { name, ownerReferences: await this.#owner() }, spec: { nodeName, device } };
     await this.#api.apply(head as unknown as Profile, FIELD_MANAGER);
     const status = profile?.status ?? { conditions: [withTransition(PROFILING, [], timestamp())] };
     await this.#api.applyStatus({ metadata: { name }, status } as unknown as Profile, FIELD_MANAGER);
@@ -89,7 +91,11 @@ export class ProfilePublisher {
 
   /** The device was measured again, as somebody had asked. */
   async answered(): Promise<void> {
-    await this.#api.merge({ name: this.#name }, { metadata: { annotations: { [MEASURE_AGAIN]: null } } });
+    try {
+      await this.#api.merge({ name: this.#name }, { metadata: { annotations: { [MEASURE_AGAIN]: null } } });
+    } catch (error) {
+      if (statusOf(error) !== 404) throw error; // what was asked went with the profile
+    }
   }
 
   get #name(): string {
@@ -103,6 +109,7 @@ export class ProfilePublisher {
     this.#options.spoiled();
   }
 
+  /** The Node as it is now: one that was made anew has another identity, and what the old one owned is collected. */
   async #owner(): Promise<object[]> {
     const { node } = this.#options;
     const found = await this.#nodes.get(node);

@@ -10,6 +10,9 @@ import type { Address } from '../options.js';
 import { credentialsFrom, readersOf, reviewReadersOption } from '../listening.js';
 import { kubeconfigOption, reportPeriodOption, connect } from './cluster.js';
 
+/** Timers go no further than 24.8 days. */
+const LONGEST_TIMER_US = 24 * 24 * 3_600_000_000;
+
 export function operatorCommand(program: Command): void {
   program
     .command('operator')
@@ -92,6 +95,12 @@ export function operatorCommand(program: Command): void {
       }) => {
         const leaseSeconds = Math.round(options.leaseDuration / 1e6);
         if (leaseSeconds < 2) throw new BadInput('--lease-duration must be at least 2s');
+        for (const [flag, us] of [
+          ['--reclaim-notice', options.reclaimNotice],
+          ['--node-grace', options.nodeGrace],
+        ] as const)
+          if (us > LONGEST_TIMER_US)
+            throw new BadInput(`${flag} must be at most ${formatDurationUs(LONGEST_TIMER_US)}`);
         if (options.agentSilence < 2 * options.reportPeriod)
           throw new BadInput(
             `--agent-silence ${formatDurationUs(options.agentSilence)} is less than twice --report-period ${formatDurationUs(options.reportPeriod)}: agents would count as silent between two reports; give a longer silence, or a shorter period here and to the agents`,
