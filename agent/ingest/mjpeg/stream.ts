@@ -34,10 +34,13 @@ class PartFrame implements Incoming {
   readonly #part: Part;
   readonly #model: string;
   readonly #res: Response;
+  readonly #taken: () => void;
   readonly stream: string;
   readonly trace: TraceHeaders;
 
-  constructor(part: Part, model: string, res: Response, stream: string, trace: TraceHeaders) {
+  /** @param taken told when the part's memory is counted as that of a body */
+  constructor(part: Part, model: string, res: Response, stream: string, trace: TraceHeaders, taken: () => void) {
+    this.#taken = taken;
     this.#part = part;
     this.#model = model;
     this.#res = res;
@@ -58,6 +61,7 @@ class PartFrame implements Incoming {
 
   async read(_limit: number, budget: BodyBudget, tenant: string, promised: boolean): Promise<Body> {
     const { body } = this.#part;
+    this.#taken();
     if (!budget.take(tenant, promised, body.length)) throw new NoMemory();
     await Promise.resolve();
     return { chunks: [body], bytes: body.length, giveBack: () => budget.give(tenant, promised, body.length) };
@@ -104,7 +108,7 @@ function lineOf(error: unknown): Buffer {
  * Serves a camera's MJPEG stream (`multipart/x-mixed-replace`) as one request: each part is a frame, and the answers come in their
  * order, a line of JSON each, or as server-sent events where those are asked for (`Accept: text/event-stream`).
  *
- * @param hold told what is held of a part that is not complete; throws where there is no memory for it
+ * @param hold told what is held of parts that are not complete, or wait for their turn; throws where there is no memory for it
  * @throws BadRequest when it is no such stream
  */
 export async function serveStream(
@@ -130,9 +134,28 @@ export async function serveStream(
     if (!res.write(text)) await drained(res, 'close');
   };
   const answers = new InOrder(req, write);
+  let [pendingBytes, waitingBytes] = [0, 0];
+  const holdLess = (): void => {
+    try {
+      hold(pendingBytes + waitingBytes);
+    } catch {
+      // There is none even for less: the next bytes are told so.
+    }
+  };
   const serve = (part: Part): void => {
-    const frame = new PartFrame(part, model, res, stream, traceOf(req));
-    answers.add(take(frame).then(() => frame.json, lineOf));
+    let bytes = part.body.length;
+    waitingBytes += bytes;
+    const taken = (): void => {
+      waitingBytes -= bytes;
+      bytes = 0;
+      holdLess();
+    };
+    const frame = new PartFrame(part, model, res, stream, traceOf(req), taken);
+    answers.add(
+      take(frame)
+        .finally(taken)
+        .then(() => frame.json, lineOf),
+    );
   };
   let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve) => {
@@ -150,11 +173,11 @@ export async function serveStream(
     req.on('data', (chunk: Buffer) => {
       try {
         const parts = splitter.push(chunk);
-        const isImage = splitter.pendingBytes > NO_IMAGE_BYTES;
-        if (parts.length > 0 || !isImage) timer = void clearTimeout(timer);
-        if (isImage) timer ??= setTimeout(tooSlow, LONGEST_BODY_MS);
-        hold(isImage ? splitter.pendingBytes : 0);
+        pendingBytes = splitter.pendingBytes > NO_IMAGE_BYTES ? splitter.pendingBytes : 0;
+        if (parts.length > 0 || pendingBytes === 0) timer = void clearTimeout(timer);
+        if (pendingBytes > 0) timer ??= setTimeout(tooSlow, LONGEST_BODY_MS);
         for (const part of parts) serve(part);
+        hold(pendingBytes + waitingBytes);
       } catch (error) {
         end(error);
       }
@@ -163,7 +186,8 @@ export async function serveStream(
     req.on('close', resolve);
   });
   clearTimeout(timer);
-  hold(0);
+  pendingBytes = 0;
+  holdLess();
   await answers.done();
   res.end();
 }
