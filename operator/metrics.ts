@@ -58,58 +58,46 @@ export class OperatorMetrics {
     collectDefaultMetrics({ register: this.registry });
     // A counter that is not there yet looks like nothing is known.
     for (const reason of ADMITTED_REASONS) this.decisions.inc({ reason }, 0);
-    const gauge = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void => {
+    const gauge = (
+      name: string,
+      help: string,
+      labelNames: string[],
+      values: () => Iterable<readonly [labels: Record<string, string>, value: number]>,
+    ): void => {
       new Gauge({
         name,
         help,
-        labelNames: [label],
+        labelNames,
         registers: [this.registry],
         collect() {
           this.reset();
-          for (const [key, value] of values()) this.set({ [label]: key }, value);
+          for (const [labels, value] of values()) this.set(labels, value);
         },
       });
     };
+    const gaugeBy = (name: string, help: string, label: string, values: () => ReadonlyMap<string, number>): void =>
+      gauge(name, help, [label], () => [...values()].map(([key, value]) => [{ [label]: key }, value]));
     const { depths, silence, silentAgents, reasons, shares, plans, admitted } = lookups;
-    gauge('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
-    gauge('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
-    gauge('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
-    gauge('deeprt_tenants', 'Tenants by the reason of their Admitted condition.', 'reason', reasons);
+    gaugeBy('deeprt_work_queue_depth', 'Keys that wait for their turn.', 'queue', depths);
+    gaugeBy('deeprt_informer_silence_seconds', 'Time since anything was heard of a kind.', 'kind', silence);
+    gaugeBy('deeprt_agent_silent', '1 while the agent of a node with promises does not report.', 'node', silentAgents);
+    gaugeBy('deeprt_tenants', 'Tenants by the reason of their Admitted condition.', 'reason', reasons);
     for (const [name, help, figure] of [
       ['deeprt_quota_nominal', "A team's nominal share, in device-milliseconds a second.", 'nominal'],
       ['deeprt_quota_used', "What a team's promises cost, in device-milliseconds a second.", 'used'],
     ] as const)
-      new Gauge({
-        name,
-        help,
-        labelNames: ['quota', 'flavor'],
-        registers: [this.registry],
-        collect() {
-          this.reset();
-          for (const { quota, flavor, ...figures } of shares()) this.set({ quota, flavor }, figures[figure]);
-        },
-      });
-    new Gauge({
-      name: 'deeprt_admitted_utilization_ratio',
-      help: 'Share of a device that was promised.',
-      labelNames: ['node', 'device'],
-      registers: [this.registry],
-      collect() {
-        this.reset();
-        for (const { device, utilization } of plans())
-          this.set({ node: device.node, device: `${device.device}` }, utilization);
-      },
-    });
-    new Gauge({
-      name: 'deeprt_tenant_admitted',
-      help: '1 for a tenant that has a place, 0 for one that has none.',
-      labelNames: ['namespace', 'tenant'],
-      registers: [this.registry],
-      collect() {
-        this.reset();
-        for (const { namespace, name, admitted: value, stands } of admitted())
-          this.set({ namespace, tenant: name }, value || stands !== undefined ? 1 : 0);
-      },
-    });
+      gauge(name, help, ['quota', 'flavor'], () =>
+        [...shares()].map(({ quota, flavor, ...figures }) => [{ quota, flavor }, figures[figure]]),
+      );
+    gauge('deeprt_admitted_utilization_ratio', 'Share of a device that was promised.', ['node', 'device'], () =>
+      [...plans()].map(({ device: { node, device }, utilization }) => [{ node, device: `${device}` }, utilization]),
+    );
+    const help = '1 for a tenant that has a place, 0 for one that has none.';
+    gauge('deeprt_tenant_admitted', help, ['namespace', 'tenant'], () =>
+      [...admitted()].map(({ namespace, name: tenant, admitted: value, stands }) => [
+        { namespace, tenant },
+        value || stands !== undefined ? 1 : 0,
+      ]),
+    );
   }
 }

@@ -7,21 +7,19 @@ import { isLoopback, partsOf } from './addresses.js';
 import type { TenantObject } from './objects.js';
 import type { TenantStatus } from './tenant-status.js';
 
-interface Port {
-  readonly name: string;
-  readonly protocol: string;
-  readonly port: number;
-  readonly targetPort: number;
-  readonly appProtocol: string;
-}
-
 export interface ServiceObject extends KubeObject {
   readonly spec: {
     readonly type?: string;
     /** Null: taken off. */
     readonly selector?: object | null;
     readonly externalName?: string | null;
-    readonly ports: readonly Port[];
+    readonly ports: readonly {
+      readonly name: string;
+      readonly protocol: string;
+      readonly port: number;
+      readonly targetPort: number;
+      readonly appProtocol: string;
+    }[];
   };
 }
 
@@ -72,7 +70,6 @@ export function serviceOf(tenant: TenantObject, { scheme, grpcPort }: Spoken): S
   const port = PORTS[scheme];
   // KEP-3726: HTTP/2 in clear has a name of its own.
   const appProtocol = scheme === 'https' ? scheme : 'kubernetes.io/h2c';
-  const grpc = (own: number): Port => ({ name: 'grpc', protocol: 'TCP', port: own, targetPort: own, appProtocol });
   return {
     metadata: {
       name: serviceName(tenant.metadata.name),
@@ -83,7 +80,9 @@ export function serviceOf(tenant: TenantObject, { scheme, grpcPort }: Spoken): S
     spec: {
       ports: [
         { name: scheme, protocol: 'TCP', port, targetPort: port, appProtocol: scheme },
-        ...(grpcPort === undefined ? [] : [grpc(grpcPort)]),
+        ...(grpcPort === undefined
+          ? []
+          : [{ name: 'grpc', protocol: 'TCP', port: grpcPort, targetPort: grpcPort, appProtocol }]),
       ],
     },
   };

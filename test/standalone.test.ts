@@ -15,6 +15,7 @@ import type { Workspace } from './support/workspace.js';
 import { echoNetwork, modelManifest, newWorkspace, tenantManifest } from './support/workspace.js';
 
 /** `deeprt standalone` as a process, over real files. */
+
 /** KILLS=50 makes a minute of it. */
 const KILLS = Number(process.env['KILLS'] ?? 8);
 
